@@ -1,0 +1,105 @@
+"""What the core asks of the world: a storage of JSON texts under ordered keys, chance, and an exchange.
+
+A transaction body is a coroutine function over a transaction; it may await that transaction's reads and
+nothing else, so every backend can drive it: at once (memory, SQLite, a page) or with answers sent back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+T = TypeVar("T")
+
+Key: TypeAlias = tuple[str | int, ...]
+"""A key inside a space. Tuples order element by element; at one position all keys of a space have one type.
+
+Integers lie within ±(2^63-1); texts order by code point and hold no NUL and no lone surrogate.
+"""
+
+Touched: TypeAlias = "list[tuple[str, Key]] | None"
+"""(space, key) pairs that another handle wrote, or None where it is not known which."""
+
+
+class ReadTransaction(Protocol):
+    """One consistent snapshot."""
+
+    def get(self, space: str, key: Key) -> Awaitable[str | None]:
+        """Give the JSON text under a key, or None."""
+        ...
+
+    def get_many(self, space: str, keys: Sequence[Key]) -> Awaitable[list[str | None]]:
+        """Give one text or None for each key, in the order asked."""
+        ...
+
+    def scan(
+        self,
+        space: str,
+        prefix: Key = (),
+        *,
+        after: Key | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Awaitable[list[tuple[Key, str]]]:
+        """List records whose key begins with ``prefix``, in key order, or in reverse.
+
+        ``after`` skips keys up to and including it, in the direction of the scan; it need not exist.
+        """
+        ...
+
+
+class WriteTransaction(ReadTransaction, Protocol):
+    """A snapshot and the writes to be made; reads of the same transaction see them."""
+
+    def put(self, space: str, key: Key, text: str) -> None:
+        """Store a JSON text, in place of what was there. It holds no raw newline or control character."""
+        ...
+
+    def delete(self, space: str, key: Key) -> None:
+        """Remove a key; nothing happens if it is not there."""
+        ...
+
+
+class Storage(Protocol):
+    """An ordered map of JSON texts with serialisable transactions, shared by every handle on the same database."""
+
+    async def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
+        """Run a body over one snapshot. The body may be run again from its start: it must have no other effect."""
+        ...
+
+    async def write(
+        self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool = False
+    ) -> T:
+        """Run a body and commit what it wrote; return when that is durable. A body that raises leaves no trace.
+
+        ``relaxed`` says that the data could be fetched again, so the backend need not wait for the disk.
+        The body may be run again from its start: it must have no other effect.
+        """
+        ...
+
+    def watch(self, callback: Callable[[Touched], None]) -> Callable[[], None]:
+        """Call back after *other* handles (tabs, processes) have committed; the result ends it."""
+        ...
+
+    async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
+        """Wait until this handle leads all handles on its database; the result gives that up.
+
+        ``lost`` is called when leadership was taken away; a crash or ``close`` passes it on.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish writes that were begun and release everything; a second call does nothing."""
+        ...
+
+
+class Random(Protocol):
+    """Chance as an argument: ``random.SystemRandom()`` outside, ``random.Random(seed)`` in a simulator."""
+
+    def randbytes(self, n: int, /) -> bytes:
+        """Give ``n`` random bytes."""
+        ...
+
+    def random(self) -> float:
+        """Give a float in [0, 1)."""
+        ...

@@ -1,0 +1,121 @@
+"""Every exception that pysync_web raises, cut by what the caller can do about it.
+
+::
+
+    SyncError
+    ├── InvalidDocument        a document, key or collection name that can't be stored: change it
+    ├── SchemaError            data or a request of a wrong shape, naming the place
+    ├── StorageError           the local database
+    │   ├── TransactionError   a transaction body awaited something that is not its transaction
+    │   ├── QuotaExceeded      disk or quota full: nothing was written; reads and deletes still work
+    │   ├── DatabaseLocked     another process holds the database for too long: try again
+    │   ├── StorageReset       the storage was deleted under an open handle: open it again
+    │   ├── FormatTooNew       written by a newer pysync_web: update this one
+    │   └── CorruptData        a stored record can't be read
+    ├── TransportError         the network or the server
+    │   ├── Unreachable        no usable answer: the same request may be sent again
+    │   ├── Rejected           the server said no: do not send the same again
+    │   └── Unauthorized       credentials are missing, wrong or expired
+    ├── QueryError             an SDBQL query that can't be parsed or run
+    ├── ConflictUnresolved     a conflict waits for a decision
+    ├── OutboxFull             too many changes wait to be sent: nothing was written
+    └── EncryptionError        a wrong key, or a record that was tampered with
+"""
+
+from __future__ import annotations
+
+
+class SyncError(Exception):
+    """The root of every error of pysync_web."""
+
+
+class InvalidDocument(SyncError, ValueError):
+    """A document, key or collection name that can't be stored; the message names the place."""
+
+
+class SchemaError(SyncError, ValueError):
+    """Data or a request of a wrong shape; ``place`` says where, as in ``changes[2].key``."""
+
+    def __init__(self, message: str, *, place: str = "", code: str = "invalid") -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+        self.place = place
+        self.code = code
+
+
+class StorageError(SyncError):
+    """The local database refused or failed; what was already stored is untouched."""
+
+
+class TransactionError(StorageError):
+    """A transaction body awaited something else than its transaction's reads."""
+
+
+class QuotaExceeded(StorageError):
+    """Disk or quota is full: the transaction left no trace, reads and deletes still work."""
+
+
+class DatabaseLocked(StorageError):
+    """Another process held the database for longer than the busy timeout."""
+
+
+class StorageReset(StorageError):
+    """The storage was deleted or closed under an open handle."""
+
+
+class FormatTooNew(StorageError):
+    """The database was written by a newer version of pysync_web."""
+
+
+class CorruptData(StorageError):
+    """A stored record can't be read."""
+
+
+class TransportError(SyncError):
+    """The network or the server did not do what was asked."""
+
+
+class Unreachable(TransportError):
+    """No usable answer came: the same request may be sent again.
+
+    ``retry_after_s`` is the server's own wish (``Retry-After``), in seconds, if it had one.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Rejected(TransportError):
+    """The server refused the request: the same request would be refused again.
+
+    ``status`` is the HTTP status, ``code`` the server's stable word for the reason, ``detail`` the
+    other members of its ``application/problem+json`` answer.
+    """
+
+    def __init__(
+        self, message: str, *, status: int, code: str = "rejected", detail: dict[str, object] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.detail = detail or {}
+
+
+class Unauthorized(TransportError):
+    """Credentials are missing, wrong or expired: nothing is lost, sync waits for new ones."""
+
+
+class QueryError(SyncError):
+    """An SDBQL query that can't be parsed or run."""
+
+
+class ConflictUnresolved(SyncError):
+    """A conflict waits for a decision of the application."""
+
+
+class OutboxFull(SyncError):
+    """Too many changes wait to be sent: the write was refused as a whole."""
+
+
+class EncryptionError(SyncError):
+    """A wrong key, or a record that was tampered with."""

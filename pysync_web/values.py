@@ -1,0 +1,252 @@
+"""JSON values: strict decoding, canonical text, names, limits, equality and the total order.
+
+Canonical text is compact ASCII with sorted names: it crosses to JavaScript fast, holds no control character,
+and two replicas that hold the same value hold the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+from .errors import InvalidDocument, SchemaError
+
+JSON: TypeAlias = Any
+"""None, bool, int, float, str, list of JSON or dict of str to JSON."""
+
+MAX_DEPTH = 64
+MAX_DOCUMENT_BYTES = 256 * 1024
+MAX_MEMBERS = 1024
+MAX_NAME_BYTES = 256
+MAX_STRING_BYTES = 64 * 1024
+MAX_INTEGER = 2**53 - 1
+MAX_KEY_BYTES = 128
+
+dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+"""Give the canonical text of a value that is known to be valid."""
+
+loads = json.loads
+"""Read back canonical text that this library wrote; use :func:`decode` for what comes from outside."""
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_NAMES_ONLY = frozenset({str})
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_LONG_NUMBER = re.compile(r"[0-9][0-9]{15}")
+_BIG_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")
+_BAD_ESCAPE = re.compile(
+    r"\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F])"
+)
+_COLLECTION = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_DATABASE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def canonical(document: JSON, place: str = "document") -> str:
+    """Give the canonical text of a user's document, or raise :class:`InvalidDocument` that names the place."""
+    if type(document) is not dict:
+        raise InvalidDocument(f"{place}: a document is a dict, not {type(document).__name__}")
+    if not _is_plain(document):
+        _refuse(document, place, InvalidDocument)
+    try:
+        text = dumps(document)
+    except ValueError:
+        _refuse(document, place, InvalidDocument)
+        raise
+    if len(text) > MAX_STRING_BYTES or _is_suspicious(text):
+        _refuse(document, place, InvalidDocument)
+        if len(text) > MAX_DOCUMENT_BYTES:
+            raise InvalidDocument(f"{place}: {len(text)} bytes, over the limit of {MAX_DOCUMENT_BYTES} bytes")
+    return text
+
+
+def decode(data: bytes | str, place: str = "body") -> JSON:
+    """Parse JSON from outside, strictly.
+
+    Refused with :class:`SchemaError`: bytes that are not UTF-8, nesting deeper than 64 (found before parsing),
+    duplicate names, NaN and infinities, NUL, lone surrogates, integers outside ±(2^53-1).
+    """
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+        if text.count("{") + text.count("[") > MAX_DEPTH:
+            _check_depth(text, place)
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"not UTF-8 at byte {error.start}", place=place, code="not_utf8") from error
+    except json.JSONDecodeError as error:
+        raise SchemaError(
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}", place=place, code="not_json"
+        ) from error
+    except SchemaError:
+        raise
+    except ValueError as error:
+        raise SchemaError(str(error), place=place) from error
+    if _is_suspicious(text) or _BIG_EXPONENT.search(text) or (not text.isascii() and _SURROGATE.search(text)):
+        _refuse(value, place, SchemaError)
+    return value
+
+
+def check_collection(name: object) -> str:
+    """Return a collection's name if it is a letter or underscore and up to 63 letters, digits, underscores."""
+    if isinstance(name, str) and _COLLECTION.match(name):
+        return name
+    raise InvalidDocument(f"collection {name!r}: a name is 1 to 64 ASCII letters, digits or _, no digit first")
+
+
+def check_database(name: object) -> str:
+    """Return a database's name if it is 1 to 64 ASCII letters, digits, ``_`` or ``-``."""
+    if isinstance(name, str) and _DATABASE.match(name):
+        return name
+    raise InvalidDocument(f"database {name!r}: a name is 1 to 64 ASCII letters, digits, _ or -, no - first")
+
+
+def check_key(key: object) -> str:
+    """Return a document's key if it is a text of 1 to 128 bytes without control characters."""
+    if not isinstance(key, str):
+        raise InvalidDocument(f"key {key!r}: a key is a str, not {type(key).__name__}")
+    if not key or len(key) > MAX_KEY_BYTES or _CONTROL.search(key) or len(key.encode()) > MAX_KEY_BYTES:
+        raise InvalidDocument(f"key {key[:40]!r}: a key has 1 to {MAX_KEY_BYTES} bytes, no control characters")
+    return key
+
+
+def same(a: JSON, b: JSON) -> bool:
+    """Tell whether two values are the same JSON: ``1``, ``1.0`` and ``true`` are three values."""
+    if type(a) is not type(b):
+        return False
+    if type(a) is dict or type(a) is list:
+        return a == b and dumps(a) == dumps(b)
+    return bool(a == b)
+
+
+def order_key(value: JSON) -> tuple[Any, ...]:
+    """Give a sort key: null < false < true < numbers < texts (by code point) < arrays < objects."""
+    if value is None:
+        return (0,)
+    if isinstance(value, bool):
+        return (1, value)
+    if isinstance(value, (int, float)):
+        return (2, value)
+    if isinstance(value, str):
+        return (3, value)
+    if isinstance(value, list):
+        return (4, [order_key(item) for item in value])
+    return (5, [(name, order_key(value[name])) for name in sorted(value)])
+
+
+def _is_plain(document: dict[Any, JSON]) -> bool:
+    """Tell quickly that shapes are right; what text can show better is left to the text."""
+    stack: list[tuple[Any, int]] = [(document, 1)]
+    while stack:
+        node, depth = stack.pop()
+        if type(node) is dict:
+            if not _NAMES_ONLY.issuperset(map(type, node)) or len(node) > MAX_MEMBERS:
+                return False
+            if len(max(node, key=len, default="")) > MAX_NAME_BYTES // 4:
+                return False
+            node = node.values()
+        if _SCALARS.issuperset(map(type, node)):
+            continue
+        if depth >= MAX_DEPTH:
+            return False
+        for child in node:
+            kind = type(child)
+            if kind is dict or kind is list:
+                stack.append((child, depth + 1))
+            elif kind not in _SCALARS:
+                return False
+    return True
+
+
+def _refuse(value: JSON, place: str, error: type[InvalidDocument] | type[SchemaError]) -> None:
+    """Raise an error for the first part of a value that is not allowed, if there is one."""
+    for where, problem in _problems(value, place):
+        raise error(f"{where}: {problem}")
+
+
+def _problems(value: JSON, place: str) -> Iterator[tuple[str, str]]:
+    stack: list[tuple[JSON, str, int]] = [(value, place, 1)]
+    while stack:
+        node, where, depth = stack.pop()
+        problem = _problem(node, depth)
+        if problem:
+            yield where, problem
+        elif type(node) is dict:
+            for name, child in node.items():
+                name_problem = _name_problem(name)
+                if name_problem:
+                    yield f"{where}[{name!r:.60}]", name_problem
+                stack.append((child, f"{where}.{name}"[:200], depth + 1))
+        elif type(node) is list:
+            stack.extend((child, f"{where}[{i}]"[:200], depth + 1) for i, child in enumerate(node))
+
+
+def _problem(node: JSON, depth: int) -> str | None:
+    kind = type(node)
+    if kind is dict or kind is list:
+        if depth > MAX_DEPTH:
+            return f"nested deeper than {MAX_DEPTH} levels"
+        if kind is dict and len(node) > MAX_MEMBERS:
+            return f"{len(node)} members, over the limit of {MAX_MEMBERS}"
+    elif kind is str:
+        if len(node) * 4 > MAX_STRING_BYTES and len(node.encode("utf-8", "replace")) > MAX_STRING_BYTES:
+            return f"a text over the limit of {MAX_STRING_BYTES} bytes"
+        return _text_problem(node)
+    elif kind is int:
+        if not -MAX_INTEGER <= node <= MAX_INTEGER:
+            return "an integer outside ±(2^53-1)"
+    elif kind is float:
+        if node != node or node in (float("inf"), float("-inf")):
+            return f"{node} is not JSON"
+    elif kind is not bool and node is not None:
+        return f"{kind.__name__} is not JSON"
+    return None
+
+
+def _name_problem(name: object) -> str | None:
+    if type(name) is not str:
+        return f"a member's name is a str, not {type(name).__name__}"
+    if len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        return f"a member's name over the limit of {MAX_NAME_BYTES} bytes"
+    return _text_problem(name)
+
+
+def _text_problem(text: str) -> str | None:
+    if "\0" in text:
+        return "a text with a NUL character"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "a text with a lone surrogate"
+    return None
+
+
+def _is_suspicious(text: str) -> bool:
+    """Tell whether a text may hold a number out of range, a NUL or a lone surrogate."""
+    return bool(_LONG_NUMBER.search(text)) or ("\\u" in text and bool(_BAD_ESCAPE.search(text)))
+
+
+def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:60]!r} occurs twice in one object")
+    return result
+
+
+def _no_constant(name: str) -> JSON:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _check_depth(text: str, place: str) -> None:
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        mark = token.group()
+        if mark in "[{":
+            depth += 1
+            if depth > MAX_DEPTH + 8:
+                raise SchemaError(f"nested deeper than {MAX_DEPTH} levels", place=place, code="too_deep")
+        elif mark in "]}":
+            depth -= 1
