@@ -1,0 +1,278 @@
+"""A document as registers: every leaf has the timestamp of its last change, so two states merge field by field.
+
+A *state* is a body and stamps. A leaf is a scalar, a list or an empty object; its register lies at its path, a
+JSON Pointer (RFC 6901). A register dominates older ones at its own path and below it. Merging is the union of
+registers without the dominated ones: commutative, associative, idempotent (an LWW-element map; Shapiro et al.,
+*A comprehensive study of CRDTs*, 2011). The same shape serves a whole document, a partial change and a delete.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from ..causality import VersionVector
+from ..values import JSON, dumps, loads, same
+
+Body: TypeAlias = dict[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A body (None: absent) whose leaves were written at ``since``, except where ``stamps`` says otherwise.
+
+    ``stamps`` maps JSON Pointers to timestamps: leaves with a stamp of their own, and paths without a leaf (a
+    field that was removed, an object that was reset; ``""`` is the document itself).
+    """
+
+    body: Body | None
+    since: str
+    stamps: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def timestamp(self) -> str:
+        """The latest timestamp of all registers."""
+        return max(self.since, *self.stamps.values()) if self.stamps else self.since
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A state with its version and the id of the change that last touched it."""
+
+    state: State
+    version: VersionVector
+    op_id: str = ""
+
+    @property
+    def body(self) -> Body | None:
+        return self.state.body
+
+    @property
+    def timestamp(self) -> str:
+        return self.state.timestamp
+
+
+ABSENT: Final = State(None, "")
+"""The state of a document that nobody has written."""
+
+_REMOVED: Final = object()
+_Registers: TypeAlias = "dict[str, tuple[str, Any]]"
+
+
+def inserted(body: Body, at: str) -> State:
+    """Give the state of a new document."""
+    return State(body, at) if body else State({}, at, {"": at})
+
+
+def deleted(at: str) -> State:
+    """Give the state of a document that was deleted: a tombstone."""
+    return State(None, at, {"": at})
+
+
+def changed(old: Body, new: Body, at: str) -> State | None:
+    """Give the partial state that turns one body into another, or None where they are the same.
+
+    Nested objects are compared member by member, everything else is one leaf.
+    """
+    body: Body = {}
+    stamps: dict[str, str] = {}
+    if old and not new:
+        return State({}, at, {"": at})
+    _compare(old, new, "", body, stamps, at)
+    return State(body, at, stamps) if body or stamps else None
+
+
+def merge(a: State, b: State) -> State:
+    """Give the least state that contains all registers of both which nothing dominates."""
+    if not a.since and not a.stamps:
+        return b
+    if not b.since and not b.stamps:
+        return a
+    registers = _registers(a)
+    for path, register in _registers(b).items():
+        mine = registers.get(path)
+        if mine is None or _rank(register) > _rank(mine):
+            registers[path] = register
+    return _render(_prune(registers))
+
+
+def restamped(state: State, at: str) -> State:
+    """Give the same change as if it had been made at another time, all of it."""
+    return State(state.body, at, {path: at for path in state.stamps if not _is_leaf(state.body, path)})
+
+
+def removals(state: State) -> list[str]:
+    """List the JSON Pointers of the fields that a partial state removes."""
+    return sorted(path for path in state.stamps if path and _lookup(state.body, path) is _REMOVED)
+
+
+def lost(before: State, after: State) -> State | None:
+    """Give the part of a state whose values did not survive in another, or None."""
+    body: Body = {}
+    stamps: dict[str, str] = {}
+    for path, (stamp, value) in _registers(before).items():
+        survivor = _lookup(after.body, path)
+        gone = survivor is _REMOVED or not same(survivor, value)
+        if path and gone and value is not _REMOVED and value != {}:
+            _assign(body, path, value)
+            stamps[path] = stamp
+    return State(body, before.since, stamps) if stamps else None
+
+
+def encode_state(state: State) -> dict[str, JSON]:
+    """Give the members that store a state: ``b`` body, ``d`` since, ``s`` stamps."""
+    stored: dict[str, JSON] = {"b": state.body, "d": state.since}
+    if state.stamps:
+        stored["s"] = state.stamps
+    return stored
+
+
+def decode_state(stored: dict[str, JSON]) -> State:
+    """Read what :func:`encode_state` gave."""
+    return State(stored["b"], stored["d"], stored.get("s") or {})
+
+
+def copy_body(body: Body) -> Body:
+    """Give a body that shares nothing with the first."""
+    result: Body = loads(dumps(body))
+    return result
+
+
+def _compare(old: Body, new: Body, path: str, body: Body, stamps: dict[str, str], at: str) -> None:
+    for name in old.keys() - new.keys():
+        stamps[_join(path, name)] = at
+    for name, value in new.items():
+        before = old.get(name, _REMOVED)
+        if before is not _REMOVED and same(before, value):
+            continue
+        if type(value) is dict and value and type(before) is dict and before:
+            inner: Body = {}
+            _compare(before, value, _join(path, name), inner, stamps, at)
+            if inner:
+                body[name] = inner
+        else:
+            body[name] = value
+
+
+def _registers(state: State) -> _Registers:
+    """Give path → (stamp, value) of every register; an object that only resets has the value {}."""
+    registers: _Registers = {}
+    stamps = state.stamps
+    if state.body is not None:
+        for path, value in _leaves(state.body, ""):
+            if value != {} or path in stamps or not _has_below(stamps, path):
+                registers[path] = (stamps.get(path, state.since), value)
+    for path, stamp in stamps.items():
+        if path not in registers:
+            registers[path] = (stamp, _REMOVED if _lookup(state.body, path) is _REMOVED else {})
+    return registers
+
+
+def _leaves(body: Body, path: str) -> Iterator[tuple[str, JSON]]:
+    for name, value in body.items():
+        where = _join(path, name)
+        if type(value) is dict and value:
+            yield from _leaves(value, where)
+        else:
+            yield where, value
+
+
+def _prune(registers: _Registers) -> _Registers:
+    """Drop every register that a newer one at a path above it dominates."""
+    resets = {path: stamp for path, (stamp, _) in registers.items()}
+    return {
+        path: register
+        for path, register in registers.items()
+        if not any(resets.get(above, "") > register[0] for above in _above(path))
+    }
+
+
+def _render(registers: _Registers) -> State:
+    """Build the body of a set of registers and the shortest stamps for it.
+
+    A path with a register below it is an object, even where that register says that a member was removed.
+    """
+    body: Body | None = None if registers.get("", ("", {}))[1] is _REMOVED and len(registers) == 1 else {}
+    for path in sorted(registers):
+        if path and body is not None:
+            _assign(body, path, registers[path][1])
+    leaves = {path: stamp for path, (stamp, _) in registers.items() if path and _is_leaf(body, path)}
+    since = _common(leaves.values()) or max(stamp for stamp, _ in registers.values())
+    return State(
+        body,
+        since,
+        {
+            path: stamp
+            for path, (stamp, _) in sorted(registers.items())
+            if stamp != since or path not in leaves or _has_below(registers, path)
+        },
+    )
+
+
+def _common(stamps: Any) -> str:
+    """Give the stamp that most leaves have, the latest of several, "" of none."""
+    counts = Counter(stamps)
+    return max(counts, key=lambda stamp: (counts[stamp], stamp)) if counts else ""
+
+
+def _rank(register: tuple[str, Any]) -> tuple[str, int, str]:
+    stamp, value = register
+    if value is _REMOVED:
+        return stamp, 0, ""
+    if type(value) is dict:
+        return stamp, 2, ""
+    return stamp, 1, dumps(value)
+
+
+def _assign(body: Body, path: str, value: Any) -> None:
+    """Set a leaf, or make sure that it is absent; what stands in the way of the path becomes an object."""
+    names = _split(path)
+    node = body
+    for name in names[:-1]:
+        child = node.get(name)
+        if type(child) is not dict:
+            child = node[name] = {}
+        node = child
+    if value is not _REMOVED:
+        node[names[-1]] = {} if value == {} else value
+
+
+def _lookup(body: Body | None, path: str) -> Any:
+    """Give the value at a path, or ``_REMOVED``."""
+    if body is None:
+        return _REMOVED
+    node: JSON = body
+    for name in _split(path) if path else ():
+        if type(node) is not dict or name not in node:
+            return _REMOVED
+        node = node[name]
+    return node
+
+
+def _is_leaf(body: Body | None, path: str) -> bool:
+    """Tell whether a body has a scalar, a list or an empty object at a path that is not the document itself."""
+    found = _lookup(body, path)
+    return bool(path) and found is not _REMOVED and not (type(found) is dict and found)
+
+
+def _has_below(paths: Collection[str], path: str) -> bool:
+    start = path + "/"
+    return any(other.startswith(start) for other in paths)
+
+
+def _above(path: str) -> Iterator[str]:
+    while path:
+        path = path[: path.rindex("/")]
+        yield path
+
+
+def _join(path: str, name: str) -> str:
+    if "~" in name or "/" in name:
+        name = name.replace("~", "~0").replace("/", "~1")
+    return f"{path}/{name}"
+
+
+def _split(path: str) -> list[str]:
+    return [name.replace("~1", "/").replace("~0", "~") for name in path[1:].split("/")]

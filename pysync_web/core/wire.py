@@ -1,0 +1,445 @@
+"""The message pair, and the one decoder through which everything from outside comes in.
+
+A plain client may leave out ``op_id``, ``n``, ``request_id``, ``fence`` and versions; a document travels as the
+text that lies in the server's storage, so an answer is put together without encoding a document.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+from ..causality import MAX_VECTOR, VersionVector, normalize_timestamp
+from ..errors import InvalidDocument, SchemaError
+from ..values import (
+    JSON,
+    MAX_DOCUMENT_BYTES,
+    MAX_INTEGER,
+    canonical,
+    check_collection,
+    check_database,
+    check_key,
+    decode,
+    dumps,
+)
+from .document import Document, State, deleted, removals
+
+PROTOCOL: Final = 1
+MAX_CHANGES: Final = 500
+MAX_TRANSACTION: Final = 100
+MAX_PAGE: Final = 1000
+MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_COLLECTIONS: Final = 1000
+
+Operation: TypeAlias = Literal["insert", "update", "delete"]
+Status: TypeAlias = Literal["applied", "duplicate", "merged", "conflict", "rejected"]
+
+_ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_OPERATIONS = ("insert", "update", "delete")
+_STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change as it is pushed. ``is_whole`` says that the state is a whole document, not a part of one.
+
+    ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all.
+    """
+
+    collection: str
+    key: str
+    operation: Operation
+    state: State
+    is_whole: bool
+    op_id: str | None = None
+    n: int | None = None
+    base_version: VersionVector | None = None
+    merge: str | None = None
+    transaction: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What a replica sends: its changes, and the cursor from which it wants those of others.
+
+    ``collections`` None means all. ``protocol`` 0 is a plain client without identity or idempotence.
+    """
+
+    database: str
+    client_id: str
+    version_vector: VersionVector = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    protocol: int = 0
+    request_id: str | None = None
+    fence: str | None = None
+    epoch: str | None = None
+    limit: int = MAX_PAGE
+    collections: tuple[str, ...] | None = None
+
+    @property
+    def since(self) -> int:
+        """The cursor: the server's sequence up to which the replica has everything."""
+        return self.version_vector.get("server", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a change was refused: a stable code, what and where, and what may help."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The server's verdict on one change; ``version`` is the document's version after it."""
+
+    op_id: str
+    status: Status
+    version: VersionVector = field(default_factory=dict)
+    error: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChange:
+    """A document as the server has it."""
+
+    collection: str
+    key: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResponse:
+    """The answer: verdicts, what others changed after ``since``, and the new cursor in ``server_version``.
+
+    ``digest`` is the sum over the documents that the replica should now have, or None while ``has_more``.
+    """
+
+    request_id: str | None
+    fence: str | None
+    epoch: str
+    since: int
+    server_version: VersionVector
+    timestamp: str
+    has_more: bool = False
+    digest: str | None = None
+    results: tuple[Result, ...] = ()
+    server_changes: tuple[ServerChange, ...] = ()
+    conflicts: tuple[ServerChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as the server makes it: documents are still the texts of its storage."""
+
+    head: dict[str, JSON]
+    server_changes: list[str]
+    conflicts: list[str]
+
+    def text(self) -> str:
+        """Give the response's JSON text."""
+        return (
+            f'{dumps(self.head)[:-1]},"server_changes":[{",".join(self.server_changes)}]'
+            f',"conflicts":[{",".join(self.conflicts)}]}}'
+        )
+
+
+def encode_request(request: SyncRequest) -> str:
+    """Give a request's JSON text; the same request gives the same bytes."""
+    message: dict[str, JSON] = {
+        "protocol": request.protocol,
+        "database": request.database,
+        "client_id": request.client_id,
+        "version_vector": request.version_vector,
+        "limit": request.limit,
+        "changes": [_encode_change(change) for change in request.changes],
+    }
+    for name in ("request_id", "fence", "epoch", "collections"):
+        value = getattr(request, name)
+        if value is not None:
+            message[name] = value
+    return dumps(message)
+
+
+def decode_request(data: bytes | str, *, database: str | None = None) -> SyncRequest:
+    """Read a request; ``database`` is the one in the URL, which the body need not repeat."""
+    message = _object(decode(data, "body"), "body")
+    named = _name(check_database, message.get("database", database), "database")
+    if database is not None and named != database:
+        raise SchemaError(f"{named!r} is not the database {database!r} of the URL", place="database")
+    changes = _list(message.get("changes", []), "changes", MAX_CHANGES)
+    collections = message.get("collections")
+    return SyncRequest(
+        database=named,
+        client_id=_id(message.get("client_id"), "client_id"),
+        version_vector=decode_vector(message.get("version_vector", {}), "version_vector"),
+        changes=tuple(_decode_change(change, f"changes[{i}]") for i, change in enumerate(changes)),
+        protocol=_integer(message.get("protocol", 0), "protocol", 0, PROTOCOL),
+        request_id=_optional(_id, message.get("request_id"), "request_id"),
+        fence=_optional(_id, message.get("fence"), "fence"),
+        epoch=_optional(_id, message.get("epoch"), "epoch"),
+        limit=_integer(message.get("limit", MAX_PAGE), "limit", 1, MAX_PAGE),
+        collections=None if collections is None else decode_collections(collections),
+    )
+
+
+def decode_response(data: bytes | str) -> SyncResponse:
+    """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
+    message = _object(decode(data, "answer"), "answer")
+    results = _list(message.get("results", []), "results", MAX_CHANGES)
+    page = _list(message.get("server_changes", []), "server_changes", MAX_PAGE + MAX_CHANGES)
+    conflicts = _list(message.get("conflicts", []), "conflicts", MAX_CHANGES)
+    return SyncResponse(
+        request_id=_optional(_id, message.get("request_id"), "request_id"),
+        fence=_optional(_id, message.get("fence"), "fence"),
+        epoch=_id(message.get("epoch"), "epoch"),
+        since=_integer(message.get("since"), "since", 0, MAX_INTEGER),
+        server_version=decode_vector(message.get("server_version"), "server_version"),
+        timestamp=normalize_timestamp(message.get("timestamp"), "timestamp"),
+        has_more=bool(message.get("has_more", False)),
+        digest=_optional(_id, message.get("digest"), "digest"),
+        results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
+        server_changes=tuple(
+            decode_server_change(change, f"server_changes[{i}]") for i, change in enumerate(page)
+        ),
+        conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
+    )
+
+
+def encode_server_change(collection: str, key: str, document: Document) -> str:
+    """Give the text under which the server stores a document and sends it."""
+    message: dict[str, JSON] = {
+        "collection": collection,
+        "key": key,
+        "op_id": document.op_id,
+        "version_vector": document.version,
+    }
+    if document.body is None:
+        message["operation"] = "delete"
+    else:
+        message["operation"] = "update"
+        message["document"] = document.body
+    _encode_stamps(message, document.state)
+    return dumps(message)
+
+
+def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
+    """Read what :func:`encode_server_change` wrote, once it is parsed."""
+    message = _object(message, place)
+    operation = _one_of(_OPERATIONS, message.get("operation"), f"{place}.operation")
+    body = None if operation == "delete" else _object(message.get("document"), f"{place}.document")
+    state = _decode_stamps(message, body, place)
+    if body is None and "" not in state.stamps:
+        state = deleted(state.since)
+    return ServerChange(
+        _name(check_collection, message.get("collection"), f"{place}.collection"),
+        _name(check_key, message.get("key"), f"{place}.key"),
+        Document(
+            state,
+            decode_vector(message.get("version_vector"), f"{place}.version_vector"),
+            str(message.get("op_id", ""))[:128],
+        ),
+    )
+
+
+def decode_vector(value: JSON, place: str) -> VersionVector:
+    """Read a version vector: at most 1,000 ids of printable ASCII, each with a count from 0 to 2^53-1."""
+    vector = _object(value, place)
+    if len(vector) > MAX_VECTOR:
+        raise SchemaError(f"{len(vector)} entries, over the limit of {MAX_VECTOR}", place=place)
+    for replica, n in vector.items():
+        if not _ID.match(replica):
+            raise SchemaError(f"{replica!r:.60} is not an id", place=place)
+        if type(n) is not int or not 0 <= n <= MAX_INTEGER:
+            raise SchemaError("a count is an integer from 0 to 2^53-1", place=f"{place}.{replica}")
+    return vector
+
+
+def decode_collections(value: JSON) -> tuple[str, ...]:
+    """Read a list of collection names, in order and once each."""
+    names = _list(value, "collections", MAX_COLLECTIONS)
+    return tuple(
+        sorted({_name(check_collection, name, f"collections[{i}]") for i, name in enumerate(names)})
+    )
+
+
+def _encode_change(change: Change) -> dict[str, JSON]:
+    state = change.state
+    message: dict[str, JSON] = {
+        "collection": change.collection,
+        "key": change.key,
+        "operation": change.operation,
+    }
+    if change.operation != "delete":
+        message["document" if change.is_whole else "delta"] = state.body
+        removed = [] if change.is_whole else removals(state)
+        if removed:
+            message["removed"] = removed
+    _encode_stamps(message, state)
+    for name in ("op_id", "n", "base_version", "merge", "transaction"):
+        value = getattr(change, name)
+        if value is not None:
+            message[name] = value
+    return message
+
+
+def _decode_change(value: JSON, place: str) -> Change:
+    message = _object(value, place)
+    operation: Operation = _one_of(_OPERATIONS, message.get("operation"), f"{place}.operation")
+    is_whole = operation == "insert" or "document" in message
+    body = None
+    if operation != "delete":
+        name = "document" if is_whole else "delta"
+        body = _document(message.get(name), f"{place}.{name}")
+    state = _decode_stamps(message, body, place)
+    if operation == "delete":
+        state = deleted(state.timestamp)
+    base = message.get("base_version")
+    return Change(
+        collection=_name(check_collection, message.get("collection"), f"{place}.collection"),
+        key=_name(check_key, message.get("key"), f"{place}.key"),
+        operation=operation,
+        state=state,
+        is_whole=is_whole,
+        op_id=_optional(_id, message.get("op_id"), f"{place}.op_id"),
+        n=_optional(_counter, message.get("n"), f"{place}.n"),
+        base_version=None if base is None else decode_vector(base, f"{place}.base_version"),
+        merge=_optional(_id, message.get("merge"), f"{place}.merge"),
+        transaction=_optional(_counter, message.get("transaction"), f"{place}.transaction"),
+    )
+
+
+def _decode_result(value: JSON, place: str) -> Result:
+    message = _object(value, place)
+    error = message.get("error")
+    problem = None
+    if error is not None:
+        error = _object(error, f"{place}.error")
+        problem = Problem(*(str(error.get(name, ""))[:1000] for name in ("code", "message", "hint")))
+    return Result(
+        _id(message.get("op_id"), f"{place}.op_id"),
+        _one_of(_STATUSES, message.get("status"), f"{place}.status"),
+        decode_vector(message.get("version_vector", {}), f"{place}.version_vector"),
+        problem,
+    )
+
+
+def encode_result(result: Result) -> dict[str, JSON]:
+    """Give a verdict as it travels and as the server stores it."""
+    message: dict[str, JSON] = {
+        "op_id": result.op_id,
+        "status": result.status,
+        "version_vector": result.version,
+    }
+    if result.error is not None:
+        message["error"] = {
+            "code": result.error.code,
+            "message": result.error.message,
+            "hint": result.error.hint,
+        }
+    return message
+
+
+def _encode_stamps(message: dict[str, JSON], state: State) -> None:
+    """Add ``timestamp``, and ``since`` and ``stamps`` where they say more."""
+    latest = message["timestamp"] = state.timestamp
+    if state.since != latest:
+        message["since"] = state.since
+    if state.stamps:
+        message["stamps"] = state.stamps
+
+
+def _decode_stamps(message: dict[str, JSON], body: JSON, place: str) -> State:
+    """Read a state. A plain client's change may have no timestamp: the server gives it one ("" until then)."""
+    given = message.get("timestamp")
+    latest = "" if given is None else normalize_timestamp(given, f"{place}.timestamp")
+    since = message.get("since")
+    since = latest if since is None else normalize_timestamp(since, f"{place}.since")
+    stamps = {}
+    for path, stamp in _object(message.get("stamps", {}), f"{place}.stamps").items():
+        stamps[_pointer(path, f"{place}.stamps")] = normalize_timestamp(stamp, f"{place}.stamps[{path!r}]")
+    for i, path in enumerate(_list(message.get("removed", []), f"{place}.removed", 1024)):
+        stamps.setdefault(_pointer(path, f"{place}.removed[{i}]"), latest)
+    if body == {} and not stamps:
+        stamps[""] = latest
+    return State(body, since, stamps)
+
+
+def _document(value: JSON, place: str) -> dict[str, JSON]:
+    body = _object(value, place)
+    for name in ("_key", "_version", "_timestamp"):
+        body.pop(name, None)
+    try:
+        text = canonical(body, place)
+    except InvalidDocument as error:
+        raise SchemaError(str(error)[len(place) + 2 :], place=place, code="invalid_document") from error
+    if len(text) > MAX_DOCUMENT_BYTES:
+        raise SchemaError(
+            f"over the limit of {MAX_DOCUMENT_BYTES} bytes", place=place, code="document_too_large"
+        )
+    return body
+
+
+def _object(value: JSON, place: str) -> dict[str, JSON]:
+    if type(value) is not dict:
+        raise SchemaError(f"an object was due, not {_kind(value)}", place=place)
+    return value
+
+
+def _list(value: JSON, place: str, limit: int) -> list[JSON]:
+    if type(value) is not list:
+        raise SchemaError(f"a list was due, not {_kind(value)}", place=place)
+    if len(value) > limit:
+        raise SchemaError(f"{len(value)} items, over the limit of {limit}", place=place, code="too_many")
+    return value
+
+
+def _id(value: JSON, place: str) -> str:
+    if isinstance(value, str) and _ID.match(value):
+        return value
+    raise SchemaError(
+        f"1 to 128 printable ASCII characters without space were due, not {_kind(value)}", place=place
+    )
+
+
+def _counter(value: JSON, place: str) -> int:
+    return _integer(value, place, 1, MAX_INTEGER)
+
+
+def _integer(value: JSON, place: str, low: int, high: int) -> int:
+    if type(value) is int and low <= value <= high:
+        return value
+    raise SchemaError(f"an integer from {low} to {high} was due, not {value!r:.40}", place=place)
+
+
+def _pointer(path: JSON, place: str) -> str:
+    if isinstance(path, str) and (not path or path[0] == "/") and len(path) <= 16384 and path.count("/") <= 64:
+        return path
+    raise SchemaError(f"{path!r:.60} is not a JSON Pointer of at most 64 members", place=place)
+
+
+def _one_of(words: tuple[str, ...], value: JSON, place: str) -> Any:
+    if value in words:
+        return value
+    raise SchemaError(f"{value!r:.40} is none of {', '.join(words)}", place=place)
+
+
+def _name(check: Callable[[object], str], value: JSON, place: str) -> str:
+    try:
+        return check(value)
+    except InvalidDocument as error:
+        raise SchemaError(str(error), place=place) from error
+
+
+def _optional(check: Callable[[JSON, str], Any], value: JSON, place: str) -> Any:
+    return None if value is None else check(value, place)
+
+
+def _kind(value: JSON) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "nothing"}
+    return names.get(type(value), repr(value)[:40])
