@@ -51,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code."""
     options = command_line().parse_args(arguments)
     if sys.version_info < (3, 11):
-        raise Stop("pysync_web needs Python 3.11 or later: run build.py with one, as in `python3.12 build.py`.")
+        raise Stop(
+            "pysync_web needs Python 3.11 or later: run build.py with one, as in `python3.12 build.py`."
+        )
     os.chdir(ROOT)
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
@@ -59,7 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Describe the commands and their options."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -72,12 +76,16 @@ def command_line() -> argparse.ArgumentParser:
     demo.add_argument("--no-open", action="store_true", help="print the address, open no browser")
     demo.add_argument("--data", type=Path, default=CACHE / "demo", help="where the server keeps its data")
     serve = command("serve", run_serve, "build, and run the server with the site and the options that follow")
-    serve.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="see: build.py serve --help-server")
+    serve.add_argument(
+        "options", nargs=argparse.REMAINDER, metavar="...", help="see: build.py serve --help-server"
+    )
     test = command("test", run_test, "run all checks and all tests")
     test.add_argument("--native", action="store_true", help="only what needs no browser")
     test.add_argument("--browser", action="store_true", help="only what needs a browser")
     test.add_argument("--coverage", action="store_true", help="also report the coverage of the native tests")
-    test.add_argument("-k", metavar="EXPRESSION", help="only tests whose names match (and no checks), as in pytest")
+    test.add_argument(
+        "-k", metavar="EXPRESSION", help="only tests whose names match (and no checks), as in pytest"
+    )
     command("check", run_check, "format, lint, types and tidiness")
     bench = command("bench", run_bench, "measure, natively and in Chromium")
     bench.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="options of tests.bench")
@@ -190,7 +198,9 @@ def report(steps: Iterable[tuple[str, list[str]]]) -> int:
         nothing_matched = code == 5 and "-k" in command
         if code and not nothing_matched:
             failed.append(name)
-        print(f"   {'failed' if name in failed else 'passed'} in {time.monotonic() - begin:.1f} s", flush=True)
+        print(
+            f"   {'failed' if name in failed else 'passed'} in {time.monotonic() - begin:.1f} s", flush=True
+        )
     if failed:
         print(f"Failed: {'; '.join(failed)}.", flush=True)
     return 1 if failed else 0
@@ -238,7 +248,9 @@ PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 def make_venv() -> None:
     """Make an empty environment; Debian keeps what that takes in a package of its own."""
     command = [sys.executable, "-m", "venv", str(VENV)]
-    if subprocess.call(command) and not (install_from_debian("python3-venv") and subprocess.call(command) == 0):
+    if subprocess.call(command) and not (
+        install_from_debian("python3-venv") and subprocess.call(command) == 0
+    ):
         raise Stop("Python can't make a virtual environment: install its `venv` (Debian: python3-venv).")
 
 
@@ -248,7 +260,9 @@ def set_up_page() -> None:
         lock = (ROOT / "web" / "package-lock.json").read_text("utf-8")
         stamp = PYODIDE.parent / ".as-wanted"
         if not (stamp.exists() and stamp.read_text() == digest(lock)):
-            if not (shutil.which("npm") and shutil.which("node")) and not install_from_debian("nodejs", "npm"):
+            if not (shutil.which("npm") and shutil.which("node")) and not install_from_debian(
+                "nodejs", "npm"
+            ):
                 raise Stop("Node.js is needed to install and prepare Pyodide: install `node` and `npm`.")
             print("Setting up Pyodide …", flush=True)
             run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=ROOT / "web")
@@ -263,7 +277,13 @@ def fetch_page_wheels(group: str) -> Path:
     if not folder.exists():
         shutil.rmtree(folder.parent, ignore_errors=True)
         unfinished = folder.with_suffix(".part")
-        only_pure = ["--only-binary=:all:", "--platform=any", "--implementation=py", "--abi=none", "--no-deps"]
+        only_pure = [
+            "--only-binary=:all:",
+            "--platform=any",
+            "--implementation=py",
+            "--abi=none",
+            "--no-deps",
+        ]
         wanted = [f"--python-version={PAGE_PYTHON}", "--dest", str(unfinished), *pinned(group)]
         run(PYTHON, *PIP, "download", *only_pure, *wanted)
         unfinished.rename(folder)
@@ -283,7 +303,9 @@ def need_chromium() -> str:
     if not found and install_from_debian("chromium"):
         found = find_browser("PYSYNC_CHROMIUM", CHROMIUMS)
     if not found:
-        raise Stop("No Chromium was found: install Chromium or Chrome, or name its program in PYSYNC_CHROMIUM.")
+        raise Stop(
+            "No Chromium was found: install Chromium or Chrome, or name its program in PYSYNC_CHROMIUM."
+        )
     return found
 
 
@@ -340,7 +362,9 @@ def build_wheel() -> Path:
     """Build the wheel; the same sources give the same bytes."""
     sources = [ROOT / "pyproject.toml", ROOT / "LICENSE", *files_below(ROOT / "pysync_web")]
     sources += [path for path in [ROOT / "README.md"] if path.exists()]
-    wanted = digest(*(part for path in sources for part in (path.relative_to(ROOT).as_posix(), path.read_bytes())))
+    wanted = digest(
+        *(part for path in sources for part in (path.relative_to(ROOT).as_posix(), path.read_bytes()))
+    )
     stamp = CACHE / "wheel-as-wanted"
     built = sorted(DIST.glob("*.whl"))
     if len(built) == 1 and stamp.exists() and stamp.read_text() == wanted:
