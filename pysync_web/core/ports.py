@@ -6,7 +6,7 @@ nothing else, so every backend can drive it: at once (memory, SQLite, a page) or
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -90,6 +90,30 @@ class Storage(Protocol):
 
     async def close(self) -> None:
         """Finish writes that were begun and release everything; a second call does nothing."""
+        ...
+
+
+class Transport(Protocol):
+    """A way to one sync server. Texts go in and out; whoever calls encodes, decodes and validates."""
+
+    async def exchange(self, database: str, body: str) -> str:
+        """Send a request's JSON text (``POST /_api/sync/delta``) and give the answer's.
+
+        Raises ``Unreachable`` (no usable answer: try again), ``Rejected`` or ``Unauthorized``. Every exchange ends
+        within the transport's deadline. Cancelling it ends the request.
+        """
+        ...
+
+    def pokes(self, database: str) -> AsyncIterator[int]:
+        """Yield the server's sequence whenever something may have changed: a hint without content.
+
+        The first comes when the stream stands. It ends, or raises ``TransportError``, when the stream breaks or
+        has been silent for too long; whoever calls opens it again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Release connections; a second call does nothing."""
         ...
 
 

@@ -277,10 +277,13 @@ def _encode_change(change: Change) -> dict[str, JSON]:
     }
     if change.operation != "delete":
         message["document" if change.is_whole else "delta"] = state.body
-        removed = [] if change.is_whole else removals(state)
-        if removed:
-            message["removed"] = removed
     _encode_stamps(message, state)
+    removed = [] if change.is_whole or change.operation == "delete" else removals(state)
+    if removed:
+        message["removed"] = removed
+        latest = message["timestamp"]
+        stamps = {p: t for p, t in state.stamps.items() if t != latest or p not in removed}
+        message["stamps"] = stamps
     for name in ("op_id", "n", "base_version", "merge", "transaction"):
         value = getattr(change, name)
         if value is not None:

@@ -1,0 +1,542 @@
+"""The server's side of an exchange: one transaction that decides every change and answers from one snapshot.
+
+Documents lie in storage as the texts that are sent, under (collection, key); the feed maps the sequence of a
+document's last change to its name. So the feed is as long as there are documents, whatever their history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import Any, Final
+
+from ..causality import SERVER, VersionVector, advance, covers, timestamp
+from ..causality import tick as next_timestamp
+from ..errors import Rejected
+from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
+from .document import ABSENT, Document, State, changed, deleted, merge, restamped
+from .ports import Random, ReadTransaction, Storage, WriteTransaction
+from .wire import (
+    MAX_PAGE_BYTES,
+    MAX_TRANSACTION,
+    Answer,
+    Change,
+    Problem,
+    Result,
+    SyncRequest,
+    decode_server_change,
+    encode_result,
+    encode_server_change,
+)
+
+MAX_SKEW_MS: Final = 5 * 60 * 1000
+"""How far in the future a change's timestamp may lie before the server gives it its own."""
+
+Guard = Callable[[Change, "Document | None", "Document | None"], "Problem | None"]
+"""Decides on a change, the document before it and after it, in the same transaction: a problem refuses it."""
+
+
+class Hub:
+    """A database that replicas sync with, over any storage."""
+
+    def __init__(self, storage: Storage, *, guard: Guard | None = None) -> None:
+        self._storage = storage
+        self._guard = guard
+
+    async def open(self, rng: Random) -> None:
+        """Give a new storage its epoch; nothing happens to one that has it."""
+        if await self._storage.read(_load) is None:
+            await self._storage.write(lambda tx: _create(tx, rng))
+
+    async def exchange(self, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
+        """Push and pull at once; raise :class:`Rejected` (409) for a forked replica or another epoch."""
+        if not request.changes:
+            answer = await self._storage.read(lambda tx: _pull(tx, request, now_ms))
+            if answer is not None:
+                return answer
+        return await self._storage.write(lambda tx: _exchange(tx, request, now_ms, rng, self._guard))
+
+    async def status(self, client_id: str, since: int | None = None) -> dict[str, JSON]:
+        """Tell what the server knows of a client, as ``GET /_api/sync/status`` answers it."""
+        return await self._storage.read(lambda tx: _status(tx, client_id, since))
+
+    async def new_epoch(self, rng: Random) -> str:
+        """Say that this storage was restored: every replica will offer again what the server may lack."""
+        return await self._storage.write(lambda tx: _new_epoch(tx, rng))
+
+
+@dataclass(slots=True)
+class _State:
+    """What the server counts: its sequence and clock, its epoch, and where earlier epochs ended."""
+
+    epoch: str
+    head: int = 0
+    clock: str = ""
+    history: dict[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        return dumps(
+            {"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A document of the server with its sequence; ``document`` None: nobody has written it."""
+
+    document: Document | None
+    sequence: int = 0
+
+
+async def _load(tx: ReadTransaction) -> _State | None:
+    text = await tx.get("hub", ("state",))
+    return None if text is None else _State(**loads(text))
+
+
+async def _create(tx: WriteTransaction, rng: Random) -> None:
+    if await _load(tx) is None:
+        tx.put("hub", ("state",), _State(rng.randbytes(16).hex()).text())
+
+
+async def _new_epoch(tx: WriteTransaction, rng: Random) -> str:
+    state = await _required(tx)
+    state.history[state.epoch] = state.head
+    state.epoch = rng.randbytes(16).hex()
+    tx.put("hub", ("state",), state.text())
+    return state.epoch
+
+
+async def _required(tx: ReadTransaction) -> _State:
+    state = await _load(tx)
+    if state is None:
+        raise Rejected("this database was not opened", status=404, code="unknown_database")
+    return state
+
+
+async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int) -> Answer | None:
+    """Answer a request without changes from a read snapshot, or None where something must be written."""
+    state = await _required(tx)
+    if _is_rolled_back(state, request):
+        return None
+    if request.epoch not in (None, state.epoch):
+        return _epoch_answer(state, request)
+    text = await tx.get("replicas", (request.client_id,))
+    replica = loads(text) if text else None
+    if request.protocol and replica and request.fence != replica["fence"]:
+        raise _forked([])
+    fence = replica["fence"] if replica else None
+    n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
+    return await _answer(tx, request, state, now_ms, fence=fence, n=n)
+
+
+async def _exchange(
+    tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random, guard: Guard | None
+) -> Answer:
+    state = await _required(tx)
+    if _is_rolled_back(state, request):
+        await _new_epoch(tx, rng)
+        state = await _required(tx)
+    if request.epoch not in (None, state.epoch):
+        return _epoch_answer(state, request)
+    text = await tx.get("replicas", (request.client_id,))
+    replica = loads(text) if text else None
+    if replica and request.request_id is not None and request.request_id == replica["request"]:
+        return await _repeat(tx, request, state, now_ms, replica)
+    if request.protocol and replica and request.fence != replica["fence"]:
+        raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
+    n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
+    push = _Push(tx, request, state, now_ms, rng, guard, n)
+    await push.run()
+    fence = rng.randbytes(16).hex()
+    results = [encode_result(result) for result in push.results]
+    record = {"fence": fence, "request": request.request_id, "results": results, "n": push.n}
+    record |= {"cursor": request.since, "at": state.clock}
+    tx.put("replicas", (request.client_id,), dumps(record))
+    return await _answer(
+        tx,
+        request,
+        state,
+        now_ms,
+        fence=fence,
+        n=push.n,
+        results=results,
+        extras=push.extras,
+        conflicts=push.conflicts,
+        skip=push.own,
+    )
+
+
+async def _repeat(
+    tx: ReadTransaction, request: SyncRequest, state: _State, now_ms: int, replica: dict[str, JSON]
+) -> Answer:
+    """Answer a request that was decided before: the same verdicts, the documents as they are now."""
+    results = replica["results"]
+    in_conflict = {result["op_id"] for result in results if result["status"] == "conflict"}
+    conflicts = []
+    for change in request.changes:
+        if change.op_id in in_conflict:
+            text = await tx.get("docs", (change.collection, change.key))
+            conflicts.append(text or _conflict_text(change, None))
+    return await _answer(
+        tx,
+        request,
+        state,
+        now_ms,
+        fence=replica["fence"],
+        n=replica["n"],
+        results=results,
+        extras=[(change.collection, change.key) for change in request.changes],
+        conflicts=conflicts,
+    )
+
+
+def _op_ids(request: SyncRequest) -> Iterator[str]:
+    return (change.op_id for change in request.changes if change.op_id is not None)
+
+
+def _forked(known: list[str]) -> Rejected:
+    return Rejected(
+        "this replica's fence is not the last one given: it was restored or cloned, and takes a new id",
+        status=409,
+        code="replica_forked",
+        detail={"known": known},
+    )
+
+
+def _is_rolled_back(state: _State, request: SyncRequest) -> bool:
+    """Tell whether a replica has seen more of this epoch than there is: the server's data were restored."""
+    return bool(request.protocol) and request.epoch == state.epoch and request.since > state.head
+
+
+def _epoch_answer(state: _State, request: SyncRequest) -> Answer:
+    """Tell a replica of an earlier epoch the new one, and up to where its own still holds: it asks again."""
+    known_until = min(state.history.get(request.epoch or "", 0), state.head)
+    head: dict[str, JSON] = {
+        "epoch": state.epoch,
+        "since": 0,
+        "server_version": {SERVER: known_until},
+        "timestamp": state.clock or timestamp(0),
+        "has_more": True,
+    }
+    return Answer(head, [], [])
+
+
+class _Push:
+    """The changes of one request, decided one after the other over a view of the documents they touch."""
+
+    def __init__(
+        self,
+        tx: WriteTransaction,
+        request: SyncRequest,
+        state: _State,
+        now_ms: int,
+        rng: Random,
+        guard: Guard | None,
+        last_n: int,
+    ) -> None:
+        self.tx = tx
+        self.request = request
+        self.state = state
+        self.now_ms = now_ms
+        self.rng = rng
+        self.guard = guard
+        self.n = last_n
+        self.results: list[Result] = []
+        self.conflicts: list[str] = []
+        self.extras: list[tuple[str, str]] = []
+        self.own: set[tuple[str, str]] = set()
+        self.restamped: set[tuple[str, str]] = set()
+        self.before: dict[tuple[str, str], _Stored] = {}
+        self.after: dict[tuple[str, str], _Stored] = {}
+        self.staged: dict[tuple[str, str], _Stored] = {}
+
+    async def run(self) -> None:
+        """Decide every change and write what they did."""
+        self.state.clock = next_timestamp(self.state.clock, self.now_ms)
+        for unit in _units([self._completed(change) for change in self.request.changes]):
+            await self._decide_unit(unit)
+        await self._write()
+
+    def _completed(self, change: Change) -> Change:
+        """Fill in what a plain client leaves out."""
+        op_id = change.op_id or self.rng.randbytes(16).hex()
+        n = change.n if change.n is not None else self.n + 1
+        self.n = max(self.n, n)
+        base = self.request.version_vector if change.base_version is None else change.base_version
+        return replace(change, op_id=op_id, n=n, base_version=base)
+
+    async def _decide_unit(self, unit: Sequence[Change]) -> None:
+        head, clock = self.state.head, self.state.clock
+        verdicts = [await self._decide(change) for change in unit]
+        failed = [result for result in verdicts if result.status in ("conflict", "rejected")]
+        if len(unit) == 1 or not failed:
+            self._accept(unit, verdicts)
+            return
+        self.state.head, self.state.clock = head, clock
+        self.staged.clear()
+        if any(result.status == "rejected" for result in failed):
+            problem = Problem("transaction_rejected", "another change of the same transaction was rejected")
+            verdicts = [
+                result if result.status == "rejected" else Result(result.op_id, "rejected", error=problem)
+                for result in verdicts
+            ]
+            self._accept(unit, verdicts)
+        else:
+            conflicting = [i for i, result in enumerate(verdicts) if result.status == "conflict"]
+            self._accept([unit[i] for i in conflicting], [verdicts[i] for i in conflicting])
+
+    def _accept(self, unit: Sequence[Change], verdicts: Sequence[Result]) -> None:
+        self.results.extend(verdicts)
+        for change, result in zip(unit, verdicts, strict=True):
+            name = (change.collection, change.key)
+            if result.status in ("applied", "merged"):
+                self.tx.put("ops", (result.op_id,), dumps(_fingerprint(change)))
+            if result.status == "conflict":
+                self.conflicts.append(_conflict_text(change, self._seen(name).document))
+            elif result.status in ("duplicate", "merged") or name in self.restamped:
+                self.extras.append(name)
+        self.after.update(self.staged)
+        self.staged.clear()
+
+    def _seen(self, name: tuple[str, str]) -> _Stored:
+        return self.staged.get(name) or self.after.get(name) or self.before[name]
+
+    async def _current(self, name: tuple[str, str]) -> _Stored:
+        if name not in self.before:
+            text = await self.tx.get("docs", name)
+            document = decode_server_change(loads(text)).document if text else None
+            self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
+        return self._seen(name)
+
+    async def _decide(self, change: Change) -> Result:
+        name = (change.collection, change.key)
+        op_id = str(change.op_id)
+        current = (await self._current(name)).document
+        known = await self.tx.get("ops", (op_id,))
+        if known is not None:
+            if loads(known) != _fingerprint(change):
+                return _rejected(op_id, "op_id_reused", "this op id was used for another change")
+            return Result(op_id, "duplicate", current.version if current else {})
+        is_covered = current is None or covers(change.base_version or {}, current.version)
+        needs_time = self._needs_time(change, current if is_covered else None)
+        if needs_time:
+            self.restamped.add(name)
+            self.state.clock = next_timestamp(self.state.clock, self.now_ms)
+            change = replace(change, state=restamped(change.state, self.state.clock))
+        state = _outcome(change, current, is_covered, is_plain=not self.request.protocol)
+        if state is None:
+            return Result(op_id, "conflict", current.version if current else {})
+        return self._stage(change, current, state, "applied" if is_covered else "merged")
+
+    def _needs_time(self, change: Change, base: Document | None) -> bool:
+        """Tell whether a change's own time can't stand: none, too far ahead, or not after what it was based on."""
+        latest = change.state.timestamp
+        if not latest or latest > timestamp(self.now_ms + MAX_SKEW_MS):
+            return True
+        self.state.clock = max(self.state.clock, latest)
+        return base is not None and latest <= base.timestamp
+
+    def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
+        """Note the document's new state under the next number, unless nothing changes."""
+        op_id, n = str(change.op_id), int(change.n or 0)
+        if state == (current.state if current else ABSENT):
+            return Result(op_id, status, current.version if current else {})
+        version = advance(
+            current.version if current else {}, self.request.client_id, n, self.state.head + 1
+        )
+        document = Document(state, version, op_id)
+        problem = self.guard(change, current, document) if self.guard else None
+        if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:
+            problem = Problem("document_too_large", f"over the limit of {MAX_DOCUMENT_BYTES} bytes")
+        if problem is not None:
+            return Result(op_id, "rejected", current.version if current else {}, problem)
+        self.state.head += 1
+        name = (change.collection, change.key)
+        self.staged[name] = _Stored(document, self.state.head)
+        if status == "applied" and name not in self.restamped:
+            self.own.add(name)
+        else:
+            self.own.discard(name)
+        return Result(op_id, status, version)
+
+    async def _write(self) -> None:
+        """Put the documents, the feed, the digests and the counters of this request."""
+        digests: dict[str, dict[str, int]] = {}
+        for name, stored in self.after.items():
+            before, document = self.before[name], stored.document
+            if document is None:
+                continue
+            collection = await self._digest(digests, name[0])
+            collection["digest"] += digest(*name, stored.sequence)
+            if before.sequence:
+                collection["digest"] -= digest(*name, before.sequence)
+                self.tx.delete("feed", (before.sequence,))
+            collection["count"] += (document.body is not None) - (
+                before.document is not None and before.document.body is not None
+            )
+            self.tx.put("docs", name, encode_server_change(*name, document))
+            self.tx.put("feed", (stored.sequence,), dumps(list(name)))
+        for collection_name, record in digests.items():
+            record["digest"] %= 2**64
+            text = dumps({"count": record["count"], "digest": f"{record['digest']:016x}"})
+            self.tx.put("collections", (collection_name,), text)
+        self.tx.put("hub", ("state",), self.state.text())
+
+    async def _digest(self, digests: dict[str, dict[str, int]], collection: str) -> dict[str, int]:
+        if collection not in digests:
+            text = await self.tx.get("collections", (collection,))
+            stored = loads(text) if text else {"count": 0, "digest": "0"}
+            digests[collection] = {"count": stored["count"], "digest": int(stored["digest"], 16)}
+        return digests[collection]
+
+
+def digest(collection: str, key: str, sequence: int) -> int:
+    """Give a document's part of a digest: the sum modulo 2^64 tells whether two replicas hold the same."""
+    return int.from_bytes(sha256(f"{collection}/{key}/{sequence}".encode()).digest()[:8], "big")
+
+
+def _units(changes: Sequence[Change]) -> Iterator[list[Change]]:
+    """Split changes into those that stand alone and those of one transaction."""
+    unit: list[Change] = []
+    for change in changes:
+        bound = change.transaction is not None
+        if unit and (not bound or change.transaction != unit[0].transaction or len(unit) >= MAX_TRANSACTION):
+            yield unit
+            unit = []
+        unit.append(change)
+        if not bound:
+            yield unit
+            unit = []
+    if unit:
+        yield unit
+
+
+def _outcome(change: Change, current: Document | None, is_covered: bool, *, is_plain: bool) -> State | None:
+    """Give the document's state after a change, or None for a conflict that the client decides.
+
+    ``current`` None: nobody wrote it. A delete meets a delete: nothing changes. An update that had not seen the
+    delete, or a delete that had not seen the update, is a conflict; so is everything else that had not seen the
+    current version, unless fields are to be merged.
+    """
+    before = current.state if current else ABSENT
+    if change.operation == "delete":
+        if before.body is None:
+            return before
+        return merge(before, change.state) if is_covered else None
+    if before.body is None:
+        if not is_covered or not (change.is_whole or is_plain):
+            return None
+        return merge(before, change.state)
+    if is_covered and change.is_whole:
+        patch = changed(before.body, change.state.body or {}, change.state.timestamp)
+        return merge(before, patch) if patch else before
+    if is_covered or change.merge == "fields":
+        return merge(before, change.state)
+    return None
+
+
+def _rejected(op_id: str, code: str, message: str) -> Result:
+    return Result(op_id, "rejected", error=Problem(code, message))
+
+
+def _fingerprint(change: Change) -> str:
+    """Tell one change's content from another's under the same op id."""
+    state = change.state
+    content = [change.collection, change.key, change.operation, state.body, sorted(state.stamps)]
+    return sha256(dumps(content).encode()).hexdigest()[:16]
+
+
+def _conflict_text(change: Change, current: Document | None) -> str:
+    """Give the server's document for a conflict; a document that it never had is one that is deleted."""
+    document = current or Document(deleted(timestamp(0)), {SERVER: 0})
+    return encode_server_change(change.collection, change.key, document)
+
+
+async def _answer(
+    tx: ReadTransaction,
+    request: SyncRequest,
+    state: _State,
+    now_ms: int,
+    *,
+    fence: str | None,
+    n: int,
+    results: Sequence[JSON] = (),
+    extras: Sequence[tuple[str, str]] = (),
+    conflicts: Sequence[str] = (),
+    skip: Set[tuple[str, str]] = frozenset(),
+) -> Answer:
+    """Read the page after the request's cursor; documents that the verdicts need come first."""
+    since = min(request.since, state.head)
+    first = list(dict.fromkeys(extras))
+    changes = [text for text in await tx.get_many("docs", first) if text is not None]
+    page, cursor, has_more = await _page(tx, request, since, state.head, skip | set(first))
+    head: dict[str, JSON] = {
+        "request_id": request.request_id,
+        "fence": fence,
+        "epoch": state.epoch,
+        "since": since,
+        "server_version": {request.client_id: n, SERVER: cursor},
+        "timestamp": max(state.clock, timestamp(now_ms)),
+        "has_more": has_more,
+        "results": list(results),
+    }
+    if not has_more:
+        head["digest"] = await _total_digest(tx, request)
+    return Answer(head, changes + page, list(conflicts))
+
+
+async def _page(
+    tx: ReadTransaction, request: SyncRequest, since: int, head: int, skip: Set[tuple[str, str]]
+) -> tuple[list[str], int, bool]:
+    """Give the documents changed after a cursor, the cursor after them, and whether there are more."""
+    entries = await tx.scan("feed", after=(since,), limit=request.limit + 1)
+    has_more = len(entries) > request.limit
+    names: list[tuple[tuple[str, str], int]] = []
+    for key, text in entries[: request.limit]:
+        collection, document = loads(text)
+        if request.collections is None or collection in request.collections:
+            names.append(((collection, document), int(key[0])))
+    wanted = [(name, sequence) for name, sequence in names if name not in skip]
+    texts = await tx.get_many("docs", [name for name, _ in wanted])
+    page: list[str] = []
+    size = 0
+    for (_, sequence), text in zip(wanted, texts, strict=True):
+        if text is None:
+            continue
+        if page and size + len(text) > MAX_PAGE_BYTES // 2:
+            return page, sequence - 1, True
+        page.append(text)
+        size += len(text)
+    return page, int(entries[request.limit - 1][0][0]) if has_more else head, has_more
+
+
+async def _total_digest(tx: ReadTransaction, request: SyncRequest) -> str:
+    """Sum the digests of the collections that the request names."""
+    if request.collections is None:
+        texts = [text for _, text in await tx.scan("collections")]
+    else:
+        found = await tx.get_many("collections", [(name,) for name in request.collections])
+        texts = [text for text in found if text is not None]
+    return f"{sum(int(loads(text)['digest'], 16) for text in texts) % 2**64:016x}"
+
+
+async def _status(tx: ReadTransaction, client_id: str, since: int | None) -> dict[str, JSON]:
+    state = await _required(tx)
+    vector: VersionVector = {}
+    replica: dict[str, JSON] | None = None
+    for key, text in await tx.scan("replicas", limit=1000):
+        record = loads(text)
+        vector[str(key[0])] = record["n"]
+        if key[0] == client_id:
+            replica = record
+    vector[SERVER] = state.head
+    cursor = since if since is not None else replica["cursor"] if replica else 0
+    pending = await tx.scan("feed", after=(cursor,), limit=10_000)
+    return {
+        "client_id": client_id,
+        "server_version": vector,
+        "pending_for_client": len(pending),
+        "last_sync": replica["at"] if replica else None,
+        "collections_synced": [str(key[0]) for key, _ in await tx.scan("collections")],
+    }
