@@ -4,8 +4,8 @@
     python3 build.py demo        a working page, its server, and a browser that shows it
     python3 build.py test        format, lint, types, tidiness; all tests, natively and in browsers
 
-Every command sets up by itself what it needs, once: Python packages in ``.venv``, Pyodide in ``web/node_modules``,
-and a Chromium if there is none. Nothing but the standard library of Python 3.11 or later is needed to begin.
+Every command sets up by itself what it needs, once: Python packages in ``.venv``, Pyodide in
+``web/node_modules``, and a Chromium if there is none. It begins with nothing but Python 3.11 or later.
 What is built lies in ``dist``, what is kept to be quick the next time in ``.build``; both may be deleted.
 """
 
@@ -22,12 +22,12 @@ import shutil
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.request
 import webbrowser
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
@@ -227,9 +227,11 @@ def wait_until_healthy(server: subprocess.Popen[bytes], address: str, seconds: f
 
 
 def set_up_python() -> None:
-    """Make ``.venv`` with the pinned packages and this project, editable; do nothing if it is as it should be."""
-    settings = (ROOT / "pyproject.toml").read_text("utf-8")
-    wanted = digest(settings, sys.version)
+    """Make ``.venv`` with the pinned packages and this project, editable, unless it is as it should be."""
+    project = settings()["project"]
+    wanted = digest(
+        json.dumps([pinned("pinned"), project["version"], project["optional-dependencies"]]), sys.version
+    )
     with locked():
         stamp = VENV / "as-wanted"
         if stamp.exists() and stamp.read_text() == wanted:
@@ -292,9 +294,15 @@ def fetch_page_wheels(group: str) -> Path:
 
 def pinned(group: str) -> list[str]:
     """Give the requirements of a group in ``pyproject.toml``."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-    requirements: list[str] = settings["dependency-groups"][group]
+    requirements: list[str] = settings()["dependency-groups"][group]
     return requirements
+
+
+def settings() -> dict[str, Any]:
+    """Give what ``pyproject.toml`` says."""
+    import tomllib  # here, so that an older Python still gets to say that it is too old
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def need_chromium() -> str:
@@ -391,7 +399,7 @@ def joined_wheels(group: str) -> Path:
 
 
 def compile_archives(sources: dict[str, Path]) -> dict[str, bytes]:
-    """Give each archive with its Python sources compiled by the page's own Python, which starts 2 to 4 times faster."""
+    """Give each archive compiled by the page's own Python, which then starts 2 to 4 times faster."""
     program = inspect.getsource(compile_archive)
     version = (PYODIDE / "package.json").read_bytes()
     kept = {name: digest(program, version, path.read_bytes())[:16] for name, path in sources.items()}
@@ -432,7 +440,7 @@ try {
 
 
 def compile_archive(source: str, target: str) -> None:
-    """Copy an archive with each ``.py`` in it compiled. Runs inside Pyodide, so it imports all that it uses."""
+    """Copy an archive with each ``.py`` compiled. Runs inside Pyodide, so it imports all that it uses."""
     import importlib.util
     import marshal
     import zipfile
@@ -501,7 +509,7 @@ def is_for_tests(path: str) -> bool:
 
 
 def manifest(files: dict[str, bytes]) -> bytes:
-    """List the app's files with their SHA-256 and one version for all: a service worker's cache goes by it."""
+    """List the app's files with their SHA-256, and one version for all, by which a service worker caches."""
     hashes = {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)}
     version = digest(json.dumps(hashes))[:16]
     return json.dumps({"version": version, "files": hashes}, indent=1).encode()

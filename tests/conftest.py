@@ -1,8 +1,8 @@
-"""Lets tests, fixtures and properties be coroutines, natively and inside a page, and leaves out what can't run here.
+"""Lets tests, fixtures and properties be coroutines, natively and in a page; leaves out what can't run here.
 
-Natively each test has an event loop of its own, closed when it ends. A page has one loop for all, and a test waits
-on it by stack switching; what a test left running there is cancelled. Tests in ``tests/browser`` share one loop too,
-because the browser that they drive outlives each of them.
+Natively each test has an event loop of its own, closed when it ends. A page has one loop for all, and a test
+waits on it by stack switching; what a test left running there is cancelled. Tests in ``tests/browser`` share
+one loop too, because the browser that they drive outlives each of them.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ class Coroutines:
             for left_behind in asyncio.all_tasks() - before if IN_PAGE else ():
                 left_behind.cancel()
 
+    @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Close the loop of the tests that drive a browser."""
         if self.shared is not None:
@@ -100,7 +101,7 @@ class Coroutines:
         if not inspect.iscoroutinefunction(function):
             return None
         names = pyfuncitem._fixtureinfo.argnames
-        self.run(function(**{name: pyfuncitem.funcargs[name] for name in names}))
+        self.runner()(function(**{name: pyfuncitem.funcargs[name] for name in names}))
         return True
 
     @pytest.hookimpl(tryfirst=True)
@@ -121,38 +122,40 @@ class Coroutines:
 
         @functools.wraps(function)
         def plain(*args: Any, **kwargs: Any) -> Any:
-            return self.run(function(*args, **kwargs))
+            return self.runner()(function(*args, **kwargs))
 
         return plain
 
     def as_plain_generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Give a generator function that runs the asynchronous one up to its ``yield``, and later to its end."""
+        """Give a generator function that runs the asynchronous one to its ``yield``, and later to its end."""
 
         @functools.wraps(function)
         def plain(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            run = self.runner()  # a fixture ends on the loop that it began on, whichever test runs then
             generator = function(*args, **kwargs)
-            yield self.run(anext(generator))
-            assert self.run(anext(generator, "end")) == "end", "a fixture yields once"
+            yield run(anext(generator))
+            assert run(anext(generator, "end")) == "end", "a fixture yields once"
 
         return plain
 
-    def run(self, work: Awaitable[Any]) -> Any:
-        """Run an awaitable to its end, for as long as the test's ``timeout`` allows."""
-        marker = self.item.get_closest_marker("timeout") if self.item else None
-        coroutine = limited(work, marker.args[0] if marker else TIMEOUT_S)
+    def runner(self) -> Callable[[Awaitable[Any]], Any]:
+        """Give what runs an awaitable to its end on the test's loop, as long as its ``timeout`` allows."""
+        assert self.item is not None
+        marker = self.item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else TIMEOUT_S
         if IN_PAGE:
-            from pyodide.ffi import run_sync
-
-            return run_sync(coroutine)
-        if self.uses_shared_loop():
+            from pyodide.ffi import run_sync as run
+        elif self.uses_shared_loop():
             self.shared = self.shared or asyncio.Runner()
-            return self.shared.run(coroutine)
-        self.own = self.own or asyncio.Runner()
-        return self.own.run(coroutine)
+            run = self.shared.run
+        else:
+            self.own = self.own or asyncio.Runner()
+            run = self.own.run
+        return lambda work: run(limited(work, seconds))
 
     def uses_shared_loop(self) -> bool:
-        """Say whether the running test drives a browser (or the last one did: the session's fixtures end later)."""
-        return self.item is None or self.item.get_closest_marker("browser") is not None
+        """Say whether the running test drives a browser."""
+        return self.item is not None and self.item.get_closest_marker("browser") is not None
 
 
 async def limited(work: Awaitable[Any], seconds: float) -> Any:

@@ -1,7 +1,7 @@
 """Runs the project's own tests inside this page, shows how they go, and posts a report to ``./report``.
 
-``tests.html?path=tests/unit&path=tests/laws&k=outbox`` chooses some. Whoever serves the page may take the report
-(a test run does) or answer that it wants none.
+``tests.html?path=tests/unit&path=tests/laws&k=outbox`` chooses some. Whoever serves the page may take the
+report, as a test run does, or answer that it wants none.
 """
 
 import asyncio

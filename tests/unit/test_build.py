@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -14,16 +13,12 @@ pytestmark = pytest.mark.native
 import build  # noqa: E402
 
 
-def settings() -> dict:
-    return tomllib.loads((build.ROOT / "pyproject.toml").read_text("utf-8"))
-
-
 def test_nothing_is_required_beside_the_standard_library():
-    assert settings()["project"]["dependencies"] == []
+    assert build.settings()["project"]["dependencies"] == []
 
 
 def test_every_pin_is_exact():
-    for group in settings()["dependency-groups"].values():
+    for group in build.settings()["dependency-groups"].values():
         assert all("==" in requirement for requirement in group)
 
 

@@ -1,0 +1,73 @@
+"""The same tests that run natively pass inside a page, in Chromium and in Firefox."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import queue
+import subprocess
+from typing import Any
+
+import pytest
+
+import build
+from tests.browser.harness import Chromium, Site, firefox
+
+FOLDERS = ("tests/unit", "tests/laws", "tests/conformance")
+SILENCE_S = 120  # a test in the page may say nothing for so long
+
+pytestmark = pytest.mark.timeout(900)
+
+
+async def test_every_test_passes_inside_chromium(site: Site, chromium: Chromium):
+    wanted = await asyncio.to_thread(names_for_both_places)
+    page = await chromium.open(site.address("/tests.html", "suite.localhost"), python=False)
+    report = await last_report(site)
+    await page.close()
+    judge(report, wanted)
+
+
+async def test_every_test_passes_inside_firefox(site: Site):
+    if not build.want_firefox():
+        pytest.skip("no Firefox here")
+    wanted = await asyncio.to_thread(names_for_both_places)
+    with firefox(site.address("/tests.html")):
+        report = await last_report(site)
+    assert "Firefox" in report["agent"]
+    judge(report, wanted)
+
+
+def names_for_both_places() -> set[str]:
+    """Give the names of the tests that a page must run: all that are not marked ``native``."""
+    folders = [folder for folder in FOLDERS if any(build.ROOT.glob(f"{folder}/**/test_*.py"))]
+    collect = build.pytest("--collect-only", "-q", "--no-header", "-m", "not native", *folders)
+    listed = subprocess.run(collect, capture_output=True, text=True, check=True, cwd=build.ROOT).stdout
+    return {line.partition("[")[0] for line in listed.splitlines() if "::" in line}
+
+
+async def last_report(site: Site) -> dict[str, Any]:
+    """Wait for the page's final report, for as long as it tells of progress."""
+    running: dict[str, Any] = {}
+    while "tests" not in running:
+        try:
+            running = await asyncio.to_thread(site.reports.get, timeout=SILENCE_S)
+        except queue.Empty:
+            pytest.fail(f"nothing heard from the page for {SILENCE_S} s; the last was {running or 'nothing'}")
+    return running
+
+
+def judge(report: dict[str, Any], wanted: set[str]) -> None:
+    """Fail with what the page's tests said, unless all of them passed and none was left out."""
+    tests = report["tests"]
+    failed = {name: test["text"] for name, test in tests.items() if test["outcome"] == "failed"}
+    counts = dict(collections.Counter(test["outcome"] for test in tests.values()))
+    print(f"{report['agent']}: {counts} in {report['seconds']} s")
+    if failed:
+        texts = "\n\n".join(f"{name}\n{text}" for name, text in failed.items())
+        pytest.fail(f"{len(failed)} of {len(tests)} failed in {report['agent']}:\n\n{texts}", pytrace=False)
+    if report["code"] != 0:
+        pytest.fail(
+            f"pytest ended with {report['code']} in the page:\n{report['log'][-5000:]}", pytrace=False
+        )
+    left_out = wanted - {name.partition("[")[0] for name in tests}
+    assert not left_out, "these run natively, but did not run in the page"
