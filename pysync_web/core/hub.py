@@ -43,6 +43,8 @@ class Hub:
     def __init__(self, storage: Storage, *, guard: Guard | None = None) -> None:
         self._storage = storage
         self._guard = guard
+        self._watchers: list[Callable[[int], None]] = []
+        self._told = 0
 
     async def open(self, rng: Random) -> None:
         """Give a new storage its epoch; nothing happens to one that has it."""
@@ -52,10 +54,32 @@ class Hub:
     async def exchange(self, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
         """Push and pull at once; raise :class:`Rejected` (409) for a forked replica or another epoch."""
         if not request.changes:
-            answer = await self._storage.read(lambda tx: _pull(tx, request, now_ms))
-            if answer is not None:
-                return answer
-        return await self._storage.write(lambda tx: _exchange(tx, request, now_ms, rng, self._guard))
+            found = await self._storage.read(lambda tx: _pull(tx, request, now_ms))
+            if found is not None:
+                return found
+
+        async def body(tx: WriteTransaction) -> tuple[Answer, int]:
+            return await _exchange(tx, request, now_ms, rng, self._guard), (await _required(tx)).head
+
+        answer, head = await self._storage.write(body)
+        self._tell(head)
+        return answer
+
+    async def head(self) -> int:
+        """Give the sequence of the last change."""
+        return (await self._storage.read(_required)).head
+
+    def watch(self, callback: Callable[[int], None]) -> Callable[[], None]:
+        """Call back with the new head after exchanges here have committed a change; the result ends it."""
+        self._watchers.append(callback)
+        return lambda: self._watchers.remove(callback) if callback in self._watchers else None
+
+    def _tell(self, head: int) -> None:
+        """Tell the watchers of a head that is news to them; several exchanges may have committed as one."""
+        if head > self._told:
+            self._told = head
+            for callback in list(self._watchers):
+                callback(head)
 
     async def status(self, client_id: str, since: int | None = None) -> dict[str, JSON]:
         """Tell what the server knows of a client, as ``GET /_api/sync/status`` answers it."""
@@ -489,7 +513,13 @@ async def _answer(
 async def _page(
     tx: ReadTransaction, request: SyncRequest, since: int, head: int, skip: Set[tuple[str, str]]
 ) -> tuple[list[str], int, bool]:
-    """Give the documents changed after a cursor, the cursor after them, and whether there are more."""
+    """Give the documents changed after a cursor, the cursor after them, and whether there are more.
+
+    A limit of 0 asks for no documents: the cursor then moves over the changes of this request alone.
+    """
+    if not request.limit:
+        cursor = await _own_cursor(tx, since, skip)
+        return [], cursor, cursor < head
     entries = await tx.scan("feed", after=(since,), limit=request.limit + 1)
     has_more = len(entries) > request.limit
     names: list[tuple[tuple[str, str], int]] = []
@@ -509,6 +539,15 @@ async def _page(
         page.append(text)
         size += len(text)
     return page, int(entries[request.limit - 1][0][0]) if has_more else head, has_more
+
+
+async def _own_cursor(tx: ReadTransaction, since: int, own: Set[tuple[str, str]]) -> int:
+    """Give the sequence before the first change after ``since`` that is not among a request's own."""
+    for key, text in await tx.scan("feed", after=(since,), limit=len(own)):
+        if tuple(loads(text)) not in own:
+            break
+        since = int(key[0])
+    return since
 
 
 async def _total_digest(tx: ReadTransaction, request: SyncRequest) -> str:
