@@ -77,7 +77,9 @@ def decode(data: bytes | str, place: str = "body") -> JSON:
         raise SchemaError(f"not UTF-8 at byte {error.start}", place=place, code="not_utf8") from error
     except json.JSONDecodeError as error:
         raise SchemaError(
-            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}", place=place, code="not_json"
+            f"not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
+            place=place,
+            code="not_json",
         ) from error
     except SchemaError:
         raise

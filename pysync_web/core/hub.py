@@ -15,6 +15,7 @@ from ..causality import SERVER, VersionVector, advance, covers, timestamp
 from ..causality import tick as next_timestamp
 from ..errors import Rejected
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
+from .digest import digest
 from .document import ABSENT, Document, State, changed, deleted, merge, restamped
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
@@ -100,9 +101,7 @@ class _State:
     history: dict[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
-        return dumps(
-            {"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history}
-        )
+        return dumps({"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history})
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,9 +365,7 @@ class _Push:
         op_id, n = str(change.op_id), int(change.n or 0)
         if state == (current.state if current else ABSENT):
             return Result(op_id, status, current.version if current else {})
-        version = advance(
-            current.version if current else {}, self.request.client_id, n, self.state.head + 1
-        )
+        version = advance(current.version if current else {}, self.request.client_id, n, self.state.head + 1)
         document = Document(state, version, op_id)
         problem = self.guard(change, current, document) if self.guard else None
         if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:
@@ -410,14 +407,9 @@ class _Push:
     async def _digest(self, digests: dict[str, dict[str, int]], collection: str) -> dict[str, int]:
         if collection not in digests:
             text = await self.tx.get("collections", (collection,))
-            stored = loads(text) if text else {"count": 0, "digest": "0"}
+            stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
             digests[collection] = {"count": stored["count"], "digest": int(stored["digest"], 16)}
         return digests[collection]
-
-
-def digest(collection: str, key: str, sequence: int) -> int:
-    """Give a document's part of a digest: the sum modulo 2^64 tells whether two replicas hold the same."""
-    return int.from_bytes(sha256(f"{collection}/{key}/{sequence}".encode()).digest()[:8], "big")
 
 
 def _units(changes: Sequence[Change]) -> Iterator[list[Change]]:
@@ -524,20 +516,20 @@ async def _page(
     has_more = len(entries) > request.limit
     names: list[tuple[tuple[str, str], int]] = []
     for key, text in entries[: request.limit]:
-        collection, document = loads(text)
+        collection, document_key = loads(text)
         if request.collections is None or collection in request.collections:
-            names.append(((collection, document), int(key[0])))
+            names.append(((collection, document_key), int(key[0])))
     wanted = [(name, sequence) for name, sequence in names if name not in skip]
     texts = await tx.get_many("docs", [name for name, _ in wanted])
     page: list[str] = []
     size = 0
-    for (_, sequence), text in zip(wanted, texts, strict=True):
-        if text is None:
+    for (_, sequence), document in zip(wanted, texts, strict=True):
+        if document is None:
             continue
-        if page and size + len(text) > MAX_PAGE_BYTES // 2:
+        if page and size + len(document) > MAX_PAGE_BYTES // 2:
             return page, sequence - 1, True
-        page.append(text)
-        size += len(text)
+        page.append(document)
+        size += len(document)
     return page, int(entries[request.limit - 1][0][0]) if has_more else head, has_more
 
 

@@ -204,9 +204,7 @@ def decode_response(data: bytes | str) -> SyncResponse:
         has_more=bool(message.get("has_more", False)),
         digest=_optional(_id, message.get("digest"), "digest"),
         results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
-        server_changes=tuple(
-            decode_server_change(change, f"server_changes[{i}]") for i, change in enumerate(page)
-        ),
+        server_changes=tuple(decode_server_change(change, f"server_changes[{i}]") for i, change in enumerate(page)),
         conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
     )
 
@@ -263,9 +261,7 @@ def decode_vector(value: JSON, place: str) -> VersionVector:
 def decode_collections(value: JSON) -> tuple[str, ...]:
     """Read a list of collection names, in order and once each."""
     names = _list(value, "collections", MAX_COLLECTIONS)
-    return tuple(
-        sorted({_name(check_collection, name, f"collections[{i}]") for i, name in enumerate(names)})
-    )
+    return tuple(sorted({_name(check_collection, name, f"collections[{i}]") for i, name in enumerate(names)}))
 
 
 def _encode_change(change: Change) -> dict[str, JSON]:
@@ -382,9 +378,7 @@ def _document(value: JSON, place: str) -> dict[str, JSON]:
     except InvalidDocument as error:
         raise SchemaError(str(error)[len(place) + 2 :], place=place, code="invalid_document") from error
     if len(text) > MAX_DOCUMENT_BYTES:
-        raise SchemaError(
-            f"over the limit of {MAX_DOCUMENT_BYTES} bytes", place=place, code="document_too_large"
-        )
+        raise SchemaError(f"over the limit of {MAX_DOCUMENT_BYTES} bytes", place=place, code="document_too_large")
     return body
 
 

@@ -1,0 +1,542 @@
+"""A replica's side of the exchange, as transaction bodies: build a request, take in the answer, fork, start over.
+
+No transaction is held across the network: what is in flight is written down before it is sent, so a request that
+is sent again is the same bytes, and an answer that comes late or twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ..causality import SERVER, tick
+from ..values import dumps, loads
+from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
+from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
+from .ledger import Entry, lost_fields, record_entry
+from .optimistic import (
+    Pending,
+    Record,
+    View,
+    as_change,
+    current_state,
+    decode_record,
+    encode_record,
+    rebased,
+    view,
+)
+from .outbox import Appender, Bounds, Counters, Name, first_blocks, strike
+from .ports import Key, Random, ReadTransaction, WriteTransaction
+from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
+from .wire import MAX_PAGE, PROTOCOL, Operation, Result, ServerChange, SyncRequest, SyncResponse
+
+MERGE_FIELDS: Final = "fields"
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptions:
+    """What to ask for and how to decide: database, collections (None: all), sizes, strategy, and the lease held."""
+
+    database: str
+    resolver: Resolver
+    collections: tuple[str, ...] | None = None
+    push_limit: int = 500
+    page_limit: int = MAX_PAGE
+    lease: int | None = None
+
+
+@dataclass(slots=True)
+class SyncState:
+    """Where a replica stands with its server; ``cursor`` is the server's sequence up to which it has everything.
+
+    ``is_resync``: a full pull is under way, and what it does not bring will be dropped.
+    """
+
+    cursor: int = 0
+    epoch: str | None = None
+    fence: str | None = None
+    collections: list[str] | None = None
+    is_resync: bool = False
+    was_forked: bool = False
+    totals: dict[str, int] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Give the text that stores the state."""
+        return dumps({name: getattr(self, name) for name in self.__slots__})
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What an answer did. ``is_stale``: it answered another question, and nothing was taken in."""
+
+    events: list[Event] = field(default_factory=list)
+    pushed: int = 0
+    pulled: int = 0
+    conflicts: int = 0
+    rejected: list[Result] = field(default_factory=list)
+    has_more: bool = False
+    is_stale: bool = False
+    has_diverged: bool = False
+    epoch_changed: bool = False
+
+
+async def load_sync(tx: ReadTransaction) -> SyncState:
+    """Read where the replica stands."""
+    text = await tx.get("meta", ("sync",))
+    return SyncState(**loads(text)) if text else SyncState()
+
+
+async def has_pending(tx: ReadTransaction) -> bool:
+    """Tell whether changes wait to be sent."""
+    return bool(await tx.scan("outbox", limit=1))
+
+
+async def build_pull(tx: ReadTransaction, options: ExchangeOptions) -> SyncRequest:
+    """Build a request without changes; nothing need be written for it."""
+    counters = await _checked(tx, options)
+    sync = await load_sync(tx)
+    return _request(counters, sync, options, None, ())
+
+
+async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> SyncRequest:
+    """Build a request with the oldest changes and write down that they are in flight; again, the same request."""
+    counters = await _checked(tx, options)
+    sync = await load_sync(tx)
+    text = await tx.get("meta", ("inflight",))
+    if text is not None:
+        inflight = loads(text)
+    else:
+        entries = []
+        for run in await first_blocks(tx, options.push_limit):
+            for i, name in enumerate(run.names):
+                if name is not None:
+                    entries.append([*name, run.first + i])
+        if not entries:
+            return _request(counters, sync, options, None, ())
+        inflight = {"request": rng.randbytes(16).hex(), "entries": entries, "cursor": sync.cursor}
+        counters.seal()
+        tx.put("meta", ("inflight",), dumps(inflight))
+        tx.put("meta", ("counters",), counters.text())
+    names = [(collection, key) for collection, key, _ in inflight["entries"]]
+    records = [decode_record(text) for text in await tx.get_many("docs", names)]
+    changes = []
+    for (collection, key, n), record in zip(inflight["entries"], records, strict=True):
+        index = next((i for i, change in enumerate(record.pending) if change.n == n), None)
+        if index is not None:
+            changes.append(as_change((collection, key), record, index, counters.replica))
+    return _request(counters, sync, options, inflight["request"], tuple(changes))
+
+
+def _request(
+    counters: Counters, sync: SyncState, options: ExchangeOptions, request_id: str | None, changes: Any
+) -> SyncRequest:
+    return SyncRequest(
+        database=options.database,
+        client_id=counters.replica,
+        version_vector={SERVER: sync.cursor},
+        changes=changes,
+        protocol=PROTOCOL,
+        request_id=request_id,
+        fence=sync.fence,
+        epoch=sync.epoch,
+        limit=options.page_limit,
+        collections=options.collections,
+    )
+
+
+async def _checked(tx: ReadTransaction, options: ExchangeOptions) -> Counters:
+    counters = await load_counters(tx)
+    if options.lease is not None and counters.lease != options.lease:
+        raise LeaseLost(f"lease {options.lease} is over: {counters.lease} is the one that holds")
+    return counters
+
+
+async def fork(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> None:
+    """Become another replica: this storage was restored or cloned. The changes keep their op ids.
+
+    What the original has already sent, the server knows by its op id and does not apply again.
+    """
+    counters = await _checked(tx, options)
+    sync = await load_sync(tx)
+    counters.replica = rng.randbytes(16).hex()
+    counters.seal()
+    sync.fence = None
+    sync.was_forked = True
+    tx.delete("meta", ("inflight",))
+    tx.put("meta", ("counters",), counters.text())
+    tx.put("meta", ("sync",), sync.text())
+
+
+async def choose_collections(tx: WriteTransaction, names: Sequence[str] | None) -> None:
+    """Set which collections are synced; where there are more than before, everything is pulled again."""
+    sync = await load_sync(tx)
+    wanted = None if names is None else sorted(names)
+    if sync.collections != wanted:
+        sync.collections = wanted
+        sync.cursor = 0
+        tx.put("meta", ("sync",), sync.text())
+
+
+async def begin_resync(tx: WriteTransaction, options: ExchangeOptions) -> None:
+    """Begin to pull everything again; what the server does not have any more is dropped at the end."""
+    await _checked(tx, options)
+    sync = await load_sync(tx)
+    for key, _ in await tx.scan("seen"):
+        tx.delete("seen", key)
+    sync.cursor = 0
+    sync.is_resync = True
+    tx.put("meta", ("sync",), sync.text())
+
+
+async def apply_response(
+    tx: WriteTransaction,
+    request: SyncRequest,
+    response: SyncResponse,
+    now_ms: int,
+    rng: Random,
+    options: ExchangeOptions,
+) -> Outcome:
+    """Take in an answer: verdicts, then documents, then the cursor, in this one transaction."""
+    counters = await _checked(tx, options)
+    sync = await load_sync(tx)
+    inflight = await tx.get("meta", ("inflight",))
+    is_current = request.request_id is None or (
+        inflight is not None and loads(inflight)["request"] == request.request_id
+    )
+    if not is_current or request.client_id != counters.replica or request.fence != sync.fence:
+        return Outcome(is_stale=True)
+    intake = _Intake(tx, counters, sync, now_ms, rng, options)
+    if sync.epoch is not None and response.epoch != sync.epoch:
+        await intake.change_epoch(response)
+    else:
+        await intake.take(request, response)
+    return intake.outcome
+
+
+class _Intake:
+    """One answer on its way into storage."""
+
+    def __init__(
+        self,
+        tx: WriteTransaction,
+        counters: Counters,
+        sync: SyncState,
+        now_ms: int,
+        rng: Random,
+        options: ExchangeOptions,
+    ) -> None:
+        self.tx = tx
+        self.counters = counters
+        self.sync = sync
+        self.now_ms = now_ms
+        self.rng = rng
+        self.options = options
+        self.outcome = Outcome()
+        self.totals = Totals(tx)
+        self.struck: list[tuple[int, int]] = []
+        self.records: dict[Name, Record] = {}
+        self.stored: dict[Name, Record] = {}
+
+    async def take(self, request: SyncRequest, response: SyncResponse) -> None:
+        """Apply verdicts and, where the answer continues at the cursor, its page."""
+        await self._load(request, response)
+        before = self.sync.text()
+        server_has = {(c.collection, c.key): c.document for c in response.server_changes}
+        in_conflict = {(c.collection, c.key): c.document for c in response.conflicts}
+        sent = {change.op_id: change for change in request.changes}
+        for result in response.results:
+            change = sent.get(result.op_id)
+            if change is not None:
+                name = (change.collection, change.key)
+                self._verdict(name, result, server_has.get(name), in_conflict.get(name))
+        is_next = response.since == self.sync.cursor
+        touched = {(change.collection, change.key) for change in request.changes}
+        for incoming in response.server_changes:
+            if is_next or (incoming.collection, incoming.key) in touched:
+                self._incoming(incoming, response.timestamp)
+        if is_next:
+            self.sync.cursor = max(self.sync.cursor, response.server_version.get(SERVER, 0))
+            self.outcome.has_more = response.has_more
+        self.sync.epoch = response.epoch
+        if response.fence is not None:
+            self.sync.fence = response.fence
+        if request.request_id is not None:
+            self.tx.delete("meta", ("inflight",))
+        await self._finish(response, before, is_next)
+
+    async def _load(self, request: SyncRequest, response: SyncResponse) -> None:
+        names = [(c.collection, c.key) for c in request.changes]
+        names += [(c.collection, c.key) for c in (*response.server_changes, *response.conflicts)]
+        names = list(dict.fromkeys(names))
+        for name, text in zip(names, await self.tx.get_many("docs", names), strict=True):
+            self.stored[name] = self.records[name] = decode_record(text)
+
+    def _verdict(self, name: Name, result: Result, found: Document | None, conflicting: Document | None) -> None:
+        record = self.records[name]
+        index = next((i for i, c in enumerate(record.pending) if c.op_id == result.op_id), None)
+        if index is None:
+            return
+        change = record.pending[index]
+        rest = (*record.pending[:index], *record.pending[index + 1 :])
+        if result.status == "conflict":
+            if conflicting is not None:
+                self._resolve(name, conflicting)
+            return
+        self.struck.append((change.n, size_of(change)))
+        self.outcome.pushed += result.status != "rejected"
+        if result.status == "applied":
+            self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest)
+            return
+        self.records[name] = Record(record.confirmed, rest)
+        if result.status == "rejected":
+            self.outcome.rejected.append(result)
+            self._note(name, "rejected", change.state, change, None, result)
+        elif result.status == "merged" and found is not None:
+            self._note_lost(name, change.state, _over(found, rest), change.op_id)
+
+    def _acknowledged(self, confirmed: Document | None, change: Pending, result: Result) -> Document | None:
+        """Give the document that the server has now, which is the confirmed one with the change."""
+        if SERVER not in result.version:
+            return confirmed
+        state = merge(confirmed.state if confirmed else ABSENT, change.state)
+        return Document(state, result.version, change.op_id)
+
+    def _incoming(self, change: ServerChange, server_time: str) -> None:
+        """Take in a document of the server, under whatever is pending."""
+        name = (change.collection, change.key)
+        record = self.records[name]
+        if self.sync.is_resync:
+            self.tx.put("seen", name, "1")
+        sequence = change.document.version.get(SERVER, 0)
+        known = record.confirmed
+        if known and record.sequence > sequence and not self.sync.is_resync:
+            return
+        if known and record.sequence == sequence and known.state == change.document.state:
+            return
+        self.outcome.pulled += 1
+        if record.pending:
+            self._resolve(name, change.document)
+        else:
+            self.records[name] = Record(change.document)
+        self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
+
+    def _resolve(self, name: Name, remote: Document) -> None:
+        """Put the server's version under pending changes that had not seen it."""
+        record = self.records[name]
+        local = view(record, self.counters.replica)
+        state = current_state(record) or ABSENT
+        is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
+        has_deletes = any(change.operation == "delete" for change in record.pending)
+        if is_merging and local and remote.body is not None and not has_deletes:
+            self.records[name] = rebased(record, remote)
+            return
+        if local is None and remote.body is None:
+            self._drop(name, record, remote)
+            return
+        self.outcome.conflicts += 1
+        conflict = _conflict(name, record, remote, local, state)
+        decision = self.options.resolver(conflict)
+        body, is_local = _decided(decision, conflict)
+        self.outcome.events.append(Event("Conflict", *name, body))
+        if isinstance(decision, AcceptRemote):
+            self._note(name, "lost", state, record.pending[-1], remote)
+            self._drop(name, record, remote)
+        else:
+            self._replace(name, record, remote, body, state, keeps_time=is_local)
+
+    def _drop(self, name: Name, record: Record, remote: Document) -> None:
+        self.struck += [(change.n, size_of(change)) for change in record.pending]
+        self.records[name] = Record(remote)
+
+    def _replace(
+        self, name: Name, record: Record, remote: Document, body: Body | None, state: State, *, keeps_time: bool
+    ) -> None:
+        """Put one change that dominates both versions in the place of the pending ones."""
+        first, *others = record.pending
+        at = record.pending[-1].state.timestamp
+        if not (keeps_time and at > remote.timestamp):
+            self.counters.clock = max(self.counters.clock, remote.timestamp)
+            at = self.counters.clock = tick(self.counters.clock, self.now_ms)
+        patch = _difference(remote.body, body, at)
+        if patch is None:
+            self._drop(name, record, remote)
+            return
+        operation: Any = "delete" if body is None else "insert" if remote.body is None else "update"
+        change = replace(
+            first,
+            op_id=self.rng.randbytes(16).hex(),
+            operation=operation,
+            state=patch,
+            base=None,
+        )
+        self.struck += [(other.n, size_of(other)) for other in others]
+        more = size_of(change) - size_of(first)
+        self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+        result = Record(remote, (change,))
+        self._note_lost(name, remote.state, Document(current_state(result) or ABSENT, {}), remote.op_id)
+        self.records[name] = result
+
+    def _note_lost(self, name: Name, before: State, after: Document, op_id: str) -> None:
+        gone = lost(before, after.state)
+        if gone is not None:
+            record_entry(self.tx, lost_fields(name, gone, op_id, after, self.now_ms), self.rng)
+
+    def _note(
+        self,
+        name: Name,
+        kind: Any,
+        state: State,
+        change: Pending,
+        against: Document | None,
+        result: Result | None = None,
+    ) -> None:
+        error = result.error if result else None
+        entry = Entry(kind, *name, change.operation, state.body, change.state.timestamp, change.op_id, self.now_ms)
+        if error is not None:
+            entry = replace(entry, code=error.code, message=error.message)
+        if against is not None:
+            entry = replace(entry, against_op_id=against.op_id, against_timestamp=against.timestamp)
+        record_entry(self.tx, entry, self.rng)
+
+    async def change_epoch(self, response: SyncResponse) -> None:
+        """Offer again what the server may have lost, and pull from where its history still agrees."""
+        known_until = response.server_version.get(SERVER, 0)
+        self.sync.epoch = response.epoch
+        self.sync.fence = None
+        self.sync.cursor = min(self.sync.cursor, known_until)
+        self.tx.delete("meta", ("inflight",))
+        self.counters.seal()
+        appender = Appender(self.counters, Bounds(2**53, 2**53))
+        for key, text in await self.tx.scan("docs"):
+            name = (str(key[0]), str(key[1]))
+            record = decode_record(text)
+            if record.confirmed is not None and record.sequence > known_until:
+                self.stored[name] = record
+                self.records[name] = self._offered(appender, name, record)
+        appender.write(self.tx)
+        self.outcome.epoch_changed = True
+        self.outcome.has_more = True
+        await self._finish(response, "", is_next=False)
+
+    def _offered(self, appender: Appender, name: Name, record: Record) -> Record:
+        """Turn a document into one change; what nobody changed since gets the same op id from every replica."""
+        state = current_state(record) or ABSENT
+        self.struck += [(change.n, size_of(change)) for change in record.pending]
+        op_id = self.rng.randbytes(16).hex()
+        if not record.pending and record.confirmed is not None:
+            op_id = f"offer-{record.confirmed.op_id}"
+        n = appender.add(name, len(dumps(state.body)))
+        operation: Operation = "delete" if state.body is None else "insert"
+        return Record(None, (Pending(op_id, n, operation, state, MERGE_FIELDS, {}),))
+
+    async def _finish(self, response: SyncResponse, before: str, is_next: bool) -> None:
+        """Write what changed; nothing at all where nothing did."""
+        await self._put_records()
+        if self.sync.is_resync and is_next and not response.has_more:
+            await self._end_resync()
+        if self.struck:
+            await strike(self.tx, self.counters, self.struck)
+        self.totals.write()
+        touched = bool(self.struck or self.outcome.pulled or self.outcome.pushed or self.outcome.epoch_changed)
+        if touched:
+            for word in ("pushed", "pulled", "conflicts"):
+                total = self.sync.totals.get(word, 0) + getattr(self.outcome, word)
+                self.sync.totals[word] = total
+            self.tx.put("meta", ("counters",), self.counters.text())
+        if self.sync.text() != before:
+            self.tx.put("meta", ("sync",), self.sync.text())
+        if is_next and response.digest is not None and not response.has_more:
+            self.outcome.has_diverged = await self._digest() != response.digest
+
+    async def _put_records(self) -> None:
+        for name, record in self.records.items():
+            stored = self.stored[name]
+            if record is stored:
+                continue
+            if record == Record():
+                self.tx.delete("docs", name)
+            else:
+                self.tx.put("docs", name, encode_record(record))
+            await self.totals.confirm(name, stored.confirmed, record.confirmed)
+            old, new = view(stored, self.counters.replica), view(record, self.counters.replica)
+            await self.totals.count(name[0], (new is not None) - (old is not None))
+            event = _event(name, old, new)
+            if event is not None:
+                self.outcome.events.append(event)
+
+    async def _end_resync(self) -> None:
+        """Drop what the full pull did not bring."""
+        seen = {key for key, _ in await self.tx.scan("seen")}
+        self.records.clear()
+        for key, text in await self.tx.scan("docs"):
+            record = decode_record(text)
+            name = (str(key[0]), str(key[1]))
+            if record.confirmed is not None and key not in seen and self._is_synced(name):
+                self.stored[name] = record
+                self.records[name] = Record(None, record.pending)
+        await self._put_records()
+        for key in seen:
+            self.tx.delete("seen", key)
+        self.sync.is_resync = False
+
+    def _is_synced(self, name: Name) -> bool:
+        return self.options.collections is None or name[0] in self.options.collections
+
+    async def _digest(self) -> str:
+        wanted = self.options.collections
+        rows: Iterable[tuple[Key, str]] = await self.tx.scan("collections")
+        total = sum(int(loads(text)["digest"], 16) for key, text in rows if wanted is None or key[0] in wanted)
+        return f"{total % 2**64:016x}"
+
+
+def _over(remote: Document, pending: Sequence[Pending]) -> Document:
+    """Give the server's document with pending changes on top."""
+    state = remote.state
+    for change in pending:
+        state = merge(state, change.state)
+    return Document(state, remote.version, remote.op_id)
+
+
+def _difference(old: Body | None, new: Body | None, at: str) -> State | None:
+    if new is None:
+        return None if old is None else deleted(at)
+    return inserted(new, at) if old is None else changed(old, new, at)
+
+
+def _conflict(name: Name, record: Record, remote: Document, local: View | None, state: State) -> Conflict:
+    base = record.confirmed
+    return Conflict(
+        collection=name[0],
+        key=name[1],
+        local=local.body if local else None,
+        remote=remote.body,
+        base=base.body if base else None,
+        local_version=local.version if local else {},
+        remote_version=remote.version,
+        base_version=base.version if base else {},
+        local_timestamp=record.pending[-1].state.timestamp,
+        remote_timestamp=remote.timestamp,
+        local_op_id=record.pending[-1].op_id,
+        remote_op_id=remote.op_id,
+    )
+
+
+def _decided(decision: Resolution | None, conflict: Conflict) -> tuple[Body | None, bool]:
+    """Give the body that a resolution chose, and whether it is the local one as it stands."""
+    match decision:
+        case Merge(document):
+            return document, False
+        case AcceptRemote():
+            return conflict.remote, False
+        case _:
+            return conflict.local, True
+
+
+def _event(name: Name, old: View | None, new: View | None) -> Event | None:
+    if new is None:
+        return Event("RemoteDelete", *name) if old is not None else None
+    if old is not None and old.timestamp == new.timestamp and old.body == new.body:
+        return None
+    kind: ChangeType = "RemoteInsert" if old is None else "RemoteUpdate"
+    return Event(kind, *name, new.document(name[1]))

@@ -1,0 +1,196 @@
+"""What a reader sees: the confirmed document with the pending changes on top, never stored itself.
+
+One record a document holds both, ``{"c": confirmed, "p": [pending …]}``, so a read is one look-up, and dropping a
+change that was refused is all the rollback there is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from ..causality import VersionVector, advance
+from ..values import JSON, dumps, loads
+from .document import Body, Document, State, decode_state, encode_state, merge
+from .wire import Change, Operation
+
+_DELETED_TEXT: Final = '{"c":{"b":null'
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A change that the server has not acknowledged.
+
+    ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
+    the transaction that it belongs to.
+    """
+
+    op_id: str
+    n: int
+    operation: Operation
+    state: State
+    merge: str | None = None
+    base: VersionVector | None = None
+    unit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document as a replica stores it."""
+
+    confirmed: Document | None = None
+    pending: tuple[Pending, ...] = ()
+
+    @property
+    def sequence(self) -> int:
+        """The server's number of the confirmed version, 0 of none."""
+        return self.confirmed.version.get("server", 0) if self.confirmed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is read: a body with its version and timestamp."""
+
+    body: Body
+    version: VersionVector
+    timestamp: str
+
+    def document(self, key: str) -> dict[str, JSON]:
+        """Give the document as an application gets it, with ``_key``, ``_version`` and ``_timestamp``."""
+        return {"_key": key, **self.body, "_version": self.version, "_timestamp": self.timestamp}
+
+
+EMPTY: Final = Record()
+
+
+def view(record: Record, replica: str) -> View | None:
+    """Give what a reader sees, or None where the document is absent or deleted."""
+    state = current_state(record)
+    if state is None or state.body is None:
+        return None
+    version = record.confirmed.version if record.confirmed else {}
+    if record.pending:
+        version = advance(version, replica, record.pending[-1].n)
+    return View(state.body, version, state.timestamp)
+
+
+def view_text(text: str, replica: str) -> View | None:
+    """Give what a reader sees of a stored record."""
+    if is_deleted_text(text):
+        return None
+    stored = loads(text)
+    confirmed, pending = stored.get("c"), stored.get("p")
+    if not pending:
+        if confirmed["b"] is None:
+            return None
+        return View(confirmed["b"], confirmed["v"], _timestamp(confirmed))
+    if confirmed is None and len(pending) == 1 and pending[0]["k"] == "insert":
+        return View(pending[0]["b"], {replica: pending[0]["n"]}, _timestamp(pending[0]))
+    return view(_decode(stored), replica)
+
+
+def current_state(record: Record) -> State | None:
+    """Give the state of the confirmed document with all pending changes applied."""
+    state = record.confirmed.state if record.confirmed else None
+    for change in record.pending:
+        state = applied(state, change)
+    return state
+
+
+def applied(state: State | None, change: Pending) -> State:
+    """Give a state after a change."""
+    return change.state if state is None else merge(state, change.state)
+
+
+def is_deleted_text(text: str) -> bool:
+    """Tell without parsing whether a stored record is a tombstone with nothing pending."""
+    return text.startswith(_DELETED_TEXT) and '"p":[' not in text
+
+
+def decode_record(text: str | None) -> Record:
+    """Read a stored record; None is the empty one."""
+    return EMPTY if text is None else _decode(loads(text))
+
+
+def encode_record(record: Record) -> str:
+    """Give the text of a record."""
+    stored: dict[str, JSON] = {}
+    if record.confirmed is not None:
+        confirmed = encode_state(record.confirmed.state)
+        confirmed["v"] = record.confirmed.version
+        confirmed["o"] = record.confirmed.op_id
+        stored["c"] = confirmed
+    if record.pending:
+        stored["p"] = [_encode_pending(change) for change in record.pending]
+    return dumps(stored)
+
+
+def new_record_text(body_text: str, at: str, op_id: str, n: int, merge_kind: str | None, unit: int | None) -> str:
+    """Give the text of a record of a new document that is not empty, around its body's canonical text."""
+    merging = f'"m":"{merge_kind}",' if merge_kind else ""
+    unit_part = f',"x":{unit}' if unit is not None else ""
+    return f'{{"p":[{{"b":{body_text},"d":"{at}","i":"{op_id}","k":"insert",{merging}"n":{n}{unit_part}}}]}}'
+
+
+def rebased(record: Record, confirmed: Document | None) -> Record:
+    """Put another confirmed document under the pending changes, which remember what they were made on."""
+    base = record.confirmed.version if record.confirmed else {}
+    pending = tuple(change if change.base is not None else replace(change, base=base) for change in record.pending)
+    return Record(confirmed, pending)
+
+
+def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -> Change:
+    """Give a pending change as it is sent; its base contains the changes of this replica before it."""
+    pending = record.pending[index]
+    base = pending.base
+    if base is None:
+        base = record.confirmed.version if record.confirmed else {}
+    if index:
+        base = advance(base, replica, record.pending[index - 1].n)
+    return Change(
+        collection=name[0],
+        key=name[1],
+        operation=pending.operation,
+        state=pending.state,
+        is_whole=pending.operation == "insert",
+        op_id=pending.op_id,
+        n=pending.n,
+        base_version=base,
+        merge=pending.merge,
+        transaction=pending.unit,
+    )
+
+
+def _timestamp(stored: dict[str, JSON]) -> str:
+    stamps = stored.get("s")
+    since: str = stored["d"]
+    return max(since, *stamps.values()) if stamps else since
+
+
+def _decode(stored: dict[str, Any]) -> Record:
+    confirmed = stored.get("c")
+    document = None
+    if confirmed is not None:
+        document = Document(decode_state(confirmed), confirmed["v"], confirmed["o"])
+    return Record(document, tuple(_decode_pending(change) for change in stored.get("p", ())))
+
+
+def _encode_pending(change: Pending) -> dict[str, JSON]:
+    stored = encode_state(change.state)
+    stored |= {"i": change.op_id, "k": change.operation, "n": change.n}
+    for name, value in (("m", change.merge), ("v", change.base), ("x", change.unit)):
+        if value is not None:
+            stored[name] = value
+    return stored
+
+
+def _decode_pending(stored: dict[str, Any]) -> Pending:
+    return Pending(
+        stored["i"],
+        stored["n"],
+        stored["k"],
+        decode_state(stored),
+        stored.get("m"),
+        stored.get("v"),
+        stored.get("x"),
+    )

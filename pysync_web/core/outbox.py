@@ -1,0 +1,168 @@
+"""The order in which changes are sent: numbered entries that name documents, in blocks that travel whole.
+
+The changes themselves lie in their documents' records. A change may be merged into an earlier one that waits only
+inside the open block: everything it was caused by travels with it, so no other replica ever sees an effect
+without its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..errors import OutboxFull
+from ..values import dumps, loads
+from .ports import ReadTransaction, WriteTransaction
+
+BLOCK_CHANGES: Final = 100
+BLOCK_BYTES: Final = 512 * 1024
+
+Name = tuple[str, str]
+"""(collection, key)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may wait: the number of changes, and the bytes of their texts."""
+
+    changes: int = 100_000
+    bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a replica counts; it lies in storage and changes with the documents.
+
+    ``n`` is the last number given; ``block`` the first number of the open block, ``block_count`` and
+    ``block_bytes`` its size; ``pending`` and ``pending_bytes`` what waits; ``lease`` numbers the leaders.
+    """
+
+    replica: str
+    clock: str = ""
+    n: int = 0
+    block: int = 1
+    block_count: int = 0
+    block_bytes: int = 0
+    pending: int = 0
+    pending_bytes: int = 0
+    lease: int = 0
+    format: int = 1
+
+    def text(self) -> str:
+        """Give the text that stores the counters."""
+        return dumps({name: getattr(self, name) for name in self.__slots__})
+
+    def is_open(self, n: int) -> bool:
+        """Tell whether a change has not been sent and its block still takes changes."""
+        return n >= self.block
+
+    def seal(self) -> None:
+        """Begin a new block with the next number."""
+        self.block, self.block_count, self.block_bytes = self.n + 1, 0, 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Entries with consecutive numbers from ``first``, made by one transaction; None for one that is gone."""
+
+    first: int
+    block: int
+    names: tuple[Name | None, ...]
+
+
+class Appender:
+    """Numbers new changes of one transaction and writes their entries at its end."""
+
+    def __init__(self, counters: Counters, bounds: Bounds) -> None:
+        self._counters = counters
+        self._bounds = bounds
+        self._runs: dict[int, tuple[int, list[Name | None]]] = {}
+
+    def reserve(self, changes: int) -> None:
+        """Make sure that the next so many changes lie in one block."""
+        if self._counters.block_count + changes > BLOCK_CHANGES:
+            self._counters.seal()
+
+    def add(self, name: Name, size: int) -> int:
+        """Number a change of a document, or raise :class:`OutboxFull`."""
+        counters = self._counters
+        if counters.pending >= self._bounds.changes or counters.pending_bytes + size > self._bounds.bytes:
+            raise OutboxFull(
+                f"{counters.pending} changes ({counters.pending_bytes} bytes) wait to be sent; the limits are"
+                f" {self._bounds.changes} changes and {self._bounds.bytes} bytes"
+            )
+        if counters.block_count >= BLOCK_CHANGES or counters.block_bytes >= BLOCK_BYTES:
+            counters.seal()
+        counters.n += 1
+        counters.block_count += 1
+        counters.block_bytes += size
+        counters.pending += 1
+        counters.pending_bytes += size
+        run = self._runs.get(counters.block)
+        if run is None:
+            self._runs[counters.block] = (counters.n, [name])
+        else:
+            run[1].append(name)
+        return counters.n
+
+    def write(self, tx: WriteTransaction) -> None:
+        """Put the entries."""
+        for block, (first, names) in self._runs.items():
+            _put(tx, Run(first, block, tuple(names)))
+
+
+async def first_blocks(tx: ReadTransaction, limit: int) -> list[Run]:
+    """Read the oldest whole blocks that have at most ``limit`` entries together, at least one block."""
+    chosen: list[Run] = []
+    count = 0
+    runs = [_read(key[0], text) for key, text in await tx.scan("outbox", limit=limit + BLOCK_CHANGES)]
+    for block in dict.fromkeys(run.block for run in runs):
+        of_block = [run for run in runs if run.block == block]
+        size = sum(name is not None for run in of_block for name in run.names)
+        if chosen and count + size > limit:
+            break
+        chosen += of_block
+        count += size
+    return chosen
+
+
+async def oldest(tx: ReadTransaction) -> Name | None:
+    """Name the document of the oldest entry."""
+    for key, text in await tx.scan("outbox", limit=1):
+        return next((name for name in _read(key[0], text).names if name is not None), None)
+    return None
+
+
+async def strike(tx: WriteTransaction, counters: Counters, numbers: Sequence[tuple[int, int]]) -> None:
+    """Remove entries, given as (number, size in bytes)."""
+    runs: dict[int, Run] = {}
+    for n, size in numbers:
+        counters.pending -= 1
+        counters.pending_bytes = max(0, counters.pending_bytes - size)
+        run = next((run for run in runs.values() if run.first <= n < run.first + len(run.names)), None)
+        if run is None:
+            found = await tx.scan("outbox", after=(n + 1,), limit=1, reverse=True)
+            if not found:
+                continue
+            run = _read(found[0][0][0], found[0][1])
+        names = list(run.names)
+        if n - run.first < len(names):
+            names[n - run.first] = None
+        runs[run.first] = Run(run.first, run.block, tuple(names))
+    for run in runs.values():
+        if any(name is not None for name in run.names):
+            _put(tx, run)
+        else:
+            tx.delete("outbox", (run.first,))
+
+
+def _put(tx: WriteTransaction, run: Run) -> None:
+    names = [None if name is None else list(name) for name in run.names]
+    tx.put("outbox", (run.first,), dumps({"k": run.block, "d": names}))
+
+
+def _read(first: int | str, text: str) -> Run:
+    stored = loads(text)
+    names = tuple(None if name is None else (name[0], name[1]) for name in stored["d"])
+    return Run(int(first), stored["k"], names)

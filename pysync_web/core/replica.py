@@ -1,0 +1,331 @@
+"""A replica's local side, as transaction bodies: documents, outbox entries, clock and counters change together.
+
+Nothing here waits for anything but its transaction, and time and chance are arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from ..causality import tick
+from ..errors import FormatTooNew, InvalidDocument, SyncError
+from ..values import JSON, dumps, loads
+from .digest import digest
+from .document import Body, Document, State, changed, deleted, inserted, merge
+from .optimistic import (
+    EMPTY,
+    Pending,
+    Record,
+    View,
+    decode_record,
+    encode_record,
+    new_record_text,
+    view,
+    view_text,
+)
+from .outbox import Appender, Bounds, Counters, Name, strike
+from .ports import Key, Random, ReadTransaction, WriteTransaction
+from .wire import Operation
+
+FORMAT = 1
+"""The format of the records of a replica."""
+
+ChangeType: TypeAlias = Literal[
+    "LocalInsert",
+    "LocalUpdate",
+    "LocalDelete",
+    "RemoteInsert",
+    "RemoteUpdate",
+    "RemoteDelete",
+    "Conflict",
+    "SyncComplete",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to a document; the manager tells its watchers once the transaction is durable."""
+
+    change_type: ChangeType
+    collection: str
+    key: str
+    document: dict[str, JSON] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A document to save, with its canonical text, or (body None) to delete."""
+
+    collection: str
+    key: str
+    body: Body | None
+    text: str = ""
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server."""
+
+    merge: str | None = None
+    bounds: Bounds = field(default_factory=Bounds)
+    is_atomic: bool = False
+
+
+class LeaseLost(SyncError):
+    """Another handle leads now; what this one was about to write was not written."""
+
+
+async def open_replica(tx: WriteTransaction, rng: Random) -> tuple[str, bool]:
+    """Give the replica's id, and whether it was made just now because the storage was empty."""
+    text = await tx.get("meta", ("counters",))
+    if text is not None:
+        stored = loads(text)
+        if stored["format"] > FORMAT:
+            raise FormatTooNew(
+                f"the records have format {stored['format']}, this pysync_web reads up to {FORMAT}: update it"
+            )
+        return str(stored["replica"]), False
+    counters = Counters(replica=rng.randbytes(16).hex())
+    tx.put("meta", ("counters",), counters.text())
+    return counters.replica, True
+
+
+async def load_counters(tx: ReadTransaction) -> Counters:
+    """Read what the replica counts."""
+    text = await tx.get("meta", ("counters",))
+    if text is None:
+        raise SyncError("this storage holds no replica: it was emptied under an open handle")
+    return Counters(**loads(text))
+
+
+async def take_lease(tx: WriteTransaction) -> int:
+    """Become the leader: give the lease's number, which every transaction of the exchange checks."""
+    counters = await load_counters(tx)
+    counters.lease += 1
+    tx.put("meta", ("counters",), counters.text())
+    return counters.lease
+
+
+async def read_view(tx: ReadTransaction, collection: str, key: str) -> View | None:
+    """Read one document."""
+    text = await tx.get("docs", (collection, key))
+    if text is None:
+        return None
+    return view_text(text, "" if '"p":[' not in text else (await load_counters(tx)).replica)
+
+
+async def read_views(
+    tx: ReadTransaction, collection: str, *, limit: int | None = None, offset: int = 0
+) -> list[tuple[str, View]]:
+    """Read a collection's documents in the order of their keys."""
+    replica = (await load_counters(tx)).replica
+    found: list[tuple[str, View]] = []
+    after: Key | None = None
+    step = None if limit is None else limit + offset + 16
+    while True:
+        rows = await tx.scan("docs", (collection,), after=after, limit=step)
+        for key, text in rows:
+            seen = view_text(text, replica)
+            if seen is not None:
+                found.append((str(key[1]), seen))
+        if step is None or len(rows) < step or len(found) >= offset + (limit or 0):
+            return found[offset : None if limit is None else offset + limit]
+        after = rows[-1][0]
+
+
+async def count(tx: ReadTransaction, collection: str) -> int:
+    """Count a collection's documents."""
+    text = await tx.get("collections", (collection,))
+    return int(loads(text)["count"]) if text else 0
+
+
+async def collections(tx: ReadTransaction) -> list[str]:
+    """Name the collections that have a document."""
+    return [str(key[0]) for key, text in await tx.scan("collections") if loads(text)["count"]]
+
+
+async def write(
+    tx: WriteTransaction, writes: Sequence[Write], now_ms: int, rng: Random, options: WriteOptions
+) -> list[tuple[Event | None, View | None]]:
+    """Save and delete documents; give what happened and what is now seen, for each write in order.
+
+    A write that changes nothing is no event (None) and makes no change to send.
+    """
+    session = Writer(tx, await load_counters(tx), now_ms, rng, options, len(writes))
+    texts = await tx.get_many("docs", [(item.collection, item.key) for item in writes])
+    results = []
+    for item, text in zip(writes, texts, strict=True):
+        results.append(await session.apply(item, text))
+    await session.finish()
+    return results
+
+
+class Writer:
+    """The writes of one transaction over the counters they share."""
+
+    def __init__(
+        self,
+        tx: WriteTransaction,
+        counters: Counters,
+        now_ms: int,
+        rng: Random,
+        options: WriteOptions,
+        expected: int,
+    ) -> None:
+        self.tx = tx
+        self.counters = counters
+        self.options = options
+        self._now_ms = now_ms
+        self._appender = Appender(counters, options.bounds)
+        self._ids = rng.randbytes(16 * expected).hex()
+        self._rng = rng
+        self._used = 0
+        self._at = counters.clock = tick(counters.clock, now_ms)
+        self._written: dict[Name, str | None] = {}
+        self._unit: int | None = None
+        self._struck: list[tuple[int, int]] = []
+        self.totals = Totals(tx)
+        if options.is_atomic:
+            self._appender.reserve(expected)
+            self._unit = counters.n + 1
+
+    async def apply(self, item: Write, text: str | None) -> tuple[Event | None, View | None]:
+        """Apply one write to a stored record."""
+        name = (item.collection, item.key)
+        if name in self._written:
+            text = self._written[name]
+            self._at = self.counters.clock = tick(self.counters.clock, self._now_ms)
+        if text is None and item.body:
+            return await self._insert_new(name, item)
+        record = decode_record(text)
+        before = view(record, self.counters.replica)
+        after = self._changed(name, record, before.body if before else None, item)
+        if after is record:
+            return None, before
+        self._put(name, after)
+        seen = view(after, self.counters.replica)
+        await self.totals.count(item.collection, (seen is not None) - (before is not None))
+        kind: ChangeType = "LocalDelete" if seen is None else "LocalUpdate" if before else "LocalInsert"
+        return Event(kind, *name, seen.document(item.key) if seen else None), seen
+
+    async def finish(self) -> None:
+        """Put the outbox's entries, the collections' counts and the counters."""
+        self._appender.write(self.tx)
+        if self._struck:
+            await strike(self.tx, self.counters, self._struck)
+        self.totals.write()
+        self.tx.put("meta", ("counters",), self.counters.text())
+
+    async def _insert_new(self, name: Name, item: Write) -> tuple[Event, View | None]:
+        """Write a document that never was: the usual case of a bulk load, so its record is spliced."""
+        op_id = self._op_id()
+        n = self._appender.add(name, len(item.text))
+        text = new_record_text(item.text, self._at, op_id, n, self.options.merge, self._unit)
+        self.tx.put("docs", name, text)
+        self._written[name] = text
+        await self.totals.count(item.collection, 1)
+        seen = View(item.body or {}, {self.counters.replica: n}, self._at)
+        return Event("LocalInsert", *name), seen
+
+    def _changed(self, name: Name, record: Record, body: Body | None, item: Write) -> Record:
+        """Give the record after a write, the same one where nothing changes."""
+        if item.body is None:
+            return record if body is None else self._append(name, record, "delete", deleted(self._at))
+        if body is None:
+            return self._append(name, record, "insert", inserted(item.body, self._at))
+        wanted = item.body if item.replace else {**body, **item.body}
+        patch = changed(body, wanted, self._at)
+        return record if patch is None else self._append(name, record, "update", patch)
+
+    def _append(self, name: Name, record: Record, operation: Operation, state: State) -> Record:
+        """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
+        last = record.pending[-1] if record.pending else None
+        if last and self.counters.is_open(last.n) and last.unit == self._unit and last.operation != "delete":
+            return self._coalesced(record, last, operation, state)
+        size = len(dumps(state.body))
+        n = self._appender.add(name, size)
+        pending = Pending(self._op_id(), n, operation, state, self.options.merge, unit=self._unit)
+        return Record(record.confirmed, (*record.pending, pending))
+
+    def _coalesced(self, record: Record, last: Pending, operation: Operation, state: State) -> Record:
+        earlier = record.pending[:-1]
+        if operation == "delete" and last.operation == "insert":
+            self._struck.append((last.n, size_of(last)))
+            return Record(record.confirmed, earlier)
+        if operation == "delete":
+            self._count_bytes(len("null") - size_of(last))
+            return Record(record.confirmed, (*earlier, replace(last, operation="delete", state=state)))
+        merged = merge(last.state, state)
+        self._count_bytes(len(dumps(merged.body)) - size_of(last))
+        return Record(record.confirmed, (*earlier, replace(last, state=merged)))
+
+    def _count_bytes(self, more: int) -> None:
+        self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+        self.counters.block_bytes = max(0, self.counters.block_bytes + more)
+
+    def _put(self, name: Name, record: Record) -> None:
+        if record == EMPTY:
+            self.tx.delete("docs", name)
+            self._written[name] = None
+        else:
+            text = self._written[name] = encode_record(record)
+            self.tx.put("docs", name, text)
+
+    def _op_id(self) -> str:
+        start = 32 * self._used
+        self._used += 1
+        return self._ids[start : start + 32] or self._rng.randbytes(16).hex()
+
+
+class Totals:
+    """How many documents each touched collection shows, and the digest of its confirmed versions."""
+
+    def __init__(self, tx: WriteTransaction) -> None:
+        self._tx = tx
+        self._records: dict[str, list[int]] = {}
+
+    async def count(self, collection: str, more: int) -> None:
+        """Count documents that appeared (or, negative, went)."""
+        if more:
+            (await self._record(collection))[0] += more
+
+    async def confirm(self, name: Name, before: Document | None, after: Document | None) -> None:
+        """Note that another version of a document is the confirmed one."""
+        old = before.version.get("server", 0) if before else 0
+        new = after.version.get("server", 0) if after else 0
+        if old != new:
+            record = await self._record(name[0])
+            record[1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
+
+    def write(self) -> None:
+        """Put what changed."""
+        for collection, (documents, total) in self._records.items():
+            text = dumps({"count": documents, "digest": f"{total % 2**64:016x}"})
+            self._tx.put("collections", (collection,), text)
+
+    async def _record(self, collection: str) -> list[int]:
+        record = self._records.get(collection)
+        if record is None:
+            text = await self._tx.get("collections", (collection,))
+            stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
+            record = self._records[collection] = [stored["count"], int(stored["digest"], 16)]
+        return record
+
+
+def size_of(change: Pending) -> int:
+    """Give the bytes that a pending change counts for."""
+    return len(dumps(change.state.body))
+
+
+def checked_body(document: object, key: str) -> Body:
+    """Give a user's document without the members that the library gives, or raise :class:`InvalidDocument`."""
+    if type(document) is not dict:
+        raise InvalidDocument(f"document {key!r}: a document is a dict, not {type(document).__name__}")
+    if "_key" in document or "_version" in document or "_timestamp" in document:
+        if document.get("_key", key) != key:
+            raise InvalidDocument(f"document {key!r}: its _key is {document['_key']!r}")
+        return {name: value for name, value in document.items() if name not in ("_key", "_version", "_timestamp")}
+    return document
