@@ -1,0 +1,214 @@
+"""The client of a sync server over HTTP: what it asks and how it reads the answers, over any way to send.
+
+A page sends with ``fetch``, a native program with httpx; deadlines, limits and the reading of answers are here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from ..errors import SchemaError, Unreachable
+from ..values import decode
+from .answers import Answer, check_status, text_of
+from .events import Event, EventReader
+
+T = TypeVar("T")
+
+IN_PAGE = sys.platform == "emscripten"
+
+GZIP_FROM_BYTES = 8 * 1024
+SILENCE_S = 40.0
+"""A stream that says nothing for so long, though pings are due every 15 s, is taken for dead."""
+
+
+class Stream(Protocol):
+    """An answer whose content is read as it comes."""
+
+    @property
+    def head(self) -> Answer:
+        """The status and the headers; the content only where the status is not 200."""
+        ...
+
+    async def read(self) -> bytes:
+        """Give the next bytes, or none at the end."""
+        ...
+
+    async def close(self) -> None:
+        """Stop reading and let the connection go."""
+        ...
+
+
+class Carrier(Protocol):
+    """A way to send HTTP requests. Failures raise ``Unreachable``; a cancelled call ends the request on the wire."""
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Send a request and read its answer; redirects are not followed, contents are decompressed."""
+        ...
+
+    async def stream(self, url: str, headers: Mapping[str, str]) -> Stream:
+        """Send a GET request and return as soon as the status is there."""
+        ...
+
+    async def gzip(self, content: bytes) -> bytes | None:
+        """Compress a request's body, or give None where that can't be done."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class HttpClient:
+    """A transport to the sync server at ``url``.
+
+    ``url`` may lack a scheme: ``localhost:6745`` means HTTP, any other host HTTPS; in a page ``"/"`` means the
+    page's own server. ``timeout_s`` bounds each exchange as a whole, in seconds; ``token`` is the server's.
+    Natively it needs httpx, the extra ``http``.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_s: float = 5.0,
+        silence_s: float = SILENCE_S,
+        carrier: Callable[[], Carrier] | None = None,
+    ) -> None:
+        self.url = base_url(url)
+        self._headers = {"authorization": f"Bearer {_checked(token)}"} if token else {}
+        self._timeout_s = timeout_s
+        self._silence_s = silence_s
+        self._carrier = (carrier or _default_carrier)()
+        self._closed = False
+
+    async def exchange(self, database: str, body: str) -> str:
+        """Post a request to ``/_api/sync/delta`` and give the answer's text."""
+        content = body.encode("utf-8")
+        headers = {**self._headers, "content-type": "application/json", "accept": "application/json"}
+
+        async def post() -> Answer:
+            packed = await self._carrier.gzip(content) if len(content) > GZIP_FROM_BYTES else None
+            if packed is not None:
+                headers["content-encoding"] = "gzip"
+            return await self._carrier.send("POST", f"{self.url}/_api/sync/delta", headers, packed or content)
+
+        return text_of(await self._within_deadline(post))
+
+    async def ping(self) -> float:
+        """Give the seconds that the server's ``/_api/health`` takes to answer; raise as ``exchange`` does."""
+        begin = time.perf_counter()
+        url = f"{self.url}/_api/health"
+        text_of(await self._within_deadline(lambda: self._carrier.send("GET", url, self._headers, None)))
+        return time.perf_counter() - begin
+
+    async def pokes(self, database: str) -> AsyncIterator[int]:
+        """Yield the server's sequence from ``/_api/sync/stream``: at once, then whenever it may have moved.
+
+        Ends when the server says goodbye; raises ``Unreachable`` when the stream breaks or is silent for 40 s.
+        """
+        url = f"{self.url}/_api/sync/stream/{quote(database, safe='')}"
+        headers = {**self._headers, "accept": "text/event-stream"}
+        stream = await self._within_deadline(lambda: self._carrier.stream(url, headers))
+        try:
+            check_status(stream.head)
+            if "text/event-stream" not in stream.head.headers.get("content-type", ""):
+                raise Unreachable("the server answered something else where a stream of events was due")
+            async for event in self._events(stream):
+                if event.name == "bye":
+                    return
+                if event.name == "poke":
+                    yield _head_of(event)
+        finally:
+            await stream.close()
+
+    async def close(self) -> None:
+        """Release connections; a second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._carrier.close()
+
+    async def _within_deadline(self, send: Callable[[], Awaitable[T]]) -> T:
+        """Await what ``send`` begins, for as long as an exchange may take; it is cancelled when that is over."""
+        if self._closed:
+            raise Unreachable("this transport was closed")
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await send()
+        except TimeoutError as error:
+            raise Unreachable(f"no answer within {self._timeout_s:g} s") from error
+
+    async def _events(self, stream: Stream) -> AsyncIterator[Event]:
+        """Yield the stream's events, until it breaks or has been silent for too long."""
+        reader = EventReader()
+        while True:
+            try:
+                async with asyncio.timeout(self._silence_s):
+                    content = await stream.read()
+            except TimeoutError as error:
+                raise Unreachable(f"the stream was silent for {self._silence_s:g} s") from error
+            if not content:
+                raise Unreachable("the stream ended")
+            for event in reader.feed(content):
+                yield event
+
+
+def base_url(url: str) -> str:
+    """Complete a server's address: a scheme where it has none, no slash at its end.
+
+    Raises ``SchemaError`` for what can't be one, and for an address with a password, a query or a fragment.
+    """
+    if IN_PAGE:
+        from .fetch import resolved
+
+        url = resolved(url)
+    try:
+        parts = urlsplit(url if "://" in url else f"//{url}")
+        port = parts.port
+    except ValueError as error:
+        raise SchemaError(f"{url!r:.100} is not the address of a server: {error}", place="url") from error
+    host = parts.hostname or ""
+    if not host or parts.scheme not in ("", "http", "https") or not host.isprintable() or " " in host:
+        raise SchemaError(f"{url!r:.100} is not the address of a server", place="url")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise SchemaError("an address has no user, password, query or fragment", place="url")
+    scheme = parts.scheme or ("http" if _is_loopback(host) else "https")
+    name = f"[{host}]" if ":" in host else host
+    netloc = name if port is None else f"{name}:{port}"
+    return urlunsplit((scheme, netloc, parts.path.rstrip("/"), "", ""))
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+
+
+def _checked(token: str) -> str:
+    """Return a token that can stand in a header."""
+    if token.isascii() and token.isprintable() and " " not in token:
+        return token
+    raise SchemaError("a token is printable ASCII without spaces", place="token")
+
+
+def _head_of(event: Event) -> int:
+    """Give the sequence that a poke names; a poke that names none is still one."""
+    try:
+        head = decode(event.data, "poke").get("server", 0)
+    except (SchemaError, AttributeError):
+        return 0
+    return head if type(head) is int else 0
+
+
+def _default_carrier() -> Carrier:
+    """Choose the way to send: fetch in a page, httpx elsewhere."""
+    if IN_PAGE:
+        from .fetch import FetchCarrier
+
+        return FetchCarrier()
+    from .http import HttpxCarrier
+
+    return HttpxCarrier()

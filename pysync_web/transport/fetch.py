@@ -1,0 +1,144 @@
+"""Sends HTTP requests from a page, with ``fetch``.
+
+The only file of the transports that imports what a page alone has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Mapping
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import js
+from pyodide.ffi import JsException, to_js
+
+from ..errors import Unreachable
+from .answers import MAX_ANSWER_BYTES, Answer
+
+
+def resolved(url: str) -> str:
+    """Give an absolute address for one that is relative to the page's own server, as ``"/"`` is."""
+    if url and not url.startswith("/"):
+        return url
+    return urljoin(str(js.location.origin), url)
+
+
+class FetchCarrier:
+    """Sends requests with ``fetch``; each has an AbortController that ends it on the wire."""
+
+    async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
+        """Send a request and read its answer whole; deadlines are the caller's."""
+        stream = await self._begin(method, url, headers, body)
+        try:
+            return await stream.whole()
+        finally:
+            await stream.close()
+
+    async def stream(self, url: str, headers: Mapping[str, str]) -> FetchStream:
+        """Send a GET request; read the content only if the status is not 200."""
+        stream = await self._begin("GET", url, headers, None)
+        if stream.head.status != 200:
+            try:
+                stream.head = await stream.whole()
+            finally:
+                await stream.close()
+        return stream
+
+    async def gzip(self, content: bytes) -> bytes | None:
+        """Compress with the browser's CompressionStream, or give None in a browser that has none."""
+        if not hasattr(js, "CompressionStream"):
+            return None
+        parts = to_js([to_js(content)])
+        packer = js.CompressionStream.new("gzip")
+        stream = js.Blob.new(parts).stream().pipeThrough(packer)
+        buffer = await js.Response.new(stream).arrayBuffer()
+        packed: bytes = buffer.to_bytes()
+        for proxy in (buffer, stream, packer, parts):
+            proxy.destroy()
+        return packed
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    async def _begin(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> FetchStream:
+        controller = js.AbortController.new()
+        options = {
+            "method": method,
+            "headers": dict(headers),
+            "signal": controller.signal,
+            "cache": "no-store",
+            "credentials": "omit",
+            "mode": "cors",
+            "redirect": "manual",
+            "referrerPolicy": "no-referrer",
+        }
+        if body is not None:
+            options["body"] = body
+        asked = to_js(options, dict_converter=js.Object.fromEntries)
+        try:
+            response = await _or_abort(js.fetch(url, asked), controller, url)
+        finally:
+            asked.destroy()
+        return FetchStream(response, controller, url)
+
+
+class FetchStream:
+    """An answer of ``fetch`` as it comes."""
+
+    def __init__(self, response: Any, controller: Any, url: str) -> None:
+        self._response = response
+        self._controller = controller
+        self._url = url
+        self._reader = response.body.getReader() if response.body else None
+        self.head = Answer(_status(response), _headers(response), b"")
+
+    async def read(self) -> bytes:
+        """Give the next bytes, or none at the end; raise ``Unreachable`` when the connection breaks."""
+        if self._reader is None:
+            return b""
+        part = await _or_abort(self._reader.read(), self._controller, self._url)
+        try:
+            return b"" if part.done else part.value.to_bytes()
+        finally:
+            part.destroy()
+
+    async def whole(self) -> Answer:
+        """Read the content to its end."""
+        content = bytearray()
+        while piece := await self.read():
+            content += piece
+            if len(content) > MAX_ANSWER_BYTES:
+                raise Unreachable(f"the server's answer is over the limit of {MAX_ANSWER_BYTES} bytes")
+        return Answer(self.head.status, self.head.headers, bytes(content))
+
+    async def close(self) -> None:
+        """End the request if it still runs, and let go of what JavaScript holds for it."""
+        self._controller.abort()
+        for proxy in (self._reader, self._response, self._controller):
+            if proxy is not None:
+                proxy.destroy()
+
+
+async def _or_abort(promise: Awaitable[Any], controller: Any, url: str) -> Any:
+    """Await a promise; abort the request when the wait is cancelled, and translate its failure."""
+    try:
+        return await promise
+    except asyncio.CancelledError:
+        controller.abort()
+        raise
+    except JsException as error:
+        where = urlsplit(url).netloc
+        raise Unreachable(f"{where} can't be reached: {error.message}") from error
+
+
+def _status(response: Any) -> int:
+    """Give the status; a redirect that was not followed hides its own."""
+    return 302 if response.type == "opaqueredirect" else int(response.status)
+
+
+def _headers(response: Any) -> dict[str, str]:
+    """Give the headers that the server lets a page of this origin see."""
+    names = ("content-type", "retry-after", "date")
+    found = ((name, response.headers.get(name)) for name in names)
+    return {name: value for name, value in found if isinstance(value, str)}

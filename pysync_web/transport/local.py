@@ -1,0 +1,70 @@
+"""A transport to a hub in the same process, through the same texts and the same refusals as over the network."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+
+from ..core.hub import Hub
+from ..core.ports import Random
+from ..core.wire import decode_request
+from ..errors import SyncError, Unreachable
+from .pokes import Pokes
+from .problems import refusal_of
+
+
+def now_ms() -> int:
+    """Give the milliseconds since 1970 by the system's clock."""
+    return time.time_ns() // 1_000_000
+
+
+class LocalTransport:
+    """Exchanges with an open :class:`~pysync_web.core.hub.Hub`, whatever the name of the database."""
+
+    def __init__(self, hub: Hub, clock: Callable[[], int] = now_ms, rng: Random | None = None) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._rng = rng or random.SystemRandom()
+        self._streams: set[Pokes] = set()
+        self._closed = False
+
+    async def exchange(self, database: str, body: str) -> str:
+        """Decode a request, let the hub decide, give the answer's text; raise as any transport does."""
+        self._check_open()
+        try:
+            request = decode_request(body, database=database)
+            return (await self._hub.exchange(request, self._clock(), self._rng)).text()
+        except SyncError as error:
+            raise refusal_of(error).error() from error
+
+    async def pokes(self, database: str) -> AsyncIterator[int]:
+        """Yield the hub's head at once and after each commit; ends when the transport is closed."""
+        self._check_open()
+        stream = Pokes()
+        self._streams.add(stream)
+        stop = self._hub.watch(stream.poke)
+        try:
+            stream.poke(await self._hub.head())
+            while (head := await stream.next()) is not None:
+                yield head
+        finally:
+            stop()
+            self._streams.discard(stream)
+
+    async def ping(self) -> float:
+        """Give the seconds that reaching the hub takes."""
+        self._check_open()
+        begin = time.perf_counter()
+        await self._hub.head()
+        return time.perf_counter() - begin
+
+    async def close(self) -> None:
+        """End the streams and refuse further requests; the hub stays open."""
+        self._closed = True
+        for stream in self._streams:
+            stream.end()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unreachable("this transport was closed")
