@@ -38,6 +38,7 @@ _TITLES: Final = {
     421: "Misdirected request",
     422: "Unprocessable content",
     429: "Too many requests",
+    431: "Request headers too large",
     503: "Service unavailable",
     507: "Insufficient storage",
 }

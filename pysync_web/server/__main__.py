@@ -1,0 +1,108 @@
+"""The command line of the server: ``python -m pysync_web.server``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+try:
+    import typer
+except ImportError:
+    sys.exit("The server needs its extra: pip install 'pysync-web[server]'")
+
+from ..core.wire import MAX_BODY_BYTES
+from ..errors import SchemaError
+from .config import SHORTEST_TOKEN, Config, Limits, is_loopback
+
+DEFAULT = Limits()
+
+cli = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
+
+Host = Annotated[str, typer.Option(envvar="PYSYNC_HOST", help="The address to listen on.")]
+Port = Annotated[int, typer.Option(envvar="PYSYNC_PORT", min=0, max=65535, help="The port; 0 takes any free one.")]
+Data = Annotated[Path, typer.Option(envvar="PYSYNC_DATA", help="The folder for the databases, one file each.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="PYSYNC_TOKEN", show_envvar=True, help="What clients must present. Better in the environment."
+    ),
+]
+Web = Annotated[Path | None, typer.Option(envvar="PYSYNC_WEB", help="A folder to serve as a web site at /.")]
+Cors = Annotated[
+    list[str] | None,
+    typer.Option(envvar="PYSYNC_CORS", help="A web site whose pages may call, as https://app.example. Repeatable."),
+]
+Durability = Annotated[
+    str,
+    typer.Option(envvar="PYSYNC_DURABILITY", help="`full`: survives power loss. `normal`: a crash of the process."),
+]
+MaxBody = Annotated[
+    int,
+    typer.Option(
+        envvar="PYSYNC_MAX_BODY", min=1, max=MAX_BODY_BYTES, help="The bytes that a request's body may have."
+    ),
+]
+
+
+@cli.command(help="Run a **pysync_web** server: it keeps the documents of its databases and syncs their replicas.")
+def main(
+    host: Host = "127.0.0.1",
+    port: Port = 6745,
+    data: Data = Path("pysync-data"),
+    token: Token = None,
+    web: Web = None,
+    cors: Cors = None,
+    durability: Durability = "full",
+    max_body: MaxBody = DEFAULT.body_bytes,
+) -> None:
+    """Check what was given, listen, and serve until a signal ends it."""
+    _check_door(host, token)
+    try:
+        limits = Limits(body_bytes=max_body)
+        config = Config(data, token or None, tuple(cors or ()), web, durability, limits=limits)
+    except SchemaError as error:
+        raise typer.BadParameter(str(error)) from error
+    serve(config, host, port)
+
+
+def serve(config: Config, host: str, port: int) -> None:
+    """Listen and serve until a signal ends it; exit with a sentence if the address can't be had."""
+    from .app import App
+    from .serve import Server, listen
+
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        sys.exit(f"{host}:{port} can't be listened on: {error.strerror or error}")
+    for line in _greeting(config, host, listener.getsockname()[1]):
+        print(line, flush=True)
+    Server(App(config)).run(sockets=[listener])
+
+
+def _check_door(host: str, token: str | None) -> None:
+    """Refuse to open a door to other computers that has no lock, or a weak one."""
+    if is_loopback(host):
+        return
+    if not token:
+        sys.exit(f"Without a token the server listens on this computer alone, not on {host}: give it --token.")
+    if len(token) < SHORTEST_TOKEN:
+        sys.exit(
+            f"A server on {host} can be reached by others: its token needs at least {SHORTEST_TOKEN} characters."
+        )
+
+
+def _greeting(config: Config, host: str, port: int) -> list[str]:
+    """Say where the server is, what it keeps where, and who may come in."""
+    name = f"[{host}]" if ":" in host else host
+    who = "with its token" if config.token else "without a token: anything on this computer may read and write"
+    lines = [f"pysync_web listens on http://{name}:{port}, {who}.", f"Databases: {config.data}"]
+    if config.web is not None:
+        lines.append(f"Web site:  {config.web}")
+    if config.origins:
+        lines.append(f"Pages of:  {', '.join(config.origins)}")
+    return lines
+
+
+if __name__ == "__main__":
+    cli()

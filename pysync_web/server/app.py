@@ -1,0 +1,166 @@
+"""The application: what each address does, and one place where every error becomes an answer."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, request_response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..core.hub import Hub
+from ..core.wire import PROTOCOL, SyncRequest, decode_request
+from ..errors import Rejected
+from ..transport.local import now_ms
+from ..transport.problems import Refusal, refusal_of
+from ..values import JSON, check_database, decode, dumps
+from .body import read_body
+from .config import Config
+from .databases import Databases
+from .edge import API, Edge
+from .live import Streams
+from .responses import json_text, problem
+from .site import Site
+
+logger = logging.getLogger("pysync_web.server")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class App:
+    """The server as an ASGI application."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        limits = config.limits
+        self.databases = Databases(config.data, durability=config.durability, most=limits.databases)
+        self.streams = Streams(self.databases, most=limits.streams, ping_s=config.ping_s)
+        self._site = None if config.web is None else Site(config.web)
+        self._rng = random.SystemRandom()
+        handlers = {HTTPException: _not_routed}
+        inner = Starlette(routes=self._routes(), lifespan=self._lifespan, exception_handlers=handlers)
+        inner.router.redirect_slashes = False
+        inner.router.default = request_response(_served(self._other))
+        self._app: ASGIApp = Edge(inner, config)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or the lifespan."""
+        await self._app(scope, receive, send)
+
+    def _routes(self) -> list[BaseRoute]:
+        """Give the table of addresses."""
+        table: list[tuple[str, str, Handler]] = [
+            ("POST", "delta", self._delta),
+            ("GET", "pull/{database}", self._pull),
+            ("POST", "push/{database}", self._push),
+            ("GET", "status/{database}", self._status),
+            ("GET", "stream/{database}", self._stream),
+        ]
+        routes = [Route(f"{API}sync/{path}", _served(handler), methods=[method]) for method, path, handler in table]
+        health = Route(f"{API}health", _served(self._health), methods=["GET"])
+        return [*routes, health]
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            self.streams.end()
+            await self.databases.close()
+
+    async def _delta(self, request: Request) -> Response:
+        """Push and pull in one exchange."""
+        wanted = decode_request(await read_body(request, self.config.limits))
+        return await self._exchange(request, await self.databases.open(wanted.database), wanted)
+
+    async def _push(self, request: Request) -> Response:
+        """Take changes; the answer brings verdicts, and of the documents only what these need."""
+        name = check_database(request.path_params["database"])
+        wanted = decode_request(await read_body(request, self.config.limits), database=name)
+        return await self._exchange(request, await self.databases.open(name), replace(wanted, limit=0))
+
+    async def _pull(self, request: Request) -> Response:
+        """Give what changed after the cursor."""
+        name = check_database(request.path_params["database"])
+        wanted = decode_request(dumps(_message_of(request)), database=name)
+        return await self._exchange(request, await self._known(name), wanted)
+
+    async def _status(self, request: Request) -> Response:
+        """Tell what the server knows of a client."""
+        hub = await self._known(check_database(request.path_params["database"]))
+        message = _message_of(request)
+        wanted = decode_request(dumps(message), database=request.path_params["database"])
+        since = wanted.since if "version_vector" in message else None
+        return await json_text(request, dumps(await hub.status(wanted.client_id, since)))
+
+    async def _stream(self, request: Request) -> Response:
+        """Poke after each commit."""
+        return await self.streams.respond(check_database(request.path_params["database"]))
+
+    async def _health(self, request: Request) -> Response:
+        """Say that the server is there."""
+        return await json_text(request, dumps({"status": "ok", "protocol": PROTOCOL}))
+
+    async def _other(self, request: Request) -> Response:
+        """Serve the site, if there is one."""
+        if self._site is None or request.scope["path"].startswith(API):
+            raise Rejected("There is nothing at this address.", status=404, code="not_found")
+        return await self._site.respond(request)
+
+    async def _exchange(self, request: Request, hub: Hub, wanted: SyncRequest) -> Response:
+        answer = await hub.exchange(wanted, now_ms(), self._rng)
+        return await json_text(request, answer.text())
+
+    async def _known(self, name: str) -> Hub:
+        hub = await self.databases.find(name)
+        if hub is None:
+            message = f"There is no database {name!r} here: the first push creates it."
+            raise Rejected(message, status=404, code="unknown_database")
+        return hub
+
+
+def _served(handler: Handler) -> Handler:
+    """Give a handler whose errors have become answers."""
+
+    async def serve(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal.status >= 500:
+                unexpected = error if refusal.status == 500 else None
+                logger.error("%s %r: %s", request.method, request.scope["path"], error, exc_info=unexpected)
+            return problem(refusal)
+
+    return serve
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    """Answer what the routes refuse, a wrong method."""
+    assert isinstance(error, HTTPException)
+    code = "method_not_allowed" if error.status_code == 405 else "refused"
+    response = problem(Refusal(error.status_code, code, f"{request.method} is not allowed at this address."))
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _message_of(request: Request) -> dict[str, JSON]:
+    """Give a query's parameters as the members of a request's body."""
+    query = request.query_params
+    message: dict[str, JSON] = {name: query[name] for name in ("client_id", "epoch") if name in query}
+    if "version_vector" in query:
+        message["version_vector"] = decode(query["version_vector"], "version_vector")
+    if "collections" in query:
+        message["collections"] = [name.strip() for name in query["collections"].split(",") if name.strip()]
+    if "limit" in query:
+        message["limit"] = int(query["limit"]) if query["limit"].isdecimal() else query["limit"]
+    return message
