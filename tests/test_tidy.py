@@ -57,7 +57,7 @@ DRIVERS = {
     "asyncpg": {"storage/postgres.py"},
     "cryptography": {"storage/encrypted.py"},
     "httpx": {"transport/http.py"},
-    "js": {"storage/indexeddb.py", "transport/fetch.py"},
+    "js": {"storage/indexeddb.py", "storage/witness.py", "transport/fetch.py"},
     "pyodide": {"storage/indexeddb.py", "transport/fetch.py"},
     "pyodide_js": {"storage/indexeddb.py", "transport/fetch.py"},
     "starlette": {"server/"},

@@ -57,10 +57,10 @@ Resolver: TypeAlias = Callable[[Conflict], "Resolution | None"]
 
 
 class ConflictResolution:
-    """The three answers to a conflict, under the name that an ``on_conflict`` hook uses."""
+    """The three answers to a conflict, as an ``on_conflict`` hook gives them; ``Merge`` takes a document."""
 
-    AcceptLocal = AcceptLocal
-    AcceptRemote = AcceptRemote
+    AcceptLocal = AcceptLocal()
+    AcceptRemote = AcceptRemote()
     Merge = Merge
 
 

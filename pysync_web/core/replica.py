@@ -46,12 +46,17 @@ ChangeType: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a document; the manager tells its watchers once the transaction is durable."""
+    """What happened to a document, or (``SyncComplete``) that a sync is through, with its counts.
+
+    The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.
+    """
 
     change_type: ChangeType
-    collection: str
-    key: str
+    collection: str = ""
+    key: str = ""
     document: dict[str, JSON] | None = None
+    pushed_count: int = 0
+    pulled_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,22 @@
+"""What an application works with: the sync manager over a local store."""
+
+from .config import SyncConfig
+from .opening import open_manager
+from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .store import LocalStore, StorageEngine
+from .sync import SyncManager
+from .transaction import Transaction
+
+__all__ = [
+    "LocalStore",
+    "PendingChange",
+    "Statistics",
+    "StorageEngine",
+    "SyncConfig",
+    "SyncManager",
+    "SyncMetadata",
+    "SyncResult",
+    "SyncStatus",
+    "Transaction",
+    "open_manager",
+]

@@ -1,0 +1,135 @@
+"""Exchanges with a server until there is nothing more to push or pull; what failed is said and never dropped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from ..core.exchange import (
+    ExchangeOptions,
+    Outcome,
+    apply_response,
+    begin_resync,
+    build_pull,
+    build_push,
+    fork,
+    has_pending,
+)
+from ..core.ports import ReadTransaction, Storage, Transport
+from ..core.replica import Event
+from ..core.wire import SyncRequest, decode_response, encode_request
+from ..errors import Rejected, SchemaError, Unreachable
+
+MOST_ROUNDS: Final = 10_000
+"""A sync that needs more exchanges than this has gone wrong."""
+
+MOST_RESTARTS: Final = 5
+"""How often one sync may fork, change the epoch or start over."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What the exchanges of one sync did together."""
+
+    pushed: int = 0
+    pulled: int = 0
+    conflicts: int = 0
+    rejected: int = 0
+    retried: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+class Exchanger:
+    """Runs the exchanges of one sync over a storage and a transport."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        transport: Transport,
+        rng: Any,
+        *,
+        on_events: Callable[[list[Event]], None],
+        on_round: Callable[[Tally], None],
+    ) -> None:
+        self._storage = storage
+        self._transport = transport
+        self._rng = rng
+        self._on_events = on_events
+        self._on_round = on_round
+        self.was_forked = False
+
+    async def run(self, options: ExchangeOptions, tally: Tally) -> None:
+        """Exchange until both sides have everything; raise what the transport or the storage raises."""
+        restarts = 0
+        for _ in range(MOST_ROUNDS):
+            outcome = await self._round(options, tally)
+            if outcome is None or outcome.is_stale or outcome.epoch_changed:
+                restarts += 1
+                if restarts > MOST_RESTARTS:
+                    raise Unreachable("the server and this replica do not come to agree; trying again later")
+                continue
+            if outcome.has_diverged:
+                tally.errors.append("the server's documents are others than here: pulling everything again")
+                restarts += 1
+                if restarts > MOST_RESTARTS:
+                    return
+                await self._storage.write(lambda tx: begin_resync(tx, options))
+                continue
+            if not outcome.has_more and not await self._storage.read(has_pending):
+                return
+        raise Unreachable(f"no end after {MOST_ROUNDS} exchanges; trying again later")
+
+    async def _round(self, options: ExchangeOptions, tally: Tally) -> Outcome | None:
+        """Do one exchange; None where this replica had to become another one first."""
+        request = await self._build(options)
+        try:
+            text = await self._transport.exchange(options.database, encode_request(request))
+        except Rejected as error:
+            if error.code != "replica_forked":
+                raise
+            await self._storage.write(lambda tx: fork(tx, self._rng, options))
+            self.was_forked = True
+            return None
+        try:
+            response = decode_response(text)
+        except SchemaError as error:
+            raise Unreachable(f"the server's answer can't be used: {error}") from error
+        outcome = await self._storage.write(
+            lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
+            relaxed=not request.changes,
+        )
+        self._count(outcome, tally)
+        return outcome
+
+    async def _build(self, options: ExchangeOptions) -> SyncRequest:
+        async def idle(tx: ReadTransaction) -> SyncRequest | None:
+            return None if await has_pending(tx) else await build_pull(tx, options)
+
+        request = await self._storage.read(idle)
+        if request is None:
+            request = await self._storage.write(lambda tx: build_push(tx, self._rng, options))
+        return request
+
+    def _count(self, outcome: Outcome, tally: Tally) -> None:
+        tally.pushed += outcome.pushed
+        tally.pulled += outcome.pulled
+        tally.conflicts += outcome.conflicts
+        tally.rejected += len(outcome.rejected)
+        for result in outcome.rejected:
+            error = result.error
+            tally.errors.append(f"rejected: {error.message}" if error else "rejected")
+        self._on_events(outcome.events)
+        self._on_round(tally)
+
+
+def smaller(options: ExchangeOptions) -> ExchangeOptions | None:
+    """Give options with half the changes in a push, or None where it can't be less."""
+    if options.push_limit <= 1:
+        return None
+    return replace(options, push_limit=options.push_limit // 2)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,88 @@
+"""The functions that an application hangs in: called in order, and one that raises breaks nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..core.conflict import Conflict, Merge, Resolution, Resolver, last_write_wins
+from ..values import canonical
+
+log = logging.getLogger("pysync_web")
+
+
+class Hooks:
+    """A list of callbacks; each may be a plain or a coroutine function."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._callbacks: list[Callable[..., Any]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def add(self, callback: Callable[..., Any]) -> Callable[[], None]:
+        """Hang a callback in; the result takes it out again."""
+        self._callbacks.append(callback)
+
+        def remove() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return remove
+
+    def call(self, *args: Any) -> None:
+        """Call every callback; a coroutine runs on its own."""
+        for callback in list(self._callbacks):
+            result = self._try(callback, args)
+            if isinstance(result, Coroutine):
+                task = asyncio.ensure_future(self._reported(result))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def ask(self, *args: Any) -> list[Any]:
+        """Call every callback and give their answers; None of one that raised."""
+        answers = []
+        for callback in list(self._callbacks):
+            result = self._try(callback, args)
+            answers.append(await self._reported(result) if isinstance(result, Coroutine) else result)
+        return answers
+
+    def answers(self, *args: Any) -> list[Any]:
+        """Call every callback, which must be plain functions, and give their answers."""
+        return [self._try(callback, args) for callback in list(self._callbacks)]
+
+    def _try(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        try:
+            return callback(*args)
+        except Exception:
+            log.exception("a callback of %s raised", self._what)
+            return None
+
+    async def _reported(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return await coroutine
+        except Exception:
+            log.exception("a callback of %s raised", self._what)
+            return None
+
+
+def resolver(hooks: Hooks) -> Resolver:
+    """Give the function that decides conflicts: the first hook that has an answer, else the later change."""
+
+    def decide(conflict: Conflict) -> Resolution | None:
+        for answer in hooks.answers(conflict):
+            if isinstance(answer, Merge):
+                try:
+                    canonical(answer.document, f"the merged document {conflict.key!r}")
+                except ValueError:
+                    log.exception("on_conflict gave a document that can't be stored")
+                    continue
+            if answer is not None:
+                return answer  # type: ignore[no-any-return]
+        return last_write_wins(conflict)
+
+    return decide

@@ -1,0 +1,53 @@
+"""The one call that opens everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from ..core.conflict import ConflictStrategy
+from ..core.ports import Transport
+from ..transport import HttpClient
+from .config import SyncConfig
+from .store import LocalStore, StorageEngine
+from .sync import SyncManager
+
+
+async def open_manager(
+    name: str,
+    *,
+    server: str | Transport | None = None,
+    token: str | None = None,
+    database: str = "default",
+    collections: Sequence[str] = (),
+    conflict_strategy: ConflictStrategy = ConflictStrategy.MERGE_FIELDS,
+    sync_interval_s: float = 30.0,
+    auto_sync: bool = True,
+    push_on_change: bool = True,
+    timeout_s: float = 5.0,
+    engine: StorageEngine | None = None,
+    durability: Literal["strict", "relaxed"] = "strict",
+) -> SyncManager:
+    """Open a local database and begin to sync it; it opens with no network and with an expired token.
+
+    ``name`` names an IndexedDB database in a page; natively it is the path of an SQLite file. ``server`` is a URL, a
+    transport, or None for no server; ``database`` the one on the server. Use it as ``async with await ps.open(…)``,
+    or call ``close()``. Raises :class:`StorageError` where the database can't be opened.
+    """
+    config = SyncConfig(
+        database=database,
+        sync_interval_s=sync_interval_s,
+        auto_sync=auto_sync,
+        push_on_change=push_on_change,
+        collections=tuple(collections),
+        conflict_strategy=conflict_strategy,
+    )
+    client = HttpClient(server, token=token, timeout_s=timeout_s) if isinstance(server, str) else server
+    store = await LocalStore.open(name, engine=engine, durability=durability)
+    manager = SyncManager(store, client, config)
+    try:
+        await manager.start()
+    except BaseException:
+        await manager.close()
+        raise
+    return manager

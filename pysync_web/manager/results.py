@@ -1,0 +1,105 @@
+"""What a manager tells about itself: results, status and totals, each with JSON both ways."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, TypeAlias
+
+from ..values import JSON
+
+State: TypeAlias = Literal[
+    "local", "idle", "syncing", "waiting", "offline", "paused", "blocked", "following", "stopped"
+]
+"""``local``: no server; ``waiting``: a retry is due later; ``blocked``: something must be done, see ``blocked_by``;
+``following``: another tab or process syncs; ``stopped``: no sync runs by itself."""
+
+
+class _Json:
+    """JSON both ways for a flat dataclass."""
+
+    __slots__ = ()
+
+    def to_json(self) -> dict[str, JSON]:
+        """Give the value as JSON."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """Read what :meth:`to_json` gave."""
+        return cls(**value)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult(_Json):
+    """What one sync did: documents pushed and pulled, conflicts decided, attempts repeated, errors in words."""
+
+    success: bool
+    pushed: int = 0
+    pulled: int = 0
+    conflicts: int = 0
+    retried: int = 0
+    rejected: int = 0
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether anything went wrong."""
+        return bool(self.errors)
+
+    @property
+    def total(self) -> int:
+        """The sum of all counts."""
+        return self.pushed + self.pulled + self.conflicts + self.retried
+
+
+@dataclass(frozen=True, slots=True)
+class SyncStatus(_Json):
+    """Where a manager stands.
+
+    ``pending`` changes wait to be sent, the oldest for ``oldest_pending_age_s`` seconds; ``last_sync`` is ISO 8601;
+    ``next_retry_s`` the seconds to the next attempt after a failure; ``blocked_by`` is "unauthorized", "rejected" or
+    None; ``storage_reset`` "wiped" or "restored" where the storage is not the one that was left.
+    """
+
+    pending: int
+    oldest_pending_age_s: float | None
+    last_sync: str | None
+    last_error: str | None
+    next_retry_s: float | None
+    blocked_by: str | None
+    state: State
+    durability: str
+    storage_reset: str | None
+    is_leader: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SyncMetadata(_Json):
+    """Totals over the life of a local database; ``last_duration_s`` is in seconds, ``last_sync_at`` ISO 8601."""
+
+    last_sync_at: str | None
+    last_duration_s: float | None
+    total_pushes: int
+    total_pulls: int
+    total_conflicts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics(_Json):
+    """How many documents there are, altogether and by collection, and how many changes wait to be sent."""
+
+    total: int
+    pending: int
+    collections: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PendingChange(_Json):
+    """A change that the server has not acknowledged; ``state`` is "waiting" or "in_flight"."""
+
+    change_id: str
+    collection: str
+    key: str
+    operation: str
+    timestamp: str
+    state: str

@@ -1,0 +1,637 @@
+"""The sync manager: what an application calls. Documents are saved here at once, and travel by themselves.
+
+Reads and writes never wait for the network; everything that must survive lies in the store, nothing in this object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace as with_values
+from typing import Any
+
+from ..causality import parse_timestamp
+from ..core import replica as local
+from ..core.exchange import ExchangeOptions, begin_resync, choose_collections, load_sync
+from ..core.ledger import Entry, read_entries
+from ..core.optimistic import View, decode_record
+from ..core.outbox import oldest
+from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
+from ..core.replica import Event, Write, WriteOptions, checked_body
+from ..core.schedule import Schedule
+from ..errors import InvalidDocument, Rejected, SyncError, TransactionError, Unauthorized, Unreachable
+from ..values import JSON, canonical, check_collection, check_key, dumps, loads
+from .background import Background, monotonic_ms
+from .config import SyncConfig
+from .exchanger import Exchanger, Tally, smaller
+from .hooks import Hooks, log, resolver
+from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .store import LocalStore
+from .transaction import Transaction
+
+Document = dict[str, JSON]
+
+
+class SyncManager:
+    """Documents in a local store, synced with a server.
+
+    ``client`` is any :class:`Transport`, None for a store without a server. Every method may be called with no
+    network; errors of the network never come out of document calls, they are in ``status()`` and ``SyncResult``.
+    """
+
+    def __init__(
+        self, store: LocalStore, client: Transport | None = None, config: SyncConfig | None = None
+    ) -> None:
+        self.store = store
+        self.config = config or SyncConfig()
+        self._storage = store.storage
+        self._client = client
+        self._rng: Any = random.SystemRandom()
+        self._options = WriteOptions(self.config.conflict_strategy.merge, self.config.outbox)
+        self._schedule = Schedule(
+            round(self.config.sync_interval_s * 1000), push_on_change=self.config.push_on_change
+        )
+        self._changes = Hooks("on_change")
+        self._before = Hooks("on_before_sync")
+        self._after = Hooks("on_after_sync")
+        self._conflicts = Hooks("on_conflict")
+        self._progress = Hooks("on_progress")
+        self._exchanging: asyncio.Task[SyncResult] | None = None
+        self._background: Background | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._last_error: str | None = None
+        self._last_sync_ms: int | None = None
+        self._last_duration_s: float | None = None
+        self._attempt = 0
+        self._next_retry_ms: int | None = None
+        self._blocked_by: str | None = None
+        self._is_closed = False
+
+    # Opening
+
+    async def start(self) -> None:
+        """Begin to sync in the background, if there is a server and ``auto_sync`` is on; once is enough."""
+        if self._background is not None or self._is_closed:
+            return
+        names = tuple(self.config.collections) or None
+        await self._storage.write(lambda tx: choose_collections(tx, names))
+        self._undo.append(self._storage.watch(self._on_touched))
+        await self._load_retry()
+        if self._client is None:
+            return
+        watch_online = getattr(self._client, "watch_online", None)
+        if watch_online is not None:
+            self._undo.append(watch_online(self.set_online))
+        self._background = Background(
+            self._storage, self._client, self._schedule, self.config.database, self._sync_in_background
+        )
+        if self.config.auto_sync:
+            self._background.start()
+
+    async def stop(self) -> None:
+        """End background sync; documents can still be read and saved."""
+        if self._background is not None:
+            await self._background.stop()
+        if self._exchanging is not None:
+            self._exchanging.cancel()
+            await asyncio.gather(self._exchanging, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop, and close the client and the store; a second call does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self.stop()
+        for undo in self._undo:
+            undo()
+        if self._client is not None:
+            await self._client.close()
+        await self.store.close()
+
+    async def __aenter__(self) -> SyncManager:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        await self.close()
+
+    # Documents
+
+    async def save_document(
+        self, collection: str, key: str | None, document: Document, *, replace: bool = False
+    ) -> Document:
+        """Save a document and give it as it now is; durable on return.
+
+        The fields given are set and the others stay, or (``replace``) go. ``key`` None makes a UUIDv7. Raises
+        :class:`InvalidDocument`, :class:`OutboxFull`, :class:`QuotaExceeded` and other :class:`StorageError`.
+        """
+        write = self._write_of(collection, key, document, replace)
+        ((event, view),) = await self._write([write])
+        self._tell([event] if event else [])
+        assert view is not None
+        return view.document(write.key)
+
+    async def save_documents(
+        self,
+        collection: str,
+        documents: Mapping[str, Document] | Iterable[Document],
+        *,
+        replace: bool = False,
+    ) -> list[str]:
+        """Save many documents in one local transaction, all or none, and give their keys.
+
+        ``documents`` maps keys to documents, or lists documents whose ``_key`` may say their key. On the server each
+        stands for itself; use :meth:`transaction` for changes that must appear together there too.
+        """
+        pairs: Iterable[tuple[str | None, Document]]
+        if isinstance(documents, Mapping):
+            pairs = documents.items()
+        else:
+            pairs = ((_key_of(document), document) for document in documents)
+        writes = [self._write_of(collection, key, document, replace) for key, document in pairs]
+        results = await self._write(writes)
+        self._tell([event for event, _ in results if event])
+        return [write.key for write in writes]
+
+    async def get_document(self, collection: str, key: str) -> Document | None:
+        """Give a document with ``_key``, ``_version`` and ``_timestamp``, or None."""
+        view = await self._view(check_collection(collection), check_key(key))
+        return view.document(key) if view is not None else None
+
+    async def get_documents(self, collection: str, keys: Iterable[str]) -> list[Document | None]:
+        """Give several documents of one moment, None for each that is not there."""
+        wanted = [check_key(key) for key in keys]
+        check_collection(collection)
+
+        async def body(tx: ReadTransaction) -> list[View | None]:
+            return [await local.read_view(tx, collection, key) for key in wanted]
+
+        views = await self._storage.read(body)
+        return [view.document(key) if view else None for key, view in zip(wanted, views, strict=True)]
+
+    async def delete_document(self, collection: str, key: str) -> bool:
+        """Delete a document; tell whether it was there."""
+        write = Write(self._collection(collection), check_key(key), None)
+        ((event, _),) = await self._write([write])
+        self._tell([event] if event else [])
+        return event is not None
+
+    async def update_document(
+        self, collection: str, key: str, change: Callable[[Document | None], Document | None]
+    ) -> Document | None:
+        """Read, change and save a document in one transaction; ``change`` giving None deletes it.
+
+        ``change`` is a plain function without effects: it may run again. No other tab or process can come between.
+        """
+        self._collection(collection)
+        check_key(key)
+
+        async def body(tx: WriteTransaction) -> tuple[Event | None, View | None]:
+            before = await local.read_view(tx, collection, key)
+            after = change(before.document(key) if before else None)
+            if after is None:
+                write = Write(collection, key, None)
+            else:
+                write = self._write_of(collection, key, after, True)
+            ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, self._options)
+            return event, view
+
+        event, view = await self._storage.write(body)
+        self._tell([event] if event else [])
+        return view.document(key) if view else None
+
+    async def list_documents(self, collection: str, limit: int = 50, offset: int = 0) -> tuple[list[Document], int]:
+        """Give a page of documents in the order of their keys, and how many there are altogether."""
+        check_collection(collection)
+
+        async def body(tx: ReadTransaction) -> tuple[list[tuple[str, View]], int]:
+            page = await local.read_views(tx, collection, limit=limit, offset=offset)
+            return page, await local.count(tx, collection)
+
+        rows, total = await self._storage.read(body)
+        return [view.document(key) for key, view in rows], total
+
+    async def query_documents(self, collection: str) -> list[tuple[str, Document]]:
+        """Give every document of a collection with its key, in the order of the keys."""
+        check_collection(collection)
+        rows = await self._storage.read(lambda tx: local.read_views(tx, collection))
+        return [(key, view.document(key)) for key, view in rows]
+
+    async def list_collections(self) -> list[str]:
+        """Name the collections that have a document."""
+        return await self._storage.read(local.collections)
+
+    def transaction(self) -> Transaction:
+        """Begin changes that are made together, here and on the server: ``async with sync.transaction() as t``."""
+        return Transaction(self._view, self._commit, self.new_key)
+
+    def new_key(self) -> str:
+        """Make a key: a UUIDv7 (RFC 9562), so that keys of later documents sort behind."""
+        bits = int.from_bytes(self._rng.randbytes(10), "big")
+        value = _now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    # Sync
+
+    async def sync_now(self) -> SyncResult:
+        """Push and pull until both sides have everything; a failure is in the result, and is tried again later.
+
+        A call during a sync waits for that one, and for one more where changes are left.
+        """
+        if self._client is None:
+            return SyncResult(False, errors=["there is no server"])
+        if self._exchanging is not None:
+            await asyncio.gather(self._exchanging, return_exceptions=True)
+        if self._exchanging is None or self._exchanging.done():
+            lease = self._background.lease if self._background else None
+            self._exchanging = asyncio.ensure_future(self._sync(lease))
+        task = self._exchanging
+        return await asyncio.shield(task)
+
+    def set_online(self, is_online: bool) -> None:
+        """Say that the network is there or not; offline, nothing is sent until it comes back."""
+        self._schedule.on_online(monotonic_ms(), is_online)
+        self._wake()
+
+    def pause_sync(self) -> None:
+        """Stop syncing by itself until :meth:`resume_sync`; :meth:`sync_now` still works."""
+        self._schedule.is_paused = True
+        self._wake()
+
+    def resume_sync(self) -> None:
+        """End a pause, or a block once its cause is gone, and sync at once."""
+        self._blocked_by = None
+        self._schedule.on_resume(monotonic_ms())
+        self._wake()
+
+    def set_token(self, token: str | None) -> None:
+        """Use other credentials from now on, and sync at once."""
+        set_token = getattr(self._client, "set_token", None)
+        if set_token is None:
+            raise SyncError("this client has no token to set")
+        set_token(token)
+        self.resume_sync()
+
+    async def full_resync(self) -> SyncResult:
+        """Pull everything again and drop what the server does not have; pending changes are kept and sent."""
+        await self._storage.write(lambda tx: begin_resync(tx, self._exchange_options(None)))
+        return await self.sync_now()
+
+    @property
+    def is_syncing(self) -> bool:
+        """Whether an exchange is under way."""
+        return self._exchanging is not None and not self._exchanging.done()
+
+    @property
+    def is_online(self) -> bool:
+        """Whether the network is thought to be there."""
+        return self._schedule.is_online
+
+    # State
+
+    async def status(self) -> SyncStatus:
+        """Tell where this manager stands."""
+        counters, waits_since, sync = await self._storage.read(_read_status)
+        if sync.was_forked and self.store.storage_reset is None:
+            self.store.storage_reset = "restored"
+        age = None if waits_since is None else max(0.0, (_now_ms() - waits_since) / 1000)
+        retry = self._next_retry_ms
+        return SyncStatus(
+            pending=counters.pending,
+            oldest_pending_age_s=age,
+            last_sync=_iso(self._last_sync_ms),
+            last_error=self._last_error,
+            next_retry_s=None if retry is None else max(0.0, (retry - monotonic_ms()) / 1000),
+            blocked_by=self._blocked_by,
+            state=self._state(),
+            durability=self.store.durability,
+            storage_reset=self.store.storage_reset,
+            is_leader=self._background is not None and self._background.lease is not None,
+        )
+
+    async def metadata(self) -> SyncMetadata:
+        """Give totals over the life of this database."""
+        totals = (await self._storage.read(load_sync)).totals
+        return SyncMetadata(
+            last_sync_at=_iso(self._last_sync_ms),
+            last_duration_s=self._last_duration_s,
+            total_pushes=totals.get("pushed", 0),
+            total_pulls=totals.get("pulled", 0),
+            total_conflicts=totals.get("conflicts", 0),
+        )
+
+    async def statistics(self) -> Statistics:
+        """Count documents and pending changes."""
+
+        async def body(tx: ReadTransaction) -> Statistics:
+            rows = await tx.scan("collections")
+            counts = {str(key[0]): int(loads(text)["count"]) for key, text in rows}
+            pending = (await local.load_counters(tx)).pending
+            return Statistics(sum(counts.values()), pending, {n: c for n, c in counts.items() if c})
+
+        return await self._storage.read(body)
+
+    async def pending_changes(self, limit: int = 1000) -> list[PendingChange]:
+        """List the changes that the server has not acknowledged, the oldest first."""
+        return await self._storage.read(lambda tx: _read_pending(tx, limit))
+
+    async def lost_changes(self, limit: int = 100, after: str | None = None) -> list[Entry]:
+        """Read the ledger: changes that lost against later ones or were refused, the newest first."""
+        return await self._storage.read(lambda tx: read_entries(tx, limit=limit, after=after))
+
+    # Events
+
+    def on_change(self, callback: Callable[[Event], Any]) -> Callable[[], None]:
+        """Call back after every change, local or from elsewhere, and every sync; the result takes that back."""
+        return self._changes.add(callback)
+
+    def on_collection_change(self, collection: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
+        """Call back after every change in one collection; the result takes that back."""
+        check_collection(collection)
+        return self._changes.add(lambda event: callback(event) if event.collection == collection else None)
+
+    def on_before_sync(self, callback: Callable[[list[PendingChange]], Any]) -> Callable[[], None]:
+        """Call back with the pending changes before each sync; an answer of False cancels it."""
+        return self._before.add(callback)
+
+    def on_after_sync(self, callback: Callable[[SyncResult], Any]) -> Callable[[], None]:
+        """Call back with the result of each sync."""
+        return self._after.add(callback)
+
+    def on_conflict(self, callback: Callable[[Any], Any]) -> Callable[[], None]:
+        """Ask a plain function about each :class:`Conflict` that the strategy would decide.
+
+        It answers with a :class:`ConflictResolution`, or None to leave it to the strategy; it may be asked twice.
+        """
+        return self._conflicts.add(callback)
+
+    def on_progress(self, callback: Callable[[int, int], Any]) -> Callable[[], None]:
+        """Call back with (done, total) changes as a sync goes on; the total grows as more is found."""
+        return self._progress.add(callback)
+
+    # What stands behind
+
+    def _write_of(self, collection: str, key: str | None, document: Document, replace: bool) -> Write:
+        key = self.new_key() if key is None else check_key(key)
+        body = checked_body(document, key)
+        return Write(self._collection(collection), key, body, canonical(body, f"document {key!r}"), replace)
+
+    def _collection(self, name: str) -> str:
+        if self.config.collections and name not in self.config.collections:
+            raise InvalidDocument(f"collection {name!r} is none of those that this manager syncs")
+        return check_collection(name)
+
+    async def _write(
+        self, writes: list[Write], options: WriteOptions | None = None
+    ) -> list[tuple[Event | None, View | None]]:
+        chosen = options or self._options
+        return await self._storage.write(lambda tx: local.write(tx, writes, _now_ms(), self._rng, chosen))
+
+    async def _commit(self, writes: list[Write], seen: dict[tuple[str, str], View | None]) -> None:
+        for write in writes:
+            self._collection(write.collection)
+        options = with_values(self._options, is_atomic=True)
+
+        async def body(tx: WriteTransaction) -> list[tuple[Event | None, View | None]]:
+            for name, view in seen.items():
+                if await local.read_view(tx, *name) != view:
+                    raise TransactionError(f"{name[0]}/{name[1]} was changed meanwhile: read it again")
+            return await local.write(tx, writes, _now_ms(), self._rng, options)
+
+        results = await self._storage.write(body)
+        self._tell([event for event, _ in results if event])
+
+    async def _view(self, collection: str, key: str) -> View | None:
+        return await self._storage.read(lambda tx: local.read_view(tx, collection, key))
+
+    def _tell(self, events: list[Event]) -> None:
+        """Tell watchers of local changes, and the schedule that there is something to send."""
+        if events:
+            self._schedule.on_change(monotonic_ms())
+            self._wake()
+            self._emit(events)
+
+    def _emit(self, events: list[Event]) -> None:
+        if self._changes:
+            for event in events:
+                self._changes.call(event)
+
+    def _wake(self) -> None:
+        if self._background is not None:
+            self._background.wake()
+
+    def _on_touched(self, touched: Touched) -> None:
+        """Another tab or process wrote: tell watchers of the documents, and look at the outbox."""
+        names = None if touched is None else [key for space, key in touched if space == "docs"]
+        if names == []:
+            return
+        self._schedule.on_change(monotonic_ms())
+        self._wake()
+        if self._changes:
+            self._changes_of_others(names)
+
+    def _changes_of_others(self, names: Any) -> None:
+        async def tell() -> None:
+            self._emit(await self._storage.read(lambda tx: _read_events(tx, names)))
+
+        task = asyncio.ensure_future(tell())
+        task.add_done_callback(_report)
+
+    def _exchange_options(self, lease: int | None) -> ExchangeOptions:
+        return ExchangeOptions(
+            database=self.config.database,
+            resolver=resolver(self._conflicts),
+            collections=tuple(sorted(self.config.collections)) or None,
+            push_limit=self.config.batch_size,
+            page_limit=self.config.page_size,
+            lease=lease,
+        )
+
+    async def _sync_in_background(self, lease: int) -> None:
+        if self.is_syncing:
+            await asyncio.gather(self._exchanging, return_exceptions=True)  # type: ignore[arg-type]
+            return
+        self._exchanging = asyncio.ensure_future(self._sync(lease))
+        await self._exchanging
+
+    async def _sync(self, lease: int | None) -> SyncResult:
+        """Run one sync from hook to hook, and note how it ended."""
+        assert self._client is not None
+        tally = Tally(retried=self._attempt)
+        if self._before and False in await self._before.ask(await self.pending_changes()):
+            self._schedule.on_success(monotonic_ms())
+            return SyncResult(False, errors=["cancelled by on_before_sync"])
+        exchanger = Exchanger(self._storage, self._client, self._rng, on_events=self._emit, on_round=self._on_round)
+        began = time.monotonic()
+        try:
+            await self._run_exchanges(exchanger, self._exchange_options(lease), tally)
+        except (Unreachable, Rejected, Unauthorized) as error:
+            tally.errors.append(str(error))
+            await self._note_failure(error)
+        else:
+            await self._note_success(time.monotonic() - began)
+        result = SyncResult(
+            success=not tally.errors,
+            pushed=tally.pushed,
+            pulled=tally.pulled,
+            conflicts=tally.conflicts,
+            retried=tally.retried,
+            rejected=tally.rejected,
+            errors=tally.errors,
+        )
+        self._after.call(result)
+        self._emit([Event("SyncComplete", pushed_count=result.pushed, pulled_count=result.pulled)])
+        return result
+
+    async def _run_exchanges(self, exchanger: Exchanger, options: ExchangeOptions, tally: Tally) -> None:
+        """Exchange, with smaller pushes where the server finds one too large."""
+        while True:
+            try:
+                await exchanger.run(options, tally)
+                return
+            except Rejected as error:
+                less = smaller(options) if error.status == 413 else None
+                if less is None:
+                    raise
+                options = less
+
+    def _on_round(self, tally: Tally) -> None:
+        done = tally.pushed + tally.pulled
+        self._progress.call(done, done)
+
+    async def _note_success(self, duration_s: float) -> None:
+        self._last_error = self._blocked_by = self._next_retry_ms = None
+        self._last_sync_ms = _now_ms()
+        self._last_duration_s = duration_s
+        self._schedule.on_success(monotonic_ms())
+        if self._attempt:
+            self._attempt = 0
+            await self._storage.write(_forget_retry)
+
+    async def _note_failure(self, error: SyncError) -> None:
+        """Keep everything, and decide whether to wait or to ask for help."""
+        self._last_error = str(error)
+        if isinstance(error, Unauthorized):
+            self._blocked_by = "unauthorized"
+            self._schedule.is_blocked = True
+            return
+        if isinstance(error, Rejected):
+            self._blocked_by = "rejected"
+        self._attempt += 1
+        wish = error.retry_after_s if isinstance(error, Unreachable) else None
+        delay_s = self.config.retry.delay_s(self._attempt, self._rng, at_least_s=wish)
+        now = monotonic_ms()
+        self._next_retry_ms = now + round(delay_s * 1000)
+        self._schedule.on_failure(now, round(delay_s * 1000))
+        record: dict[str, JSON] = {"attempt": self._attempt, "error": str(error)}
+        record["not_before_ms"] = _now_ms() + round(delay_s * 1000)
+        await self._storage.write(lambda tx: _put_retry(tx, record))
+
+    async def _load_retry(self) -> None:
+        """Go on with a wait that was begun before a restart."""
+        text = await self._storage.read(lambda tx: _get_retry(tx))
+        wait_ms = 0
+        if text is not None:
+            stored = loads(text)
+            self._attempt = stored["attempt"]
+            self._last_error = stored["error"]
+            longest = round(self.config.retry.cap_s * 1000)
+            wait_ms = min(max(0, stored["not_before_ms"] - _now_ms()), longest)
+            self._next_retry_ms = monotonic_ms() + wait_ms
+        self._schedule.on_start(monotonic_ms(), monotonic_ms() + wait_ms)
+
+    def _state(self) -> State:
+        if self._client is None:
+            return "local"
+        if self.is_syncing:
+            return "syncing"
+        if self._background is None or not self._background.is_running:
+            return "stopped"
+        if self._blocked_by == "unauthorized":
+            return "blocked"
+        if not self._schedule.is_online:
+            return "offline"
+        if self._schedule.is_paused:
+            return "paused"
+        if self._background.lease is None:
+            return "following"
+        return "waiting" if self._next_retry_ms is not None else "idle"
+
+
+async def _read_status(tx: ReadTransaction) -> Any:
+    counters = await local.load_counters(tx)
+    since = None
+    name = await oldest(tx) if counters.pending else None
+    if name is not None:
+        record = decode_record(await tx.get("docs", name))
+        if record.pending:
+            since = parse_timestamp(record.pending[0].state.since)[0]
+    return counters, since, await load_sync(tx)
+
+
+async def _read_pending(tx: ReadTransaction, limit: int) -> list[PendingChange]:
+    text = await tx.get("meta", ("inflight",))
+    in_flight = {entry[2] for entry in loads(text)["entries"]} if text else set()
+    found = []
+    for _, run in await tx.scan("outbox", limit=limit):
+        names = dict.fromkeys((name[0], name[1]) for name in loads(run)["d"] if name)
+        for name in names:
+            record = decode_record(await tx.get("docs", name))
+            found += [(change, name) for change in record.pending]
+    unique = {change.op_id: (change, name) for change, name in found}
+    return [
+        PendingChange(
+            change.op_id,
+            *name,
+            change.operation,
+            change.state.timestamp,
+            "in_flight" if change.n in in_flight else "waiting",
+        )
+        for change, name in sorted(unique.values(), key=lambda pair: pair[0].n)[:limit]
+    ]
+
+
+async def _read_events(tx: ReadTransaction, names: Any) -> list[Event]:
+    """Say what another handle did to documents; None asks for all that there are."""
+    if names is None:
+        names = [key for key, _ in await tx.scan("docs")]
+    events = []
+    for collection, key in names:
+        record = decode_record(await tx.get("docs", (collection, key)))
+        view = await local.read_view(tx, collection, key)
+        origin = "Local" if record.pending else "Remote"
+        kind: Any = f"{origin}Delete" if view is None else f"{origin}Update"
+        events.append(Event(kind, collection, key, view.document(key) if view else None))
+    return events
+
+
+async def _get_retry(tx: ReadTransaction) -> str | None:
+    return await tx.get("meta", ("retry",))
+
+
+async def _put_retry(tx: WriteTransaction, record: dict[str, JSON]) -> None:
+    tx.put("meta", ("retry",), dumps(record))
+
+
+async def _forget_retry(tx: WriteTransaction) -> None:
+    tx.delete("meta", ("retry",))
+
+
+def _key_of(document: object) -> str | None:
+    return document.get("_key") if isinstance(document, dict) else None
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.error("watchers of other tabs' changes were not told", exc_info=task.exception())
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _iso(ms: int | None) -> str | None:
+    return None if ms is None else time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ms / 1000)) + "Z"

@@ -1,0 +1,78 @@
+"""Several documents changed together: at once here, and at once on the server.
+
+Writes are gathered and made in one storage transaction at the end, if everything that was read still stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ..core.optimistic import View
+from ..core.replica import Write, checked_body
+from ..core.wire import MAX_TRANSACTION
+from ..errors import InvalidDocument
+from ..values import JSON, canonical, check_collection, check_key
+
+
+class Transaction:
+    """What ``async with sync.transaction() as t`` gives. Leaving it by an exception writes nothing.
+
+    Leaving it normally raises :class:`TransactionError` where a document that it read has changed meanwhile.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[str, str], Awaitable[View | None]],
+        commit: Callable[[list[Write], dict[tuple[str, str], View | None]], Awaitable[None]],
+        new_key: Callable[[], str],
+    ) -> None:
+        self._read = read
+        self._commit = commit
+        self._new_key = new_key
+        self._writes: list[Write] = []
+        self._seen: dict[tuple[str, str], View | None] = {}
+        self._current: dict[tuple[str, str], dict[str, JSON] | None] = {}
+
+    async def __aenter__(self) -> Transaction:
+        return self
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is None and (self._writes or self._seen):
+            await self._commit(self._writes, self._seen)
+
+    async def get_document(self, collection: str, key: str) -> dict[str, JSON] | None:
+        """Read a document as this transaction sees it."""
+        name = (check_collection(collection), check_key(key))
+        if name not in self._current:
+            if name not in self._seen:
+                self._seen[name] = await self._read(*name)
+            view = self._seen[name]
+            return view.document(key) if view else None
+        body = self._current[name]
+        return {"_key": key, **body} if body is not None else None
+
+    async def save_document(
+        self, collection: str, key: str | None, document: dict[str, JSON], *, replace: bool = False
+    ) -> str:
+        """Save a document, merged into what is there or in place of it; give its key."""
+        key = self._new_key() if key is None else check_key(key)
+        name = (check_collection(collection), key)
+        body = checked_body(document, key)
+        text = canonical(body, f"document {key!r}")
+        before = await self.get_document(*name)
+        self._add(Write(*name, body, text, replace))
+        old = {n: v for n, v in (before or {}).items() if n not in ("_key", "_version", "_timestamp")}
+        self._current[name] = dict(body) if replace else {**old, **body}
+        return key
+
+    async def delete_document(self, collection: str, key: str) -> None:
+        """Delete a document; nothing happens if it is not there."""
+        name = (check_collection(collection), check_key(key))
+        self._add(Write(*name, None))
+        self._current[name] = None
+
+    def _add(self, write: Write) -> None:
+        if len(self._writes) >= MAX_TRANSACTION:
+            raise InvalidDocument(f"a transaction has at most {MAX_TRANSACTION} writes")
+        self._writes.append(write)
