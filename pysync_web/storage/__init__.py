@@ -1,0 +1,56 @@
+"""Where records lie: in memory, in an SQLite file, or in a page's IndexedDB. All keep one contract, the port's.
+
+A backend is imported when it is first opened.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Literal, TypeAlias
+
+from ..core.ports import Storage
+from ..errors import StorageError
+
+__all__ = ["Durability", "Engine", "Storage", "open_storage"]
+
+Engine: TypeAlias = Literal["memory", "sqlite", "indexeddb"]
+Durability: TypeAlias = Literal["strict", "relaxed"]
+
+
+async def open_storage(
+    name: str | os.PathLike[str],
+    *,
+    engine: Engine | None = None,
+    durability: Durability = "strict",
+    threaded: bool = False,
+    busy_timeout_s: float = 5.0,
+) -> Storage:
+    """Open a database, or make it: in a page a name in IndexedDB, natively the path of an SQLite file.
+
+    ``:memory:`` is a database in memory that nobody shares. With ``strict`` durability a write that has returned
+    survives a power cut, with ``relaxed`` only a crash of the process or the browser. ``threaded`` (SQLite) runs
+    writes in a thread, many in one commit, as a server wants; ``busy_timeout_s`` is how long to wait for other
+    processes.
+    """
+    engine = engine or _default_engine(name)
+    match engine:
+        case "memory":
+            from .memory import MemoryStorage
+
+            return MemoryStorage.open(str(name))
+        case "sqlite":
+            from .sqlite import SqliteStorage
+
+            return SqliteStorage.open(name, durability=durability, busy_timeout_s=busy_timeout_s)
+        case "indexeddb":
+            from .indexeddb import IndexedDBStorage
+
+            return await IndexedDBStorage.open(str(name), durability=durability)
+    raise StorageError(f"{engine!r} is no storage engine: choose memory, sqlite or indexeddb")
+
+
+def _default_engine(name: str | os.PathLike[str]) -> Engine:
+    if name == ":memory:":
+        return "memory"
+    return "indexeddb" if sys.platform == "emscripten" else "sqlite"

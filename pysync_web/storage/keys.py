@@ -1,0 +1,63 @@
+"""Keys as bytes that sort like the keys themselves, for backends whose own order is another.
+
+Texts sort by code point, which is the order of their UTF-8; each part ends in a NUL, which no text may hold.
+"""
+
+from __future__ import annotations
+
+from ..core.ports import Key
+from ..errors import InvalidDocument
+
+AFTER_ALL = b"\xff"
+"""Sorts behind every packed key; ``pack(prefix) + AFTER_ALL`` behind every key with that prefix."""
+
+_TEXT, _INTEGER, _END = "\x02", "\x01", "\x00"
+_NEXT_TEXT, _NEXT_INTEGER = _END + _TEXT, _END + _INTEGER
+_OFFSET = 2**63
+
+
+def pack(key: Key) -> bytes:
+    """Give a key or a prefix as bytes; raise :class:`InvalidDocument` for one that can't be stored."""
+    try:
+        packed = _TEXT + _NEXT_TEXT.join(key) + _END if key else ""  # type: ignore[arg-type]
+    except TypeError:
+        packed = "".join([_pack_part(part, key) for part in key])
+    if packed.count(_END) != len(key):
+        raise InvalidDocument(f"key {key!r}: a text in a key holds no NUL")
+    try:
+        return packed.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocument(f"key {key!r}: a text in a key holds no lone surrogate") from error
+
+
+def _pack_part(part: str | int, key: Key) -> str:
+    if type(part) is str:
+        return _TEXT + part + _END
+    if type(part) is not int:
+        raise InvalidDocument(f"key {key!r}: {part!r} is neither a text nor an integer")
+    if not -_OFFSET < part < _OFFSET:
+        raise InvalidDocument(f"key {key!r}: {part} lies outside ±(2^63-1)")
+    return f"{_INTEGER}{part + _OFFSET:016x}{_END}"
+
+
+def unpack(packed: bytes) -> Key:
+    """Give back the key that was packed."""
+    text = packed.decode()
+    if text[0] == _TEXT and _NEXT_INTEGER not in text:
+        return tuple(text[1:-1].split(_NEXT_TEXT))
+    return tuple([_unpack_part(part) for part in text[:-1].split(_END)])
+
+
+def _unpack_part(part: str) -> str | int:
+    return part[1:] if part[0] == _TEXT else int(part[1:], 16) - _OFFSET
+
+
+def bounds(prefix: Key, after: Key | None, reverse: bool) -> tuple[bytes, bytes]:
+    """Give the packed range of a scan: from the first, included, to the second, excluded."""
+    low = pack(prefix)
+    high = low + AFTER_ALL
+    if after is None:
+        return low, high
+    if reverse:
+        return low, min(high, pack(after))
+    return max(low, pack(after) + b"\x00"), high

@@ -1,0 +1,350 @@
+"""Storage in an SQLite file, through the standard library's driver.
+
+A write runs at once in the calling thread. Writers of all processes take turns on a lock file: SQLite before
+3.51.3 can damage a database in which one connection commits while another one moves the log into the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+from ..core.ports import Key, ReadTransaction, WriteTransaction
+from ..errors import (
+    CorruptData,
+    DatabaseLocked,
+    FormatTooNew,
+    QuotaExceeded,
+    StorageError,
+    StorageReset,
+    TransactionError,
+)
+from .keys import bounds, pack, unpack
+from .locks import FileLock
+from .step import run
+from .table import Writes
+
+T = TypeVar("T")
+
+FORMAT: Final = 1
+_APPLICATION: Final = 0x70795357  # "pySW", in the header of the file
+_FORMATS: Final = {
+    1: (
+        """CREATE TABLE records (
+            space TEXT NOT NULL, key BLOB NOT NULL, text TEXT NOT NULL, PRIMARY KEY (space, key)
+        ) WITHOUT ROWID""",
+    ),
+}
+"""For each format, what makes it of the one before."""
+
+_GET: Final = "SELECT text FROM records WHERE space = ? AND key = ?"
+_SCAN: Final = (
+    "SELECT key, text FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?",
+    "SELECT key, text FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?",
+)
+_PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?)"
+_DELETE: Final = "DELETE FROM records WHERE space = ? AND key = ?"
+
+
+class SqliteStorage:
+    """A handle on a database file. Its reads and writes never suspend."""
+
+    def __init__(self, file: DatabaseFile, *, is_relaxed: bool = False) -> None:
+        self._file = file
+        self._is_relaxed = is_relaxed
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, durability: str = "strict", busy_timeout_s: float = 5.0
+    ) -> SqliteStorage:
+        """Open a file, or make it; ``relaxed`` durability survives a crash of the process, not a power cut."""
+        return cls(DatabaseFile(path, busy_timeout_s=busy_timeout_s), is_relaxed=durability == "relaxed")
+
+    async def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
+        """Run a body over one snapshot of the file."""
+        return self._file.read(body)
+
+    async def write(
+        self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool = False
+    ) -> T:
+        """Run a body and commit what it wrote."""
+        return self._file.write(body, relaxed=relaxed or self._is_relaxed)
+
+    async def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+
+class DatabaseFile:
+    """One connection to a database file."""
+
+    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 5.0) -> None:
+        self.path = _checked(path)
+        self._busy_timeout_s = busy_timeout_s
+        self._is_relaxed = False
+        self._is_busy = False
+        self._turn = FileLock(Path(f"{self.path}-turn"))
+        self._connection: sqlite3.Connection | None = None
+        with self._translated(), self._turn.held(busy_timeout_s):
+            self._connection = self._connect()
+        self._identity = self._file_identity()
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, self._busy_timeout_s, isolation_level=None)
+        try:
+            _prepare(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
+        """Run a body over one snapshot."""
+        connection = self._idle_connection()
+        transaction = _Reader(connection)
+        self._is_busy = True
+        try:
+            with self._translated():
+                connection.execute("BEGIN")
+                try:
+                    return run(body(transaction))
+                finally:
+                    connection.execute("COMMIT")
+        finally:
+            self._is_busy = False
+            transaction.end()
+
+    def write(self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool) -> T:
+        """Run a body and commit what it wrote, all or nothing."""
+        connection = self._idle_connection()
+        self._check_identity()
+        transaction = _Writer(connection)
+        self._is_busy = True
+        try:
+            with self._translated(), self._turn.held(self._busy_timeout_s):
+                self._set_durability(connection, relaxed)
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    result = run(body(transaction))
+                    transaction.flush()
+                    connection.execute("COMMIT")
+                    return result
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+        finally:
+            self._is_busy = False
+            transaction.end()
+
+    def _idle_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StorageError("the storage is closed")
+        if self._is_busy:
+            raise TransactionError("a body may not begin another transaction")
+        return self._connection
+
+    def _set_durability(self, connection: sqlite3.Connection, relaxed: bool) -> None:
+        if relaxed != self._is_relaxed:
+            connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
+            self._is_relaxed = relaxed
+
+    def _file_identity(self) -> tuple[int, int]:
+        status = os.stat(self.path)
+        return status.st_dev, status.st_ino
+
+    def _check_identity(self) -> None:
+        try:
+            is_same = self._file_identity() == self._identity
+        except FileNotFoundError:
+            is_same = False
+        if not is_same:
+            raise StorageReset(f"{self.path} was deleted or replaced while it was open")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the driver's exceptions into ours."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            _raise_ours(error, self.path)
+
+    def close(self) -> None:
+        """Close the connection; the last one moves the log into the file."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with self._translated(), self._turn.held(self._busy_timeout_s):
+                connection.close()
+            self._turn.close()
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
+    """Give the absolute path of a database file, or say in words why it can't be one."""
+    place = Path(path).absolute()
+    if place.is_dir():
+        raise StorageError(f"{place} is a folder: name a file in it")
+    if not place.parent.is_dir():
+        raise StorageError(f"{place.parent} does not exist: make this folder first")
+    if not os.access(place if place.exists() else place.parent, os.W_OK):
+        raise StorageError(f"{place} can't be written: its permissions don't allow it")
+    return place
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Set the connection up and bring the file to this format."""
+    connection.execute("PRAGMA mmap_size = 0")
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StorageError(f"{path}: the file system does not support SQLite's write-ahead log")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    if found > FORMAT:
+        raise FormatTooNew(
+            f"{path} has format {found}, this version of pysync_web reads up to {FORMAT}: update pysync_web"
+        )
+    if found < FORMAT:
+        _migrate(connection, path)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Bring the file to this format in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    (found,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != _APPLICATION:
+        raise StorageError(f"{path} is an SQLite database of another application")
+    for version in range(found + 1, FORMAT + 1):
+        for statement in _FORMATS[version]:
+            connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
+    connection.execute("COMMIT")
+
+
+def _raise_ours(error: sqlite3.Error, path: Path) -> NoReturn:
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            raise DatabaseLocked(f"{path}: another process held the database for too long") from error
+        case sqlite3.SQLITE_FULL:
+            raise QuotaExceeded(f"{path}: the disk is full, nothing was written") from error
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            raise CorruptData(f"{path} is damaged or no SQLite database: {error}") from error
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:
+        raise StorageReset(f"{path} was deleted or moved while it was open") from error
+    raise StorageError(f"{path}: {error}") from error
+
+
+class _Reader:
+    """A :class:`ReadTransaction` over a connection."""
+
+    __slots__ = ("_execute",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._execute = connection.execute
+
+    async def get(self, space: str, key: Key) -> str | None:
+        """Give the text under a key, or None."""
+        row = self._execute(_GET, (space, pack(key))).fetchone()
+        return row[0] if row else None
+
+    async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
+        """Give one text or None for each key."""
+        execute = self._execute
+        rows = [execute(_GET, (space, pack(key))).fetchone() for key in keys]
+        return [row[0] if row else None for row in rows]
+
+    async def scan(
+        self,
+        space: str,
+        prefix: Key = (),
+        *,
+        after: Key | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[tuple[Key, str]]:
+        """List records in key order, or in reverse."""
+        low, high = bounds(prefix, after, reverse)
+        rows = self._execute(_SCAN[reverse], (space, low, high, -1 if limit is None else limit))
+        return [(unpack(key), text) for key, text in rows]
+
+    def end(self) -> None:
+        """Refuse any further use."""
+        self._execute = _refuse
+
+
+class _Writer(_Reader):
+    """A :class:`WriteTransaction` over a connection; writes wait until a scan or the end of the body."""
+
+    __slots__ = ("_many", "touched", "writes")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__(connection)
+        self._many = connection.executemany
+        self.writes: Writes = defaultdict(dict)
+
+    def put(self, space: str, key: Key, text: str) -> None:
+        """Store a text."""
+        self.writes[space][key] = text
+
+    def delete(self, space: str, key: Key) -> None:
+        """Remove a key."""
+        self.writes[space][key] = None
+
+    async def get(self, space: str, key: Key) -> str | None:
+        """Give the text under a key, or None."""
+        written = self.writes.get(space)
+        if written and key in written:
+            return written[key]
+        row = self._execute(_GET, (space, pack(key))).fetchone()
+        return row[0] if row else None
+
+    async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
+        """Give one text or None for each key."""
+        return [await self.get(space, key) for key in keys]
+
+    async def scan(
+        self,
+        space: str,
+        prefix: Key = (),
+        *,
+        after: Key | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[tuple[Key, str]]:
+        """List records in key order, or in reverse."""
+        if self.writes.get(space):
+            self._flush(space, self.writes.pop(space))
+        return await super().scan(space, prefix, after=after, limit=limit, reverse=reverse)
+
+    def flush(self) -> None:
+        """Hand what was written to SQLite."""
+        for space, written in self.writes.items():
+            self._flush(space, written)
+
+    def _flush(self, space: str, written: dict[Key, str | None]) -> None:
+        puts = [(space, pack(key), text) for key, text in written.items() if text is not None]
+        if puts:
+            puts.sort()
+            self._many(_PUT, puts)
+        if len(puts) < len(written):
+            self._many(_DELETE, [(space, pack(key)) for key, text in written.items() if text is None])
+
+    def end(self) -> None:
+        """Refuse any further use."""
+        self._execute = self._many = _refuse
+        self.writes = _REFUSING
+
+
+def _refuse(*_: Any) -> NoReturn:
+    raise TransactionError("the transaction has ended: use it only inside the body that was given it")
+
+
+_REFUSING: Any = type("_Refusing", (dict,), {"__missing__": _refuse})()

@@ -1,0 +1,235 @@
+"""A table in memory: spaces of JSON texts by key, in order, and transactions over it.
+
+Keys are sorted only when somebody scans: until then a write costs what a dict costs.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn, TypeAlias
+
+from ..core.ports import Key, Touched
+from ..errors import TransactionError
+from .keys import pack
+
+Writes: TypeAlias = "dict[str, dict[Key, str | None]]"
+"""What a transaction wrote: for each space, texts by key; None where a key was deleted."""
+
+_UNWRITTEN: dict[Key, str | None] = {}
+_MOST_TOUCHED = 1000
+
+
+class Space:
+    """The texts of one space by key."""
+
+    __slots__ = ("_changed", "_order", "texts")
+
+    def __init__(self) -> None:
+        self.texts: dict[Key, str] = {}
+        self._order: list[Key] = []
+        self._changed: list[Key] = []  # keys that came or went since they were last in order
+
+    def apply(self, writes: dict[Key, str | None]) -> None:
+        """Take over what was written."""
+        texts, changed = self.texts, self._changed
+        for key, text in writes.items():
+            if text is None:
+                if texts.pop(key, None) is not None:
+                    changed.append(key)
+            else:
+                if key not in texts:
+                    changed.append(key)
+                texts[key] = text
+
+    def scan(
+        self,
+        prefix: Key,
+        after: Key | None,
+        limit: int | None,
+        reverse: bool,
+        writes: dict[Key, str | None] = _UNWRITTEN,
+    ) -> list[tuple[Key, str]]:
+        """List records in a range as if ``writes`` had been applied."""
+        written = [key for key in writes if _in_range(key, prefix, after, reverse)]
+        most = None if limit is None else limit + len(written)
+        keys = self._keys(prefix, after, most, reverse)
+        texts = self.texts
+        if not written:
+            return [(key, texts[key]) for key in keys]
+        keys += sorted(written, reverse=reverse)
+        keys.sort(reverse=reverse)
+        records = [
+            (key, text)
+            for key in dict.fromkeys(keys)
+            if (text := writes[key] if key in writes else texts[key]) is not None
+        ]
+        return records[:limit]
+
+    def _keys(self, prefix: Key, after: Key | None, limit: int | None, reverse: bool) -> list[Key]:
+        order = self._in_order()
+        low, high = 0, len(order)
+        if prefix:
+            length = len(prefix)
+            low = bisect_left(order, prefix)
+            high = bisect_right(order, prefix, lo=low, key=lambda key: key[:length])
+        if after is not None and reverse:
+            high = min(high, bisect_left(order, after))
+        elif after is not None:
+            low = max(low, bisect_right(order, after))
+        if not reverse:
+            return order[low : high if limit is None else min(high, low + limit)]
+        return order[low if limit is None else max(low, high - limit) : max(low, high)][::-1]
+
+    def _in_order(self) -> list[Key]:
+        if len(self._changed) > 16 + len(self._order) // 16:
+            self._order = sorted(self.texts)
+        else:
+            for key in self._changed:
+                self._put_in_order(key)
+        self._changed.clear()
+        return self._order
+
+    def _put_in_order(self, key: Key) -> None:
+        order = self._order
+        place = bisect_left(order, key)
+        is_there = place < len(order) and order[place] == key
+        if key in self.texts and not is_there:
+            order.insert(place, key)
+        elif is_there and key not in self.texts:
+            del order[place]
+
+
+def _in_range(key: Key, prefix: Key, after: Key | None, reverse: bool) -> bool:
+    if key[: len(prefix)] != prefix:
+        return False
+    return after is None or (key < after if reverse else key > after)
+
+
+class Table(dict[str, Space]):
+    """Spaces by name; one that nobody has written is empty."""
+
+    def __missing__(self, name: str) -> Space:
+        """Make a space when it is first named."""
+        space = self[name] = Space()
+        return space
+
+    def apply(self, writes: Writes) -> None:
+        """Take over what a transaction wrote."""
+        for name, written in writes.items():
+            self[name].apply(written)
+
+    def check(self, writes: Writes) -> None:
+        """Raise :class:`InvalidDocument` if a key can't be stored."""
+        for name, written in writes.items():
+            known = self[name].texts
+            for key in written:
+                if key not in known:
+                    pack(key)
+
+
+def touched_by(writes: Writes) -> Touched:
+    """List what was written, or give None if that is too much to list."""
+    if sum(map(len, writes.values())) > _MOST_TOUCHED:
+        return None
+    return [(name, key) for name, written in writes.items() for key in written]
+
+
+class _Over(dict[str, Any]):
+    """Stands in for the table and the writes of a transaction that has ended."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        raise TransactionError("the transaction has ended: use it only inside the body that was given it")
+
+
+_OVER: Any = _Over()
+
+
+class TableReader:
+    """A :class:`ReadTransaction` over a table."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def get(self, space: str, key: Key) -> str | None:
+        """Give the text under a key, or None."""
+        return self._table[space].texts.get(key)
+
+    async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
+        """Give one text or None for each key."""
+        return list(map(self._table[space].texts.get, keys))
+
+    async def scan(
+        self,
+        space: str,
+        prefix: Key = (),
+        *,
+        after: Key | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[tuple[Key, str]]:
+        """List records in key order, or in reverse."""
+        return self._table[space].scan(prefix, after, limit, reverse)
+
+    def end(self) -> None:
+        """Refuse any further use."""
+        self._table = _OVER
+
+
+class TableWriter:
+    """A :class:`WriteTransaction` over a table, which it leaves as it is: see ``writes``.
+
+    ``earlier`` is what transactions before it wrote that the table doesn't have yet.
+    """
+
+    __slots__ = ("_earlier", "_table", "writes")
+
+    def __init__(self, table: Table, earlier: Writes | None = None) -> None:
+        self._table = table
+        self._earlier: Writes = earlier or {}
+        self.writes: Writes = defaultdict(dict)
+
+    def put(self, space: str, key: Key, text: str) -> None:
+        """Store a text."""
+        self.writes[space][key] = text
+
+    def delete(self, space: str, key: Key) -> None:
+        """Remove a key."""
+        self.writes[space][key] = None
+
+    async def get(self, space: str, key: Key) -> str | None:
+        """Give the text under a key, or None."""
+        return self._get(space, key)
+
+    async def get_many(self, space: str, keys: Iterable[Key]) -> list[str | None]:
+        """Give one text or None for each key."""
+        return [self._get(space, key) for key in keys]
+
+    def _get(self, space: str, key: Key) -> str | None:
+        for writes in (self.writes, self._earlier):
+            written = writes.get(space)
+            if written and key in written:
+                return written[key]
+        return self._table[space].texts.get(key)
+
+    async def scan(
+        self,
+        space: str,
+        prefix: Key = (),
+        *,
+        after: Key | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> list[tuple[Key, str]]:
+        """List records in key order, or in reverse."""
+        written = self.writes.get(space) or _UNWRITTEN
+        if earlier := self._earlier.get(space):
+            written = earlier | written
+        return self._table[space].scan(prefix, after, limit, reverse, written)
+
+    def end(self) -> None:
+        """Refuse any further use."""
+        self._table = self.writes = _OVER
