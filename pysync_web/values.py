@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 from .errors import InvalidDocument, SchemaError
@@ -24,7 +25,19 @@ MAX_STRING_BYTES = 64 * 1024
 MAX_INTEGER = 2**53 - 1
 MAX_KEY_BYTES = 128
 
-dumps = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+def _encoder() -> Callable[[JSON], str]:
+    """Make the canonical encoder. The C encoder is kept, where ``JSONEncoder.encode`` makes one each time."""
+    plain = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
+    make = json.encoder.c_make_encoder
+    if make is None:
+        return plain.encode
+    encode = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False)
+    join = "".join
+    return lambda value: join(encode(value, 0))
+
+
+dumps = _encoder()
 """Give the canonical text of a value that is known to be valid."""
 
 loads = json.loads
@@ -32,6 +45,7 @@ loads = json.loads
 
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _NAMES_ONLY = frozenset({str})
+_CONTAINERS = frozenset({dict, list})
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _LONG_NUMBER = re.compile(r"[0-9][0-9]{15}")
 _BIG_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")
@@ -48,18 +62,30 @@ def canonical(document: JSON, place: str = "document") -> str:
     """Give the canonical text of a user's document, or raise :class:`InvalidDocument` that names the place."""
     if type(document) is not dict:
         raise InvalidDocument(f"{place}: a document is a dict, not {type(document).__name__}")
-    if not _is_plain(document):
+    if not _are_plain([document]):
         _refuse(document, place, InvalidDocument)
     try:
         text = dumps(document)
     except ValueError:
         _refuse(document, place, InvalidDocument)
         raise
-    if len(text) > MAX_STRING_BYTES or _is_suspicious(text):
+    if len(text) > MAX_STRING_BYTES or ("\\u" in text and _BAD_ESCAPE.search(text)):
         _refuse(document, place, InvalidDocument)
         if len(text) > MAX_DOCUMENT_BYTES:
             raise InvalidDocument(f"{place}: {len(text)} bytes, over the limit of {MAX_DOCUMENT_BYTES} bytes")
     return text
+
+
+def canonical_many(documents: Sequence[JSON], places: Sequence[str]) -> list[str]:
+    """Give the canonical texts of many documents: what :func:`canonical` does, for all at once."""
+    if {dict}.issuperset(map(type, documents)) and _are_plain(documents):
+        try:
+            texts = list(map(dumps, documents))
+        except ValueError:
+            texts = []
+        if texts and max(map(len, texts)) <= MAX_STRING_BYTES and not any("\\u" in text for text in texts):
+            return texts
+    return [canonical(document, f"document {place!r}") for document, place in zip(documents, places, strict=True)]
 
 
 def decode(data: bytes | str, place: str = "body") -> JSON:
@@ -113,6 +139,18 @@ def check_key(key: object) -> str:
     return key
 
 
+def check_keys(keys: Sequence[object]) -> None:
+    """Check many keys at once, as :func:`check_key` does."""
+    if _NAMES_ONLY.issuperset(map(type, keys)):
+        joined = "".join(keys)  # type: ignore[arg-type]
+        lengths = list(map(len, keys))  # type: ignore[arg-type]
+        fits = min(lengths, default=1) > 0 and max(lengths, default=0) <= MAX_KEY_BYTES
+        if fits and joined.isascii() and not _CONTROL.search(joined):
+            return
+    for key in keys:
+        check_key(key)
+
+
 def same(a: JSON, b: JSON) -> bool:
     """Tell whether two values are the same JSON: ``1``, ``1.0`` and ``true`` are three values."""
     if type(a) is not type(b):
@@ -137,28 +175,29 @@ def order_key(value: JSON) -> tuple[Any, ...]:
     return (5, [(name, order_key(value[name])) for name in sorted(value)])
 
 
-def _is_plain(document: dict[Any, JSON]) -> bool:
-    """Tell quickly that shapes are right; what text can show better is left to the text."""
-    stack: list[tuple[Any, int]] = [(document, 1)]
-    while stack:
-        node, depth = stack.pop()
-        if type(node) is dict:
-            if not _NAMES_ONLY.issuperset(map(type, node)) or len(node) > MAX_MEMBERS:
-                return False
-            if len(max(node, key=len, default="")) > MAX_NAME_BYTES // 4:
-                return False
-            node = node.values()
-        if _SCALARS.issuperset(map(type, node)):
-            continue
-        if depth >= MAX_DEPTH:
+def _are_plain(documents: Sequence[JSON]) -> bool:
+    """Tell quickly, level by level, that all shapes are right; what texts show better is left to the texts."""
+    level: Sequence[Any] = documents
+    for _ in range(MAX_DEPTH):
+        dicts = [node for node in level if type(node) is dict]
+        names = list(chain.from_iterable(dicts))
+        if not _NAMES_ONLY.issuperset(map(type, names)) or max(map(len, dicts), default=0) > MAX_MEMBERS:
             return False
-        for child in node:
-            kind = type(child)
-            if kind is dict or kind is list:
-                stack.append((child, depth + 1))
-            elif kind not in _SCALARS:
+        if max(map(len, names), default=0) > MAX_NAME_BYTES // 4:
+            return False
+        values = list(chain.from_iterable([node.values() if type(node) is dict else node for node in level]))
+        kinds = set(map(type, values))
+        if int in kinds:
+            integers = [value for value in values if type(value) is int]
+            if max(integers) > MAX_INTEGER or min(integers) < -MAX_INTEGER:
                 return False
-    return True
+        kinds -= _SCALARS
+        if not kinds:
+            return True
+        if not _CONTAINERS.issuperset(kinds):
+            return False
+        level = [value for value in values if type(value) is dict or type(value) is list]
+    return False
 
 
 def _refuse(value: JSON, place: str, error: type[InvalidDocument] | type[SchemaError]) -> None:

@@ -6,12 +6,14 @@ change that was refused is all the rollback there is.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..causality import VersionVector, advance
 from ..values import JSON, dumps, loads
 from .document import Body, Document, State, decode_state, encode_state, merge
+from .ports import Key
 from .wire import Change, Operation
 
 _DELETED_TEXT: Final = '{"c":{"b":null'
@@ -72,6 +74,33 @@ def view(record: Record, replica: str) -> View | None:
     if record.pending:
         version = advance(version, replica, record.pending[-1].n)
     return View(state.body, version, state.timestamp)
+
+
+def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
+    """Give the key and the document, as an application gets it, of each stored record that shows one.
+
+    All texts are parsed in one piece, which takes half the time of one after the other.
+    """
+    found = []
+    stored = loads(f"[{','.join([text for _, text in rows])}]")
+    for (name, _), record in zip(rows, stored, strict=True):
+        confirmed, pending = record.get("c"), record.get("p")
+        if not pending:
+            document, version, holder = confirmed["b"], confirmed["v"], confirmed
+        elif confirmed is None and len(pending) == 1 and pending[0]["k"] == "insert":
+            holder = pending[0]
+            document, version = holder["b"], {replica: holder["n"]}
+        else:
+            seen = view(_decode(record), replica)
+            if seen is not None:
+                found.append((str(name[1]), seen.document(str(name[1]))))
+            continue
+        if document is not None:
+            document["_key"] = name[1]
+            document["_version"] = version
+            document["_timestamp"] = holder["d"] if "s" not in holder else _timestamp(holder)
+            found.append((str(name[1]), document))
+    return found
 
 
 def view_text(text: str, replica: str) -> View | None:

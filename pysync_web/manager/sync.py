@@ -19,10 +19,10 @@ from ..core.ledger import Entry, read_entries
 from ..core.optimistic import View, decode_record
 from ..core.outbox import oldest
 from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
-from ..core.replica import Event, Write, WriteOptions, checked_body
+from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.schedule import Schedule
 from ..errors import InvalidDocument, Rejected, SyncError, TransactionError, Unauthorized, Unreachable
-from ..values import JSON, canonical, check_collection, check_key, dumps, loads
+from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
 from .config import SyncConfig
 from .exchanger import Exchanger, Tally, smaller
@@ -145,15 +145,21 @@ class SyncManager:
         ``documents`` maps keys to documents, or lists documents whose ``_key`` may say their key. On the server each
         stands for itself; use :meth:`transaction` for changes that must appear together there too.
         """
-        pairs: Iterable[tuple[str | None, Document]]
+        self._collection(collection)
         if isinstance(documents, Mapping):
-            pairs = documents.items()
+            keys, given = list(documents.keys()), list(documents.values())
         else:
-            pairs = ((_key_of(document), document) for document in documents)
-        writes = [self._write_of(collection, key, document, replace) for key, document in pairs]
-        results = await self._write(writes)
-        self._tell([event for event, _ in results if event])
-        return [write.key for write in writes]
+            given = list(documents)
+            keys = [_key_of(document) or self.new_key() for document in given]
+        check_keys(keys)
+        bodies = [checked_body(document, key) for key, document in zip(keys, given, strict=True)]
+        many = Many(collection, keys, bodies, canonical_many(bodies, keys), replace, bool(self._changes))
+        events = await self._storage.write(
+            lambda tx: local.save_many(tx, many, _now_ms(), self._rng, self._options)
+        )
+        self._note_local_change()
+        self._emit(events)
+        return keys
 
     async def get_document(self, collection: str, key: str) -> Document | None:
         """Give a document with ``_key``, ``_version`` and ``_timestamp``, or None."""
@@ -206,18 +212,17 @@ class SyncManager:
         """Give a page of documents in the order of their keys, and how many there are altogether."""
         check_collection(collection)
 
-        async def body(tx: ReadTransaction) -> tuple[list[tuple[str, View]], int]:
-            page = await local.read_views(tx, collection, limit=limit, offset=offset)
+        async def body(tx: ReadTransaction) -> tuple[list[tuple[str, Document]], int]:
+            page = await local.read_documents(tx, collection, limit=limit, offset=offset)
             return page, await local.count(tx, collection)
 
         rows, total = await self._storage.read(body)
-        return [view.document(key) for key, view in rows], total
+        return [document for _, document in rows], total
 
     async def query_documents(self, collection: str) -> list[tuple[str, Document]]:
         """Give every document of a collection with its key, in the order of the keys."""
         check_collection(collection)
-        rows = await self._storage.read(lambda tx: local.read_views(tx, collection))
-        return [(key, view.document(key)) for key, view in rows]
+        return await self._storage.read(lambda tx: local.read_documents(tx, collection))
 
     async def list_collections(self) -> list[str]:
         """Name the collections that have a document."""
@@ -410,9 +415,12 @@ class SyncManager:
     def _tell(self, events: list[Event]) -> None:
         """Tell watchers of local changes, and the schedule that there is something to send."""
         if events:
-            self._schedule.on_change(monotonic_ms())
-            self._wake()
+            self._note_local_change()
             self._emit(events)
+
+    def _note_local_change(self) -> None:
+        self._schedule.on_change(monotonic_ms())
+        self._wake()
 
     def _emit(self, events: list[Event]) -> None:
         if self._changes:
