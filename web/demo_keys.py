@@ -1,0 +1,57 @@
+"""Which key means what, and where. Letters act outside text fields only: typing is never a command."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from demo_dom import Element
+
+ANYWHERE = {
+    "n": "new",
+    "/": "search",
+    "c": "cable",
+    "s": "sync",
+}
+ON_A_ROW = {
+    "ArrowDown": "next",
+    "ArrowUp": "previous",
+    "Enter": "edit",
+    "Delete": "delete",
+    "Backspace": "delete",
+    "d": "toggle",
+}
+IN_THE_SEARCH = {"ArrowDown": "next", "Escape": "clear_search"}
+IN_THE_TAG_FIELD = {"Enter": "add_tag", ",": "add_tag"}
+
+
+def action_for(event: Any, root: Element) -> str | None:
+    """Give the name of the action that a key press asks for, or None."""
+    if event.ctrlKey or event.metaKey or event.altKey or event.isComposing:
+        return None
+    target, key = event.target, event.key
+    if target.matches("input, textarea"):
+        return _in_a_field(target, key, root)
+    if target.matches(".note-open") and key in ON_A_ROW:
+        return ON_A_ROW[key]
+    if key == "Escape":
+        return "back" if _is_editing(root) else None
+    if key == "d" and _is_editing(root):
+        return "done"
+    return ANYWHERE.get(key)
+
+
+def _in_a_field(field: Element, key: str, root: Element) -> str | None:
+    match field.getAttribute("data-part"):
+        case "title" if key == "Enter":
+            return "focus_text"
+        case "search":
+            return IN_THE_SEARCH.get(key)
+        case "tag" if key == "Backspace" and not field.value:
+            return "drop_tag"
+        case "tag" if key in IN_THE_TAG_FIELD:
+            return IN_THE_TAG_FIELD[key]
+    return "back" if key == "Escape" else None
+
+
+def _is_editing(root: Element) -> bool:
+    return root.getAttribute("data-view") == "editor"

@@ -1,0 +1,154 @@
+"""The list of notes. A row is kept and moved rather than drawn anew: focus and scroll stay where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from demo_dom import Element, mark, part, say, stamp
+from demo_notes import Note, age_words, counted, find, first_line
+
+PAGE = 100
+
+MARKS = {
+    "synced": ("#i-synced", "On the server"),
+    "waiting": ("#i-wait", "Waiting"),
+    "sending": ("#i-up", "Sending"),
+    "conflict": ("#i-conflict", "Conflict"),
+    "merged": ("#i-merged", "Merged"),
+}
+
+
+class NoteList:
+    """Draws notes that match the search; knows which row stands for which note."""
+
+    def __init__(self, root: Element) -> None:
+        self._root = root
+        self._list = part(root, "list")
+        self._rows: dict[str, tuple[Element, tuple[Any, ...]]] = {}
+        self._limit = PAGE
+        self._opened = False
+        self.shown: list[Note] = []
+
+    def draw(self, notes: list[Note], marks: Mapping[str, str], chosen: str | None, query: str, show: str) -> None:
+        """Bring the rows up to date with the notes."""
+        found = find(notes, query, show)
+        self.shown = found[: self._limit]
+        self._keep_rows({note.key for note in self.shown})
+        for place, note in enumerate(self.shown):
+            row = self._row(note, marks.get(note.key, "synced"), note.key == chosen)
+            at = self._list.children.item(place)
+            if not at or not at.isSameNode(row):
+                self._list.insertBefore(row, at or None)
+        part(self._root, "more").hidden = len(found) <= self._limit
+        self._hint(notes, found, query, show)
+        self._rove(chosen)
+        self._opened = True
+
+    def show_more(self) -> None:
+        """Let the next drawing hold one page more."""
+        self._limit += PAGE
+
+    def row_key(self, element: Element) -> str | None:
+        """Give the key of the note whose row an element lies in."""
+        row = element.closest(".note")
+        return row.getAttribute("data-key") if row else None
+
+    def focus(self, key: str | None) -> None:
+        """Move the keyboard's focus to a note's row, or to the first."""
+        key = key if key in self._rows else (self.shown[0].key if self.shown else None)
+        if key is not None:
+            button = self._rows[key][0].querySelector(".note-open")
+            button.focus()
+
+    def beside(self, key: str | None, step: int) -> str | None:
+        """Give the note ``step`` rows further, stopping at both ends."""
+        keys = [note.key for note in self.shown]
+        if not keys:
+            return None
+        at = keys.index(key) if key in keys else (-1 if step > 0 else len(keys))
+        return keys[min(max(at + step, 0), len(keys) - 1)]
+
+    def _keep_rows(self, keys: set[str]) -> None:
+        if not self._opened:
+            self._list.replaceChildren()
+        for key in [key for key in self._rows if key not in keys]:
+            self._rows.pop(key)[0].remove()
+
+    def _row(self, note: Note, state: str, chosen: bool) -> Element:
+        look = (note, state, chosen, _when(note.edited))
+        row, seen = self._rows.get(note.key) or (stamp("note-row"), None)
+        if seen != look:
+            self._fill(row, *look)
+            if self._opened and (seen is None or (seen[0] != note and not chosen)):
+                _flash(row)
+            self._rows[note.key] = (row, look)
+        return row
+
+    def _fill(self, row: Element, note: Note, state: str, chosen: bool, when: str) -> None:
+        mark(row, "key", note.key)
+        mark(row, "done", note.done)
+        mark(row, "chosen", chosen)
+        check, opener = row.children
+        title, badge, text, meta = opener.children
+        say(title, note.title)
+        say(text, first_line(note.text))
+        say(meta.firstElementChild, when)
+        say(meta.lastElementChild, " ".join(f"#{tag}" for tag in note.tags))
+        if chosen:
+            opener.setAttribute("aria-current", "true")
+        else:
+            opener.removeAttribute("aria-current")
+        check.setAttribute("aria-pressed", "true" if note.done else "false")
+        check.setAttribute("aria-label", f"Done: {note.title or 'Untitled'}")
+        picture, word = MARKS[state]
+        mark(badge, "mark", state)
+        badge.querySelector("use").setAttribute("href", picture)
+        say(badge.lastElementChild, word)
+
+    def _hint(self, notes: list[Note], found: list[Note], query: str, show: str) -> None:
+        open_ones = sum(not note.done for note in notes)
+        say(
+            part(self._root, "count"),
+            f"{counted(len(notes), 'note')}, {open_ones} open" if notes else "No notes",
+        )
+        part(self._root, "empty").hidden = bool(found)
+        if found:
+            return
+        if notes:
+            title = "Nothing matches" if query else ("All done" if show == "open" else "Nothing done yet")
+            text = f"No note holds “{query}”." if query else f"{counted(len(notes), 'note')} in the other list."
+        else:
+            title = "Nothing noted yet"
+            text = "Write the first note. It is kept on this device at once, with or without a signal."
+        say(part(self._root, "empty-title"), title)
+        say(part(self._root, "empty-text"), text)
+        part(self._root, "empty-actions").hidden = bool(notes)
+        part(self._root, "empty-clear").hidden = not notes
+
+    def _rove(self, chosen: str | None) -> None:
+        """One row takes part in tabbing; the arrow keys reach the others."""
+        stop = chosen if chosen in self._rows else (self.shown[0].key if self.shown else None)
+        for key, (row, _) in self._rows.items():
+            row.children.item(1).tabIndex = 0 if key == stop else -1
+
+
+def _flash(row: Element) -> None:
+    mark(row, "new", None)
+    _ = row.offsetWidth  # the animation starts again only after a layout without it
+    mark(row, "new", True)
+
+
+def _when(edited: str) -> str:
+    try:
+        then = datetime.fromisoformat(edited).astimezone()
+    except ValueError:
+        return ""
+    now = datetime.now().astimezone()
+    age_s = (now - then).total_seconds()
+    if age_s < 3600:
+        return "just now" if age_s < 60 else age_words(age_s)
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    return f"{then:%-d %b}" if then.year == now.year else f"{then:%-d %b %Y}"

@@ -1,0 +1,181 @@
+"""What a note is, how notes are found and ordered, and how their state is put into words.
+
+Plain functions without a page. Documents may come from any program, so every field is read with care: what is
+not of the expected shape shows as empty, and stays as it is in the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+COLLECTION = "notes"
+TAG_LENGTH = 40
+TAGS_PER_NOTE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One field note as the page shows it; ``edited`` is an ISO 8601 UTC text, which sorts by time."""
+
+    key: str
+    title: str
+    text: str
+    tags: tuple[str, ...]
+    done: bool
+    edited: str
+
+
+def note_from(key: str, document: dict[str, Any]) -> Note:
+    """Read a note out of a document of any shape."""
+    tags = document.get("tags")
+    return Note(
+        key=key,
+        title=_text(document.get("title")),
+        text=_text(document.get("text")),
+        tags=tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
+        done=document.get("done") is True,
+        edited=_text(document.get("edited")) or _text(document.get("_timestamp")),
+    )
+
+
+def arrange(notes: Iterable[Note]) -> list[Note]:
+    """Order notes as the list shows them: the last edited first."""
+    return sorted(notes, key=lambda note: (note.edited, note.key), reverse=True)
+
+
+def find(notes: Iterable[Note], query: str, show: str) -> list[Note]:
+    """Keep the notes that hold every word of the query; ``#word`` asks for a tag that begins so."""
+    words = query.lower().split()
+    return [note for note in notes if _shown(note, show) and all(_holds(note, word) for word in words)]
+
+
+def _shown(note: Note, show: str) -> bool:
+    return show == "all" or note.done == (show == "done")
+
+
+def _holds(note: Note, word: str) -> bool:
+    if word.startswith("#"):
+        return any(tag.lower().startswith(word[1:]) for tag in note.tags)
+    return word in note.title.lower() or word in note.text.lower() or any(word in tag.lower() for tag in note.tags)
+
+
+def tag_from(typed: str) -> str:
+    """Make a tag of what was typed: lower case, no ``#``, words joined by hyphens."""
+    return "-".join(typed.lower().replace("#", " ").replace(",", " ").split())[:TAG_LENGTH]
+
+
+def first_line(text: str) -> str:
+    """Give the first line that holds something, for the list."""
+    return next((line for line in map(str.strip, text.splitlines()) if line), "")[:160]
+
+
+def age_words(seconds: float) -> str:
+    """Say how long ago, in the shortest words that are still true."""
+    if seconds < 5:
+        return "just now"
+    if seconds < 60:
+        return f"{int(seconds)} s ago"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min ago"
+    if seconds < 86400:
+        return f"{int(seconds // 3600)} h ago"
+    return f"{int(seconds // 86400)} d ago"
+
+
+def span_words(seconds: float) -> str:
+    """Say how long, for something that goes on."""
+    words = age_words(max(seconds, 5)).removesuffix(" ago")
+    return words if seconds >= 5 else "a moment"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 note``, ``2 notes``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the status line speaks of; ages and waits are in seconds."""
+
+    plugged: bool
+    pending: int = 0
+    oldest_s: float | None = None
+    synced_ago_s: float | None = None
+    error: str | None = None
+    next_try_s: float | None = None
+    blocked: str | None = None
+    syncing: bool = False
+    conflicts: int = 0
+
+
+def status_words(now: Situation) -> tuple[str, str]:
+    """Give the state (``settled waiting syncing offline trouble``) and the sentence for it."""
+    waiting = f"{counted(now.pending, 'change')} {'waits' if now.pending == 1 else 'wait'} here"
+    if now.pending and now.oldest_s is not None and now.oldest_s >= 5:
+        waiting += f", {'the oldest ' if now.pending > 1 else ''}for {span_words(now.oldest_s)}"
+    if now.conflicts:
+        return "trouble", f"{counted(now.conflicts, 'note')} changed elsewhere too: open to choose"
+    if not now.plugged:
+        return "offline", f"Cable pulled. {waiting if now.pending else 'Nothing waits to be sent'}."
+    if now.blocked:
+        return "trouble", f"{now.blocked} {waiting}." if now.pending else now.blocked
+    if now.error:
+        again = "" if now.next_try_s is None else f" Next try in {max(1, round(now.next_try_s))} s."
+        return "offline", f"The server can’t be reached. {waiting + '.' if now.pending else ''}{again}"
+    if now.pending:
+        return (
+            ("syncing", f"Sending {counted(now.pending, 'change')}…") if now.syncing else ("waiting", waiting + ".")
+        )
+    if now.synced_ago_s is None:
+        return "waiting", "Not synced yet."
+    return "settled", f"All on the server, checked {age_words(now.synced_ago_s)}."
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+SAMPLES: tuple[dict[str, Any], ...] = (
+    {
+        "title": "Culvert 14 blocked after the storm",
+        "text": "Branches and gravel, about two thirds of the pipe. "
+        "Water crosses the track at the low point.\n\n"
+        "Needs the small excavator; access from the quarry side only, the bridge at P6 takes 3.5 t.",
+        "tags": ["drainage", "urgent"],
+        "done": False,
+    },
+    {
+        "title": "Gauge W-07: 1.42 m",
+        "text": "Read at 07:40, falling. Float moves freely again after cleaning.\nLast week 1.18 m.",
+        "tags": ["water", "reading"],
+        "done": True,
+    },
+    {
+        "title": "Boundary stone 118 found",
+        "text": "Under moss, 2.3 m north-east of where the 1952 sheet has it. Inscription readable. "
+        "Photographed, flagged with pink tape.",
+        "tags": ["survey"],
+        "done": False,
+    },
+    {
+        "title": "Red kite nest in the oak at P3",
+        "text": "Two adults, feeding. Keep the chainsaw crew 300 m off until mid July.",
+        "tags": ["birds", "closure"],
+        "done": False,
+    },
+    {
+        "title": "Stile on path 23b: step rotten",
+        "text": "Second step gives way on the downhill side. Taped off.\n"
+        "Oak plank 1100 × 220 × 50, four coach bolts.",
+        "tags": ["paths", "repair"],
+        "done": False,
+    },
+    {
+        "title": "Trail camera 6: batteries changed",
+        "text": "Card swapped, 412 pictures. Strap moved one branch higher, a boar had turned the camera.",
+        "tags": ["cameras"],
+        "done": True,
+    },
+)

@@ -1,0 +1,93 @@
+"""A device's status line and its network cable."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from demo_dom import Element, mark, part, say
+from demo_notes import Situation, age_words, counted, span_words, status_words
+from js import document
+
+PLUGGED = "M-4 46C34 46 24 92 60 92S74 46 95 46"
+PULLED = "M-4 46C18 46 8 122 34 122S54 102 66 110"
+FLOW_S = 0.75
+
+
+class StatusLine:
+    """Puts the manager's status into one sentence, and its figures into a sheet."""
+
+    def __init__(self, root: Element) -> None:
+        self._root = root
+        self._facts = part(root, "status-facts")
+
+    def draw(self, now: Situation, more: dict[str, str]) -> str:
+        """Say how things stand, and give the state in one word."""
+        state, sentence = status_words(now)
+        mark(part(self._root, "status"), "state", state)
+        say(part(self._root, "status-text"), sentence)
+        if part(self._root, "details").open:
+            self._draw_facts({**_facts(now), **more})
+        return state
+
+    def _draw_facts(self, facts: dict[str, str]) -> None:
+        cells = self._facts.children
+        if cells.length != 2 * len(facts):
+            self._facts.replaceChildren(*(document.createElement(tag) for _ in facts for tag in ("dt", "dd")))
+        for place, (name, value) in enumerate(facts.items()):
+            say(cells.item(2 * place), name)
+            say(cells.item(2 * place + 1), value)
+
+
+def _facts(now: Situation) -> dict[str, str]:
+    return {
+        "Waiting here": counted(now.pending, "change"),
+        "Oldest of them": "none" if now.oldest_s is None else span_words(now.oldest_s),
+        "Last sync": "never" if now.synced_ago_s is None else age_words(now.synced_ago_s),
+        "Last error": now.error or "none",
+        "Next try": "none planned" if now.next_try_s is None else f"in {max(0, round(now.next_try_s))} s",
+    }
+
+
+class Cable:
+    """A cable that can be pulled: the drawn one on the bench, the small one in a device's status line."""
+
+    def __init__(self, root: Element, link: Element, label: str) -> None:
+        self._big = link.querySelector(".cable")
+        self._small = part(root, "mini-cable")
+        self._small.setAttribute("aria-label", f"{label}’s network cable")
+        self.plugged = True
+        self._big.disabled = self._small.disabled = False
+        self.draw(True)
+
+    def draw(self, plugged: bool) -> None:
+        """Show the cable plugged in or pulled."""
+        self.plugged = plugged
+        for switch in (self._big, self._small):
+            switch.setAttribute("aria-checked", "true" if plugged else "false")
+        for wire in self._big.querySelectorAll(".wire, .wire-shade"):
+            wire.setAttribute("d", PLUGGED if plugged else PULLED)
+        say(part(self._big, "cable-word"), "Connected" if plugged else "Cable pulled")
+        say(part(self._big, "cable-hint"), "Pull the cable" if plugged else "Plug it in")
+        say(part(self._small, "mini-word"), "Connected" if plugged else "Unplugged")
+
+    def light(self, state: str) -> None:
+        """Let the lamp at the socket show the device's state."""
+        mark(self._big, "state", state)
+
+    def flow(self, direction: str) -> None:
+        """Let something run along the wire: ``up`` to the server, ``down`` from it."""
+        if self.plugged and not self._big.hasAttribute("data-flow"):
+            mark(self._big, "flow", direction)
+            asyncio.get_event_loop().call_later(FLOW_S, self._rest)
+
+    def _rest(self) -> None:
+        mark(self._big, "flow", None)
+
+
+def replica_names(version: Any, names: dict[str, str]) -> str:
+    """Write a version vector with the devices' names where they are known."""
+    if not isinstance(version, dict):
+        return ""
+    known = sorted((names.get(replica, replica[:6]), count) for replica, count in version.items())
+    return " · ".join(f"{name} {count}" for name, count in known)
