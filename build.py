@@ -49,11 +49,13 @@ class Stop(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; give the exit code."""
-    options = command_line().parse_args(arguments)
+    parser = command_line()
+    options, passed_on = parser.parse_known_args(arguments)
+    if passed_on and "passed_on" not in options:
+        parser.error(f"unrecognized arguments: {shlex.join(passed_on)}")
+    options.passed_on = passed_on
     if sys.version_info < (3, 11):
-        raise Stop(
-            "pysync_web needs Python 3.11 or later: run build.py with one, as in `python3.12 build.py`."
-        )
+        raise Stop("pysync_web needs Python 3.11 or later: run build.py with one, as in `python3.12 build.py`.")
     os.chdir(ROOT)
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
@@ -61,34 +63,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def command_line() -> argparse.ArgumentParser:
     """Describe the commands and their options."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text)
-        made.set_defaults(command=run)
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, *, passes_on: bool = False
+    ) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text, add_help=not passes_on)
+        made.set_defaults(command=run, **({"passed_on": []} if passes_on else {}))
         return made
 
     demo = command("demo", run_demo, "set up, build, start the server and open the demo in a browser")
     demo.add_argument("--port", type=int, default=6745, help="the server's port (default: %(default)s)")
     demo.add_argument("--no-open", action="store_true", help="print the address, open no browser")
     demo.add_argument("--data", type=Path, default=CACHE / "demo", help="where the server keeps its data")
-    serve = command("serve", run_serve, "build, and run the server with the site and the options that follow")
-    serve.add_argument(
-        "options", nargs=argparse.REMAINDER, metavar="...", help="see: build.py serve --help-server"
-    )
+    command("serve", run_serve, "build, then run the server with the site and its own options", passes_on=True)
     test = command("test", run_test, "run all checks and all tests")
     test.add_argument("--native", action="store_true", help="only what needs no browser")
     test.add_argument("--browser", action="store_true", help="only what needs a browser")
     test.add_argument("--coverage", action="store_true", help="also report the coverage of the native tests")
-    test.add_argument(
-        "-k", metavar="EXPRESSION", help="only tests whose names match (and no checks), as in pytest"
-    )
+    test.add_argument("-k", metavar="EXPRESSION", help="only tests whose names match (and no checks), as in pytest")
     command("check", run_check, "format, lint, types and tidiness")
-    bench = command("bench", run_bench, "measure, natively and in Chromium")
-    bench.add_argument("options", nargs=argparse.REMAINDER, metavar="...", help="options of tests.bench")
+    command("bench", run_bench, "measure, natively and in Chromium, with the bench's own options", passes_on=True)
     command("dist", run_dist, "build the wheel and the static site in dist")
     command("setup", run_setup, "install everything that any command needs")
     return parser
@@ -135,9 +131,8 @@ def run_demo(options: argparse.Namespace) -> int:
 def run_serve(options: argparse.Namespace) -> int:
     """Run the server in the foreground with the options given."""
     build_dist()
-    given = ["--help"] if options.options == ["--help-server"] else options.options
     with contextlib.suppress(KeyboardInterrupt):
-        return subprocess.call(server_command(*given))
+        return subprocess.call(server_command(*options.passed_on))
     return 0
 
 
@@ -156,7 +151,8 @@ def run_test(options: argparse.Namespace) -> int:
         steps += check_steps()
     if options.native or everything:
         coverage = ["--cov", "--cov-report=term"] if options.coverage else []
-        steps.append(("tests, natively", pytest("tests", "--ignore=tests/browser", *coverage, k=options.k)))
+        elsewhere = ["--ignore=tests/browser", *(["--ignore=tests/test_tidy.py"] if steps else [])]
+        steps.append(("tests, natively", pytest("tests", *elsewhere, *coverage, k=options.k)))
     if options.browser or everything:
         os.environ["PYSYNC_CHROMIUM"] = need_chromium()
         os.environ["PYSYNC_FIREFOX"] = want_firefox()
@@ -169,7 +165,7 @@ def run_bench(options: argparse.Namespace) -> int:
     """Measure, natively and in Chromium."""
     build_dist()
     os.environ["PYSYNC_CHROMIUM"] = need_chromium()
-    return subprocess.call([str(PYTHON), "-m", "tests.bench", *options.options])
+    return subprocess.call([str(PYTHON), "-m", "tests.bench", *options.passed_on])
 
 
 def check_steps() -> list[tuple[str, list[str]]]:
@@ -198,9 +194,7 @@ def report(steps: Iterable[tuple[str, list[str]]]) -> int:
         nothing_matched = code == 5 and "-k" in command
         if code and not nothing_matched:
             failed.append(name)
-        print(
-            f"   {'failed' if name in failed else 'passed'} in {time.monotonic() - begin:.1f} s", flush=True
-        )
+        print(f"   {'failed' if name in failed else 'passed'} in {time.monotonic() - begin:.1f} s", flush=True)
     if failed:
         print(f"Failed: {'; '.join(failed)}.", flush=True)
     return 1 if failed else 0
@@ -250,9 +244,7 @@ PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check")
 def make_venv() -> None:
     """Make an empty environment; Debian keeps what that takes in a package of its own."""
     command = [sys.executable, "-m", "venv", str(VENV)]
-    if subprocess.call(command) and not (
-        install_from_debian("python3-venv") and subprocess.call(command) == 0
-    ):
+    if subprocess.call(command) and not (install_from_debian("python3-venv") and subprocess.call(command) == 0):
         raise Stop("Python can't make a virtual environment: install its `venv` (Debian: python3-venv).")
 
 
@@ -262,9 +254,7 @@ def set_up_page() -> None:
         lock = (ROOT / "web" / "package-lock.json").read_text("utf-8")
         stamp = PYODIDE.parent / ".as-wanted"
         if not (stamp.exists() and stamp.read_text() == digest(lock)):
-            if not (shutil.which("npm") and shutil.which("node")) and not install_from_debian(
-                "nodejs", "npm"
-            ):
+            if not (shutil.which("npm") and shutil.which("node")) and not install_from_debian("nodejs", "npm"):
                 raise Stop("Node.js is needed to install and prepare Pyodide: install `node` and `npm`.")
             print("Setting up Pyodide …", flush=True)
             run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", cwd=ROOT / "web")
@@ -311,9 +301,7 @@ def need_chromium() -> str:
     if not found and install_from_debian("chromium"):
         found = find_browser("PYSYNC_CHROMIUM", CHROMIUMS)
     if not found:
-        raise Stop(
-            "No Chromium was found: install Chromium or Chrome, or name its program in PYSYNC_CHROMIUM."
-        )
+        raise Stop("No Chromium was found: install Chromium or Chrome, or name its program in PYSYNC_CHROMIUM.")
     return found
 
 
@@ -370,9 +358,7 @@ def build_wheel() -> Path:
     """Build the wheel; the same sources give the same bytes."""
     sources = [ROOT / "pyproject.toml", ROOT / "LICENSE", *files_below(ROOT / "pysync_web")]
     sources += [path for path in [ROOT / "README.md"] if path.exists()]
-    wanted = digest(
-        *(part for path in sources for part in (path.relative_to(ROOT).as_posix(), path.read_bytes()))
-    )
+    wanted = digest(*(part for path in sources for part in (path.relative_to(ROOT).as_posix(), path.read_bytes())))
     stamp = CACHE / "wheel-as-wanted"
     built = sorted(DIST.glob("*.whl"))
     if len(built) == 1 and stamp.exists() and stamp.read_text() == wanted:

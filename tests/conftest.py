@@ -24,9 +24,7 @@ TIMEOUT_S = 60
 
 # The same examples each time: a run that fails for one fails for all. Python is slower inside a page.
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
-hypothesis.settings.register_profile(
-    "page", parent=hypothesis.settings.get_profile("repeatable"), max_examples=20
-)
+hypothesis.settings.register_profile("page", parent=hypothesis.settings.get_profile("repeatable"), max_examples=20)
 hypothesis.settings.load_profile("page" if IN_PAGE else "repeatable")
 
 
@@ -40,9 +38,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     if collection_path.suffix != ".py":
         return None
     elsewhere = "native" if IN_PAGE else "browser"
-    marked = re.search(
-        rf"^pytestmark\b.*\bmark\.{elsewhere}\b", collection_path.read_text("utf-8"), re.MULTILINE
-    )
+    marked = re.search(rf"^pytestmark\b.*\bmark\.{elsewhere}\b", collection_path.read_text("utf-8"), re.MULTILINE)
     return True if marked and not drives_a_browser(collection_path) else None
 
 
@@ -111,9 +107,7 @@ class Coroutines:
         if not inspect.iscoroutinefunction(function) and not inspect.isasyncgenfunction(function):
             return
         if fixturedef.scope != "function" and not IN_PAGE and not self.uses_shared_loop():
-            pytest.fail(
-                f"{fixturedef.argname} is asynchronous and would outlive its event loop: narrow its scope."
-            )
+            pytest.fail(f"{fixturedef.argname} is asynchronous and would outlive its event loop: narrow its scope.")
         plain = self.as_plain if inspect.iscoroutinefunction(function) else self.as_plain_generator
         fixturedef.func = plain(function)  # type: ignore[misc]
 

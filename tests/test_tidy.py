@@ -211,9 +211,7 @@ def test_no_test_has_a_twin():
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         tree = ast.parse(path.read_text("utf-8"), str(path))
         for scope in [tree, *(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))]:
-            names = [
-                node.name for node in scope.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            ]
+            names = [node.name for node in scope.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
             twins = {name for name in names if name.startswith("test_") and names.count(name) > 1}
             assert not twins, f"{path.relative_to(ROOT)}: {twins}"
 

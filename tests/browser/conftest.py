@@ -32,9 +32,7 @@ async def playwright() -> AsyncIterator[Playwright]:
 
 
 @pytest.fixture(scope="session")
-async def chromium(
-    playwright: Playwright, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Chromium]:
+async def chromium(playwright: Playwright, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Chromium]:
     """A Chromium that all tests share: don't kill it, and don't take its network without giving it back."""
     browser = await Chromium(playwright, tmp_path_factory.mktemp("chromium")).start()
     yield browser

@@ -35,6 +35,7 @@ import build
 
 BLANK = "/tests/blank.html"
 TOKEN = "token-for-tests"
+POLICY = "default-src 'self' data:; script-src 'self' 'wasm-unsafe-eval'; connect-src *"  # any server may be called
 CHROMIUM_OPTIONS = (
     "--headless=new",
     "--remote-debugging-port=0",
@@ -321,9 +322,7 @@ class Site:
     def start(self) -> Self:
         """Listen, on the same port each time."""
         self.listener = Listener(("127.0.0.1", self.port), self.handler)
-        threading.Thread(
-            target=self.listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        ).start()
+        threading.Thread(target=self.listener.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
     def stop(self) -> None:
@@ -361,9 +360,7 @@ class FileHandler(http.server.SimpleHTTPRequestHandler):
     def end_headers(self) -> None:
         """Add the headers that every answer has."""
         self.send_header("Cache-Control", "no-cache")
-        self.send_header(
-            "Content-Security-Policy", "default-src 'self' data:; script-src 'self' 'wasm-unsafe-eval'"
-        )
+        self.send_header("Content-Security-Policy", POLICY)
         if self.command == "POST":
             self.send_header("Content-Length", "0")
         super().end_headers()

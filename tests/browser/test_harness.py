@@ -39,10 +39,7 @@ async def test_our_package_is_compiled_and_importable_in_the_page(page):
 
 
 async def test_the_page_can_wait_for_coroutines_without_await(page):
-    assert (
-        await page.python("import asyncio; from pyodide.ffi import run_sync; run_sync(asyncio.sleep(0, 5))")
-        == 5
-    )
+    assert await page.python("import asyncio; from pyodide.ffi import run_sync; run_sync(asyncio.sleep(0, 5))") == 5
 
 
 async def test_each_test_has_an_origin_of_its_own_which_its_tabs_share(page, new_page):

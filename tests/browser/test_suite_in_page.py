@@ -66,8 +66,6 @@ def judge(report: dict[str, Any], wanted: set[str]) -> None:
         texts = "\n\n".join(f"{name}\n{text}" for name, text in failed.items())
         pytest.fail(f"{len(failed)} of {len(tests)} failed in {report['agent']}:\n\n{texts}", pytrace=False)
     if report["code"] != 0:
-        pytest.fail(
-            f"pytest ended with {report['code']} in the page:\n{report['log'][-5000:]}", pytrace=False
-        )
+        pytest.fail(f"pytest ended with {report['code']} in the page:\n{report['log'][-5000:]}", pytrace=False)
     left_out = wanted - {name.partition("[")[0] for name in tests}
     assert not left_out, "these run natively, but did not run in the page"
