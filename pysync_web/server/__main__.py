@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 try:
     import typer
@@ -33,9 +33,11 @@ Cors = Annotated[
     list[str] | None,
     typer.Option(envvar="PYSYNC_CORS", help="A web site whose pages may call, as https://app.example. Repeatable."),
 ]
-Durability = Annotated[
-    str,
-    typer.Option(envvar="PYSYNC_DURABILITY", help="`full`: survives power loss. `normal`: a crash of the process."),
+Durable = Annotated[
+    Literal["strict", "relaxed"],
+    typer.Option(
+        envvar="PYSYNC_DURABILITY", help="`strict` survives a power cut, `relaxed` a crash of the process."
+    ),
 ]
 MaxBody = Annotated[
     int,
@@ -53,7 +55,7 @@ def main(
     token: Token = None,
     web: Web = None,
     cors: Cors = None,
-    durability: Durability = "full",
+    durability: Durable = "strict",
     max_body: MaxBody = DEFAULT.body_bytes,
 ) -> None:
     """Check what was given, listen, and serve until a signal ends it."""

@@ -72,9 +72,8 @@ async def _gunzip(stream: AsyncIterator[bytes], limits: Limits) -> bytes:
         if len(content) > limits.body_bytes:
             await discard(stream, limits)
             raise _too_large(limits)
-        if len(content) > SLACK_BYTES + limits.ratio * taken:
-            await discard(stream, limits)
-            raise _too_dense(limits)
+    if len(content) > SLACK_BYTES + limits.ratio * taken:
+        raise _too_dense(limits)
     if not unpacker.eof or unpacker.unused_data:
         raise Rejected("The body is not one whole gzip stream.", status=400, code="not_gzip")
     return bytes(content)

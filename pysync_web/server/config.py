@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from ..core.wire import MAX_BODY_BYTES
 from ..errors import SchemaError
+from ..storage import Durability
 
 SHORTEST_TOKEN: Final = 16
 """A server that other computers can reach has a token of at least so many characters."""
@@ -51,7 +52,7 @@ class Config:
     token: str | None = None
     origins: tuple[str, ...] = ()
     web: Path | None = None
-    durability: str = "full"
+    durability: Durability = "strict"
     ping_s: float = 15.0
     limits: Limits = field(default_factory=Limits)
 
@@ -62,6 +63,8 @@ class Config:
             raise SchemaError("a token is printable ASCII without spaces", place="token")
         if self.token == "":
             raise SchemaError("a token is not empty", place="token")
+        if self.durability not in ("strict", "relaxed"):
+            raise SchemaError("durability is strict or relaxed", place="durability")
         for origin in self.origins:
             check_origin(origin)
         if self.web is not None and not self.web.is_dir():

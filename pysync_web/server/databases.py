@@ -11,7 +11,7 @@ from pathlib import Path
 from ..core.hub import Hub
 from ..core.ports import Storage
 from ..errors import Rejected
-from ..storage import open_storage
+from ..storage import Durability, open_storage
 from ..transport.pokes import Pokes
 from ..values import check_database
 
@@ -27,7 +27,7 @@ class _Database:
 class Databases:
     """Opens databases by name: files in a folder, or memory if there is none."""
 
-    def __init__(self, folder: Path | None, *, durability: str = "full", most: int = 1000) -> None:
+    def __init__(self, folder: Path | None, *, durability: Durability = "strict", most: int = 1000) -> None:
         self._folder = folder
         self._durability = durability
         self._most = most
@@ -81,11 +81,11 @@ class Databases:
 
     async def _open_storage(self, name: str) -> Storage:
         if self._folder is None:
-            return await open_storage(name, engine="memory")
+            return await open_storage(":memory:", engine="memory")
         path = self._path(self._folder, name)
         if not path.exists():
             self._check_room(self._folder)
-        return await open_storage(path, engine="sqlite", threaded=True)
+        return await open_storage(path, engine="sqlite", durability=self._durability, threaded=True)
 
     def _check_room(self, folder: Path) -> None:
         """Make the folder; refuse one database more than may be."""

@@ -22,6 +22,9 @@ T = TypeVar("T")
 IN_PAGE = sys.platform == "emscripten"
 
 GZIP_FROM_BYTES = 8 * 1024
+DENSEST = 50
+"""What gzip makes smaller by more than this is sent as it is: to a server it would look like a bomb."""
+
 SILENCE_S = 40.0
 """A stream that says nothing for so long, though pings are due every 15 s, is taken for dead."""
 
@@ -93,10 +96,10 @@ class HttpClient:
         headers = {**self._headers, "content-type": "application/json", "accept": "application/json"}
 
         async def post() -> Answer:
-            packed = await self._carrier.gzip(content) if len(content) > GZIP_FROM_BYTES else None
-            if packed is not None:
+            packed = await self._packed(content)
+            if packed is not content:
                 headers["content-encoding"] = "gzip"
-            return await self._carrier.send("POST", f"{self.url}/_api/sync/delta", headers, packed or content)
+            return await self._carrier.send("POST", f"{self.url}/_api/sync/delta", headers, packed)
 
         return text_of(await self._within_deadline(post))
 
@@ -132,6 +135,15 @@ class HttpClient:
         if not self._closed:
             self._closed = True
             await self._carrier.close()
+
+    async def _packed(self, content: bytes) -> bytes:
+        """Compress a long body; give it back as it is where that is not for the better."""
+        if len(content) <= GZIP_FROM_BYTES:
+            return content
+        packed = await self._carrier.gzip(content)
+        if packed is None or not len(content) // DENSEST < len(packed) < len(content):
+            return content
+        return packed
 
     async def _within_deadline(self, send: Callable[[], Awaitable[T]]) -> T:
         """Await what ``send`` begins, for as long as an exchange may take; it is cancelled when that is over."""

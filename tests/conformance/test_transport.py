@@ -1,0 +1,43 @@
+"""Every transport keeps the promises: to a hub in the process everywhere, over HTTP natively."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pysync_web.core.hub import Hub
+from pysync_web.storage import open_storage
+from pysync_web.transport import HttpClient, LocalTransport
+from tests.conformance.transport import CHECKS
+
+if TYPE_CHECKING:
+    from tests.unit.server_process import ServerProcess
+
+each_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+
+@each_check
+async def test_the_local_transport(check):
+    storage = await open_storage(":memory:")
+    hub = Hub(storage)
+    await hub.open(random.SystemRandom())
+    await check(lambda: LocalTransport(hub))
+    await storage.close()
+
+
+@pytest.mark.native
+@each_check
+async def test_the_http_transport(check, server: ServerProcess):
+    await check(lambda: HttpClient(server.url, token=server.token))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A real server in a process of its own."""
+    from tests.unit.server_process import ServerProcess
+
+    with ServerProcess(tmp_path_factory.mktemp("server")) as process:
+        yield process
