@@ -29,7 +29,7 @@ MAX_KEY_BYTES = 128
 def _encoder() -> Callable[[JSON], str]:
     """Make the canonical encoder. The C encoder is kept, where ``JSONEncoder.encode`` makes one each time."""
     plain = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
-    make = json.encoder.c_make_encoder
+    make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
         return plain.encode
     encode = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False)

@@ -6,6 +6,7 @@ A page has ``localStorage`` for it; elsewhere (and in a worker, which has none) 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 def remembered_replica(name: str) -> str | None:
@@ -29,7 +30,7 @@ def _label(name: str) -> str:
     return f"pysync_web:{name}:replica"
 
 
-def _local_storage():  # type: ignore[no-untyped-def]
+def _local_storage() -> Any:
     if sys.platform != "emscripten":
         return None
     import js
