@@ -16,7 +16,8 @@ async function start() {
         fetched("pysync_web.whl").then((response) => response.arrayBuffer()),
     ]);
     globalThis.pyodide = pyodide;
-    pyodide.unpackArchive(wheel, "wheel");
+    const extractDir = pyodide.runPython("import sysconfig; sysconfig.get_path('purelib')");
+    pyodide.unpackArchive(wheel, "wheel", { extractDir });
     const script = document.documentElement.dataset.script;
     if (script) await pyodide.runPythonAsync(await (await fetched(script)).text(), { filename: script });
 }

@@ -245,6 +245,11 @@ class Server:
         raise AssertionError(f"the server did not answer within 30 s:\n{self.said()}")
 
     @property
+    def blank(self) -> str:
+        """The address of a blank page with Python in it, on this server."""
+        return self.url + BLANK
+
+    @property
     def log(self) -> Path:
         """The file that takes what the server says."""
         return self.data / "server.log"
