@@ -49,13 +49,8 @@ class FetchCarrier:
         """Compress with the browser's CompressionStream, or give None in a browser that has none."""
         if not hasattr(js, "CompressionStream"):
             return None
-        parts = to_js([to_js(content)])
-        packer = js.CompressionStream.new("gzip")
-        stream = js.Blob.new(parts).stream().pipeThrough(packer)
-        buffer = await js.Response.new(stream).arrayBuffer()
-        packed: bytes = buffer.to_bytes()
-        for proxy in (buffer, stream, packer, parts):
-            proxy.destroy()
+        stream = js.Blob.new(to_js([content])).stream().pipeThrough(js.CompressionStream.new("gzip"))
+        packed: bytes = (await js.Response.new(stream).arrayBuffer()).to_bytes()
         return packed
 
     async def close(self) -> None:
@@ -76,10 +71,7 @@ class FetchCarrier:
         if body is not None:
             options["body"] = body
         asked = to_js(options, dict_converter=js.Object.fromEntries)
-        try:
-            response = await _or_abort(js.fetch(url, asked), controller, url)
-        finally:
-            asked.destroy()
+        response = await _or_abort(js.fetch(url, asked), controller, url)
         return FetchStream(response, controller, url)
 
 
@@ -87,7 +79,6 @@ class FetchStream:
     """An answer of ``fetch`` as it comes."""
 
     def __init__(self, response: Any, controller: Any, url: str) -> None:
-        self._response = response
         self._controller = controller
         self._url = url
         self._reader = response.body.getReader() if response.body else None
@@ -98,10 +89,7 @@ class FetchStream:
         if self._reader is None:
             return b""
         part = await _or_abort(self._reader.read(), self._controller, self._url)
-        try:
-            return b"" if part.done else part.value.to_bytes()
-        finally:
-            part.destroy()
+        return b"" if part.done else bytes(part.value.to_bytes())
 
     async def whole(self) -> Answer:
         """Read the content to its end."""
@@ -113,11 +101,8 @@ class FetchStream:
         return Answer(self.head.status, self.head.headers, bytes(content))
 
     async def close(self) -> None:
-        """End the request if it still runs, and let go of what JavaScript holds for it."""
+        """End the request if it still runs."""
         self._controller.abort()
-        for proxy in (self._reader, self._response, self._controller):
-            if proxy is not None:
-                proxy.destroy()
 
 
 async def _or_abort(promise: Awaitable[Any], controller: Any, url: str) -> Any:
