@@ -286,6 +286,8 @@ class _Intake:
         self.struck.append((change.n, size_of(change)))
         self.outcome.pushed += result.status != "rejected"
         if result.status == "applied":
+            if self.sync.is_resync:
+                self.tx.put("seen", name, "1")
             self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest)
             return
         self.records[name] = Record(record.confirmed, rest)
