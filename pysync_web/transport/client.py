@@ -84,11 +84,24 @@ class HttpClient:
         carrier: Callable[[], Carrier] | None = None,
     ) -> None:
         self.url = base_url(url)
-        self._headers = {"authorization": f"Bearer {_checked(token)}"} if token else {}
+        self._headers: dict[str, str] = {}
+        self.set_token(token)
         self._timeout_s = timeout_s
         self._silence_s = silence_s
         self._carrier = (carrier or _default_carrier)()
         self._closed = False
+
+    def set_token(self, token: str | None) -> None:
+        """Use another token from the next request on; None sends none."""
+        self._headers = {"authorization": f"Bearer {_checked(token)}"} if token else {}
+
+    def watch_online(self, callback: Callable[[bool], None]) -> Callable[[], None]:
+        """Call back when the browser says that the network came or went; natively nobody says so."""
+        if not IN_PAGE:
+            return lambda: None
+        from .fetch import watch_online
+
+        return watch_online(callback)
 
     async def exchange(self, database: str, body: str) -> str:
         """Post a request to ``/_api/sync/delta`` and give the answer's text."""

@@ -6,12 +6,12 @@ The only file of the transports that imports what a page alone has.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import js
-from pyodide.ffi import JsException, to_js
+from pyodide.ffi import JsException, create_proxy, to_js
 
 from ..errors import Unreachable
 from .answers import MAX_ANSWER_BYTES, Answer
@@ -22,6 +22,26 @@ def resolved(url: str) -> str:
     if url and not url.startswith("/"):
         return url
     return urljoin(str(js.location.origin), url)
+
+
+def watch_online(callback: Callable[[bool], None]) -> Callable[[], None]:
+    """Call back at the page's ``online`` and ``offline`` events, and now if it is offline; the result ends it.
+
+    ``navigator.onLine`` is a hint: false is certain, true is not.
+    """
+    came, went = create_proxy(lambda _: callback(True)), create_proxy(lambda _: callback(False))
+    js.self.addEventListener("online", came)
+    js.self.addEventListener("offline", went)
+    if not js.navigator.onLine:
+        callback(False)
+
+    def stop() -> None:
+        js.self.removeEventListener("online", came)
+        js.self.removeEventListener("offline", went)
+        came.destroy()
+        went.destroy()
+
+    return stop
 
 
 class FetchCarrier:
