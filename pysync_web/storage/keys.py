@@ -9,7 +9,7 @@ from ..core.ports import Key
 from ..errors import InvalidDocument
 
 AFTER_ALL = b"\xff"
-"""Sorts behind every packed key; ``pack(prefix) + AFTER_ALL`` behind every key with that prefix."""
+"""Sorts after every packed key; ``pack(prefix) + AFTER_ALL`` after every key with that prefix."""
 
 _TEXT, _INTEGER, _END = "\x02", "\x01", "\x00"
 _NEXT_TEXT, _NEXT_INTEGER = _END + _TEXT, _END + _INTEGER
@@ -17,11 +17,13 @@ _OFFSET = 2**63
 
 
 def pack(key: Key) -> bytes:
-    """Give a key or a prefix as bytes; raise :class:`InvalidDocument` for one that can't be stored."""
+    """Give a key as bytes; raise :class:`InvalidDocument` for one that can't be stored."""
     try:
-        packed = _TEXT + _NEXT_TEXT.join(key) + _END if key else ""  # type: ignore[arg-type]
+        packed = _TEXT + _NEXT_TEXT.join(key) + _END  # type: ignore[arg-type]
     except TypeError:
         packed = "".join([_pack_part(part, key) for part in key])
+    if not key:
+        raise InvalidDocument("a key has at least one part, this one is ()")
     if packed.count(_END) != len(key):
         raise InvalidDocument(f"key {key!r}: a text in a key holds no NUL")
     try:
@@ -54,7 +56,7 @@ def _unpack_part(part: str) -> str | int:
 
 def bounds(prefix: Key, after: Key | None, reverse: bool) -> tuple[bytes, bytes]:
     """Give the packed range of a scan: from the first, included, to the second, excluded."""
-    low = pack(prefix)
+    low = pack(prefix) if prefix else b""
     high = low + AFTER_ALL
     if after is None:
         return low, high

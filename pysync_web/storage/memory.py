@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -16,6 +15,7 @@ from ..core.ports import ReadTransaction, Touched, WriteTransaction
 from ..errors import StorageError, TransactionError
 from .step import run
 from .table import Table, TableReader, TableWriter, Writes, touched_by
+from .watchers import Watchers
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class MemoryStorage:
     def __init__(self, database: MemoryDatabase | None = None) -> None:
         self._database = database or MemoryDatabase()
         self._database.handles.append(self)
-        self._watchers: list[_Watcher] = []
+        self._watchers = Watchers()
         self._is_closed = False
 
     @classmethod
@@ -85,17 +85,15 @@ class MemoryStorage:
             transaction.end()
 
     def _tell_others(self, writes: Writes) -> None:
-        watchers = [one for handle in self._database.handles if handle is not self for one in handle._watchers]
-        if watchers:
+        watching = [one._watchers for one in self._database.handles if one is not self and one._watchers]
+        if watching:
             touched = touched_by(writes)
-            for watcher in watchers:
-                watcher.tell(touched)
+            for watchers in watching:
+                watchers.tell(touched)
 
     def watch(self, callback: Callable[[Touched], None]) -> Callable[[], None]:
         """Call back soon after another handle has written; at once where no event loop runs."""
-        watcher = _Watcher(callback)
-        self._watchers.append(watcher)
-        return lambda: _forget(self._watchers, watcher)
+        return self._watchers.add(callback)
 
     async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
         """Wait for one's turn to lead; nobody ever takes it away."""
@@ -124,22 +122,6 @@ class MemoryStorage:
             _leave(self._database.line, claim)
 
 
-class _Watcher:
-    """A callback, and the event loop on which it wants to be called."""
-
-    def __init__(self, callback: Callable[[Touched], None]) -> None:
-        self._callback = callback
-        self._loop: asyncio.AbstractEventLoop | None = None
-        with suppress(RuntimeError):
-            self._loop = asyncio.get_running_loop()
-
-    def tell(self, touched: Touched) -> None:
-        if self._loop is None:
-            self._callback(touched)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._callback, touched)
-
-
 class _Claim:
     """A handle's place in the line of those who want to lead."""
 
@@ -161,8 +143,3 @@ def _leave(line: deque[_Claim], claim: _Claim) -> None:
     if claim in line:
         line.remove(claim)
         _let_first_lead(line)
-
-
-def _forget(watchers: list[_Watcher], watcher: _Watcher) -> None:
-    if watcher in watchers:
-        watchers.remove(watcher)

@@ -1,12 +1,14 @@
 """Storage in an SQLite file, through the standard library's driver.
 
-A write runs at once in the calling thread. Writers of all processes take turns on a lock file: SQLite before
-3.51.3 can damage a database in which one connection commits while another one moves the log into the file.
+Writers of all processes take turns on a lock file: SQLite before 3.51.3 can damage a database in which one
+connection commits while another one moves the log into the file.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -14,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar
 
-from ..core.ports import Key, ReadTransaction, WriteTransaction
+from ..core.ports import Key, ReadTransaction, Touched, WriteTransaction
 from ..errors import (
     CorruptData,
     DatabaseLocked,
@@ -26,12 +28,13 @@ from ..errors import (
 )
 from .keys import bounds, pack, unpack
 from .locks import FileLock
+from .processes import Neighbours
 from .step import run
 from .table import Writes
 
 T = TypeVar("T")
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _APPLICATION: Final = 0x70795357  # "pySW", in the header of the file
 _FORMATS: Final = {
     1: (
@@ -39,8 +42,12 @@ _FORMATS: Final = {
             space TEXT NOT NULL, key BLOB NOT NULL, text TEXT NOT NULL, PRIMARY KEY (space, key)
         ) WITHOUT ROWID""",
     ),
+    2: ("CREATE TABLE changes (id INTEGER PRIMARY KEY, source INTEGER NOT NULL, touched TEXT)",),
 }
-"""For each format, what makes it of the one before."""
+"""For each format, what makes it of the one before. ``changes`` tells other handles what a transaction wrote."""
+
+_KEPT_CHANGES: Final = 256
+_MOST_TOUCHED: Final = 50
 
 _GET: Final = "SELECT text FROM records WHERE space = ? AND key = ?"
 _SCAN: Final = (
@@ -49,20 +56,24 @@ _SCAN: Final = (
 )
 _PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?)"
 _DELETE: Final = "DELETE FROM records WHERE space = ? AND key = ?"
+_NOTE: Final = "INSERT INTO changes (source, touched) VALUES (?, ?)"
+_NOTES: Final = "SELECT id, source, touched FROM changes WHERE id > ? ORDER BY id"
+_FORGET: Final = "DELETE FROM changes WHERE id <= ?"
 
 
 class SqliteStorage:
-    """A handle on a database file. Its reads and writes never suspend."""
+    """A handle on a database file that does everything at once in the calling thread, and never suspends."""
 
     def __init__(self, file: DatabaseFile, *, is_relaxed: bool = False) -> None:
         self._file = file
         self._is_relaxed = is_relaxed
+        self._neighbours = Neighbours(file.path, file)
 
     @classmethod
     def open(
         cls, path: str | os.PathLike[str], *, durability: str = "strict", busy_timeout_s: float = 5.0
     ) -> SqliteStorage:
-        """Open a file, or make it; ``relaxed`` durability survives a crash of the process, not a power cut."""
+        """Open a file, or make it."""
         return cls(DatabaseFile(path, busy_timeout_s=busy_timeout_s), is_relaxed=durability == "relaxed")
 
     async def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
@@ -75,23 +86,41 @@ class SqliteStorage:
         """Run a body and commit what it wrote."""
         return self._file.write(body, relaxed=relaxed or self._is_relaxed)
 
+    def watch(self, callback: Callable[[Touched], None]) -> Callable[[], None]:
+        """Call back when others have written, within some tenths of a second."""
+        return self._neighbours.watch(callback)
+
+    async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
+        """Wait until no other handle leads; nobody ever takes it away."""
+        return await self._neighbours.lead()
+
     async def close(self) -> None:
         """Close the file; a second call does nothing."""
+        self._neighbours.close()
         self._file.close()
 
 
 class DatabaseFile:
-    """One connection to a database file."""
+    """One connection to a database file, used by one thread."""
 
-    def __init__(self, path: str | os.PathLike[str], *, busy_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, busy_timeout_s: float = 5.0, source: int | None = None
+    ) -> None:
         self.path = _checked(path)
+        self._source = source or secrets.randbits(63)
         self._busy_timeout_s = busy_timeout_s
         self._is_relaxed = False
         self._is_busy = False
+        self._counter = -1  # SQLite's own, when we last read on
+        self._read_until = 0  # the last change that we know
         self._turn = FileLock(Path(f"{self.path}-turn"))
         self._connection: sqlite3.Connection | None = None
-        with self._translated(), self._turn.held(busy_timeout_s):
-            self._connection = self._connect()
+        try:
+            with self._translated(), self._turn.held(busy_timeout_s):
+                self._connection = self._connect()
+        except BaseException:
+            self._turn.close()
+            raise
         self._identity = self._file_identity()
 
     def _connect(self) -> sqlite3.Connection:
@@ -109,12 +138,13 @@ class DatabaseFile:
         transaction = _Reader(connection)
         self._is_busy = True
         try:
-            with self._translated():
-                connection.execute("BEGIN")
-                try:
-                    return run(body(transaction))
-                finally:
-                    connection.execute("COMMIT")
+            connection.execute("BEGIN")
+            try:
+                return run(body(transaction))
+            finally:
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            _raise_ours(error, self.path)
         finally:
             self._is_busy = False
             transaction.end()
@@ -122,22 +152,14 @@ class DatabaseFile:
     def write(self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool) -> T:
         """Run a body and commit what it wrote, all or nothing."""
         connection = self._idle_connection()
-        self._check_identity()
         transaction = _Writer(connection)
         self._is_busy = True
         try:
-            with self._translated(), self._turn.held(self._busy_timeout_s):
-                self._set_durability(connection, relaxed)
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    result = run(body(transaction))
-                    transaction.flush()
-                    connection.execute("COMMIT")
-                    return result
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+            with self._transaction(connection, relaxed):
+                result = run(body(transaction))
+                transaction.flush()
+                self._note(connection, transaction.touched)
+            return result
         finally:
             self._is_busy = False
             transaction.end()
@@ -149,10 +171,48 @@ class DatabaseFile:
             raise TransactionError("a body may not begin another transaction")
         return self._connection
 
-    def _set_durability(self, connection: sqlite3.Connection, relaxed: bool) -> None:
-        if relaxed != self._is_relaxed:
-            connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
-            self._is_relaxed = relaxed
+    @contextmanager
+    def _transaction(self, connection: sqlite3.Connection, relaxed: bool) -> Iterator[None]:
+        self._check_identity()
+        with self._translated(), self._turn.held(self._busy_timeout_s):
+            if relaxed != self._is_relaxed:
+                connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
+                self._is_relaxed = relaxed
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def _note(self, connection: sqlite3.Connection, touched: list[tuple[str, Key]]) -> None:
+        """Leave word of what this transaction wrote, for other handles."""
+        if touched:
+            text = json.dumps(touched) if len(touched) <= _MOST_TOUCHED else None
+            number = connection.execute(_NOTE, (self._source, text)).lastrowid or 0
+            if number == self._read_until + 1:
+                self._read_until = number
+            if number % 64 == 0:
+                connection.execute(_FORGET, (number - _KEPT_CHANGES,))
+
+    def changes_of_others(self) -> list[Touched]:
+        """Give what other handles wrote since the last call; None where that is no longer known."""
+        connection = self._idle_connection()
+        self._check_identity()
+        with self._translated():
+            (counter,) = connection.execute("PRAGMA data_version").fetchone()
+            if counter == self._counter:
+                return []
+            rows = connection.execute(_NOTES, (self._read_until,)).fetchall()
+        self._counter = counter
+        if not rows:
+            return []
+        is_gap = rows[0][0] > self._read_until + 1
+        self._read_until = rows[-1][0]
+        changes = [_read_note(touched) for _, source, touched in rows if source != self._source]
+        return [None] if is_gap or None in changes else changes
 
     def _file_identity(self) -> tuple[int, int]:
         status = os.stat(self.path)
@@ -168,7 +228,6 @@ class DatabaseFile:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn the driver's exceptions into ours."""
         try:
             yield
         except sqlite3.Error as error:
@@ -181,6 +240,10 @@ class DatabaseFile:
             with self._translated(), self._turn.held(self._busy_timeout_s):
                 connection.close()
             self._turn.close()
+
+
+def _read_note(touched: str | None) -> Touched:
+    return None if touched is None else [(space, tuple(key)) for space, key in json.loads(touched)]
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
@@ -289,6 +352,7 @@ class _Writer(_Reader):
         super().__init__(connection)
         self._many = connection.executemany
         self.writes: Writes = defaultdict(dict)
+        self.touched: list[tuple[str, Key]] = []
 
     def put(self, space: str, key: Key, text: str) -> None:
         """Store a text."""
@@ -330,6 +394,8 @@ class _Writer(_Reader):
             self._flush(space, written)
 
     def _flush(self, space: str, written: dict[Key, str | None]) -> None:
+        if len(self.touched) <= _MOST_TOUCHED:
+            self.touched += [(space, key) for key in written]
         puts = [(space, pack(key), text) for key, text in written.items() if text is not None]
         if puts:
             puts.sort()
