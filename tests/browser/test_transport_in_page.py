@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.browser.harness import Chromium, Page, Server
+from tests.conformance.bad_server import CASES, STREAM, STREAMS, BadServer, begun
 from tests.conformance.transport import CHECKS
 
 SOURCE = Path(__file__).parents[1] / "conformance" / "transport.py"
@@ -29,6 +32,85 @@ async def connected(chromium: Chromium, server: Server):
     await page.close()
 
 
+@pytest.fixture
+async def free_page(connected: Page):
+    """The same page, now allowed to connect to any server."""
+    session = await connected.raw.context.new_cdp_session(connected.raw)
+    await session.send("Page.setBypassCSP", {"enabled": True})
+    await connected.reload()
+    await connected.python("from pysync_web.transport import HttpClient")
+    return connected
+
+
 async def test_every_promise_is_kept_in_a_page(connected: Page):
     for check in CHECKS:
         await connected.python(f"await checks.{check.__name__}(lambda: HttpClient('/', token=token))")
+
+
+async def test_every_bad_answer_raises_what_its_class_promises(free_page: Page):
+    for case in CASES:
+        async with BadServer(case.reply) as bad:
+            error = await failure(free_page, bad, "await transport.exchange('db', '{}')")
+        assert error["class"] == case.error and case.words in error["text"], (case.name, error)
+        assert error["retry_after_s"] == case.retry_after_s, (case.name, error)
+        assert error["code"] == case.code, (case.name, error)
+
+
+async def test_every_bad_stream_raises_what_its_class_promises(free_page: Page):
+    for case in STREAMS:
+        async with BadServer(case.reply) as bad:
+            error = await failure(free_page, bad, "[head async for head in transport.pokes('db')]")
+        assert error["class"] == case.error and case.words in error["text"], (case.name, error)
+
+
+async def test_an_exchange_ends_within_its_deadline_on_the_wire_too(free_page: Page):
+    for reply in (b"", begun(body=b'{"a": ')):
+        async with BadServer(reply, hangs=True) as bad:
+            error = await failure(free_page, bad, "await transport.exchange('db', '{}')", timeout_s=0.3)
+            assert (error["class"], error["text"]) == ("Unreachable", "no answer within 0.3 s")
+            await asyncio.wait_for(bad.left.wait(), 2)
+
+
+async def test_a_silent_stream_is_dead_and_let_go(free_page: Page):
+    async with BadServer(begun(STREAM, b"event: poke\ndata:\n\n"), hangs=True) as bad:
+        read = "[head async for head in transport.pokes('db')]"
+        error = await failure(free_page, bad, read, silence_s=0.3)
+        assert (error["class"], error["text"]) == ("Unreachable", "the stream was silent for 0.3 s")
+        await asyncio.wait_for(bad.left.wait(), 2)
+
+
+async def test_cancelling_an_exchange_aborts_it_on_the_wire(free_page: Page):
+    cancel = """
+        import asyncio
+        transport = HttpClient(url)
+        task = asyncio.ensure_future(transport.exchange("db", "{}"))
+        await asyncio.sleep(0.3)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        """
+    async with BadServer(hangs=True) as bad:
+        await free_page.python(cancel, url=bad.url)
+        await asyncio.wait_for(bad.left.wait(), 2)
+
+
+async def test_nobody_listening_is_unreachable(free_page: Page):
+    async with BadServer() as bad:
+        pass
+    error = await failure(free_page, bad, "await transport.exchange('db', '{}')")
+    assert error["class"] == "Unreachable" and "can't be reached" in error["text"], error
+
+
+async def failure(page: Page, bad: BadServer, work: str, **options: float) -> dict[str, Any]:
+    """Run a line in the page with ``transport``, a client of a bad server; give what it raised."""
+    run = f"""
+        transport = HttpClient(url, token="secret", **options)
+        try:
+            {work}
+            failed = {{"class": None, "text": ""}}
+        except Exception as error:
+            failed = {{"class": type(error).__name__, "text": str(error)}}
+            failed |= {{name: getattr(error, name, None) for name in ("retry_after_s", "code")}}
+        failed
+        """
+    result: dict[str, Any] = await page.python(run, url=bad.url, options=options)
+    return result
