@@ -35,6 +35,7 @@ def _first_device() -> str:
 
 async def _open(name: str, connect: dict[str, Any]) -> Device:
     device = Device(name, LABELS[name], connect)
+    device.names = _replicas
     await device.open()
     devices[name] = device
     return device
@@ -67,7 +68,7 @@ async def _complete_bench(first: Device, connect: dict[str, Any]) -> None:
 
 
 def _replicas() -> dict[str, str]:
-    return {replica: name for device in devices.values() for replica, name in device.replicas().items()}
+    return {device.replica_id: device.name for device in devices.values()}
 
 
 def _server_clicked(pane: Any, event: Any) -> None:

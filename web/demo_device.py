@@ -10,22 +10,30 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from demo_book import Notebook
 from demo_dom import Element, listen, part, spawn, toast
 from demo_list import NoteList
-from demo_notes import COLLECTION, SAMPLES, Note, Situation, arrange, note_from
-from js import console, document, history
+from demo_notes import Situation, note_from
+from js import console, document, history, window
 
 import pysync_web as ps
 
 if TYPE_CHECKING:
     from demo_editor import Draft
 
-MERGED_S = 20.0
-"""How long a note says that it was merged."""
+TICK_S = 1.0
+"""How often ages and waits on display are brought up to date."""
+
+BLOCKS = {
+    "unauthorized": "The server asks for a token, as in #token=… at the end of this page’s address.",
+    "rejected": "The server refuses what this device sends.",
+}
 
 
 class Device:
     """A tablet or a phone: what it shows, and what its buttons and keys do."""
+
+    _is_wired = False
 
     def __init__(self, name: str, label: str, connect: dict[str, Any]) -> None:
         self.name = name
@@ -34,36 +42,26 @@ class Device:
         self._link: Element = document.querySelector(f'.link[data-link="{name}"]')
         self._connect = connect
         self._list = NoteList(self.root)
-        self._notes: dict[str, Note] = {}
-        self._versions: dict[str, Any] = {}
-        self._marks: dict[str, str] = {}
-        self._merged: dict[str, float] = {}
-        self._conflicts: dict[str, Any] = {}
+        self._book: Notebook
         self._query = ""
         self._show = "all"
         self._stale = asyncio.Event()
         self.on_exchange: Callable[[], None] = lambda: None
-        self.sync: ps.SyncManager
+        self.names: Callable[[], dict[str, str]] = dict
 
     # The first list
 
     async def open(self) -> None:
         """Open the database and draw what it holds."""
-        self.sync = await ps.open(f"fieldnotes-{self.name}", device_id=self.name, **self._connect)
-        await self._read_notes()
+        self._book = Notebook(self.name, await ps.open(f"fieldnotes-{self.name}", **self._connect))
+        self._book.sync.on_change(self._changed)
+        await self._book.read()
         self._draw_list()
         self.root.setAttribute("aria-busy", "false")
 
-    async def _read_notes(self) -> None:
-        found = await self.sync.query_documents(COLLECTION)
-        self._notes = {note.key: note for note in arrange(note_from(key, body) for key, body in found)}
-        self._versions = {key: body.get("_version") for key, body in found}
-
     def _draw_list(self) -> None:
         chosen = self._editor.key if self._is_wired else None
-        self._list.draw(list(self._notes.values()), self._marks, chosen, self._query, self._show)
-
-    _is_wired = False
+        self._list.draw(self._book.in_order(), self._book.marks, chosen, self._query, self._show)
 
     # Everything else
 
@@ -82,7 +80,7 @@ class Device:
             listen(target, "click", self._clicked)
         listen(self.root, "input", self._typed)
         listen(self.root, "focusout", self._left)
-        self.sync.on_change(self._changed)
+        listen(window, "online", self._network_returned)
         spawn(self._keep_drawn(), self.failed)
 
     def failed(self, error: BaseException) -> None:
@@ -91,108 +89,118 @@ class Device:
         toast(part(self.root, "toasts"), f"That did not work: {error}", kind="error")
 
     async def _keep_drawn(self) -> None:
-        """Draw again after every change, and each second, for the ages on display."""
+        """Draw again after every change; once a second bring ages and marks up to date."""
+        self._stale.set()
         while True:
+            is_stale = self._stale.is_set()
             self._stale.clear()
-            await self._refresh()
+            if await self._book.look() or is_stale:
+                self._offer_homeless()
+                self._draw_list()
+                self._draw_editor()
+            await self._draw_status()
             try:
-                await asyncio.wait_for(self._stale.wait(), 1.0)
+                await asyncio.wait_for(self._stale.wait(), TICK_S)
             except TimeoutError:
                 continue
 
-    async def _refresh(self) -> None:
-        await self._read_notes()
-        pending = await self.sync.pending_changes()
-        conflicts = await self.sync.conflicts()
-        self._conflicts = {one.key: one for one in conflicts if one.collection == COLLECTION}
-        self._marks = self._marks_of(pending)
-        self._draw_list()
-        self._draw_editor()
-        self._draw_status()
-
-    def _marks_of(self, pending: list[Any]) -> dict[str, str]:
-        now = asyncio.get_event_loop().time()
-        marks = {key: "merged" for key, until in self._merged.items() if now < until}
-        for change in pending:
-            if change.collection == COLLECTION:
-                marks[change.key] = "sending" if change.state == "in_flight" else "waiting"
-        return marks | dict.fromkeys(self._conflicts, "conflict")
-
     def _draw_editor(self) -> None:
-        editor = self._editor
-        draft = editor.draft
+        draft = self._editor.draft
         if draft is None or draft.key is None:
             return
-        note = self._notes.get(draft.key)
-        if note is None:
-            if draft.is_known and not draft.typed:
-                editor.close()
-                self._draw_list()
-                toast(part(self.root, "toasts"), "This note was deleted on another device.")
-            return
-        editor.take(note)
-        editor.show_conflict(self._conflicts.get(note.key))
-        editor.say_saved(self._where_kept(note.key), self._facts(note.key))
+        note = self._book.notes.get(draft.key)
+        if note is not None:
+            self._editor.take(note)
+            self._editor.show_conflict(*self._conflict(note.key))
+            self._editor.say_saved(self._where_kept(note.key), self._facts(note.key))
+        elif draft.is_known and not draft.typed:
+            self._editor.close()
+            self._draw_list()
+            toast(part(self.root, "toasts"), "This note was deleted on another device.")
+
+    def _conflict(self, key: str) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+        entry = self._book.lost.get(key)
+        if entry is None:
+            return "", {}, None
+        words = "Changed in two places at once. The later change stands."
+        if entry.kind == "rejected":
+            words = f"The server refused a change of this note: {entry.message}"
+        return words, *self._book.lost_fields(key)
+
+    def _offer_homeless(self) -> None:
+        """A change that was set aside because its note was deleted has no row to be marked: say it once."""
+        for key in [key for key in self._book.lost if key not in self._book.notes]:
+            body = self._book.lost[key].body
+            self._book.settle(key)
+            if body is not None:
+                toast(
+                    part(self.root, "toasts"),
+                    f"“{note_from(key, body).title or 'A note'}” was deleted elsewhere while it was changed here.",
+                    action="Keep it",
+                    act=lambda key=key, body=body: spawn(self._book.restore(key, body), self.failed),
+                )
 
     def _where_kept(self, key: str) -> str:
-        match self._marks.get(key, "synced"):
+        match self._book.marks.get(key, "synced"):
             case "waiting" | "sending":
                 return "Saved on this device, not sent yet"
-            case "conflict":
-                return "Saved on this device, in conflict with the server"
+            case "merged":
+                return "Merged with changes of another device"
             case _:
                 return "Saved on this device and on the server"
 
     def _facts(self, key: str) -> str:
         from demo_status import replica_names
 
-        return replica_names(self._versions.get(key), self.replicas())
+        return replica_names(self._book.versions.get(key), self.names())
 
-    def replicas(self) -> dict[str, str]:
-        """Name the replicas that this page knows, for version vectors."""
-        return {self.sync.replica_id: self.name}
+    @property
+    def replica_id(self) -> str:
+        """The replica that lives in this device's database."""
+        return self._book.sync.store.replica_id
 
-    def _draw_status(self) -> None:
-        status = self.sync.status()
+    async def _draw_status(self) -> None:
+        status = await self._book.sync.status()
         now = Situation(
             plugged=self._cable.plugged,
+            online=self._book.sync.is_online,
             pending=status.pending,
             oldest_s=status.oldest_pending_age_s,
             synced_ago_s=_seconds_since(status.last_sync),
             error=status.last_error,
             next_try_s=status.next_retry_s,
-            blocked=status.blocked_by,
-            syncing=self.sync.is_syncing,
-            conflicts=len(self._conflicts),
+            blocked=BLOCKS.get(status.blocked_by or ""),
+            syncing=self._book.sync.is_syncing,
+            conflicts=len(self._book.lost),
         )
-        more = {"State": str(status.state), "Durability": str(status.durability)}
+        more = {"State": status.state, "Durability": status.durability}
         if status.storage_reset:
-            more["Storage"] = "was wiped and began anew"
+            more["Storage"] = f"was {status.storage_reset} and began anew"
         self._cable.light(self._status.draw(now, more))
 
-    # What the manager tells
+    # What the manager and the browser tell
 
-    def _changed(self, change: Any) -> None:
-        kind = str(getattr(change.change_type, "value", change.change_type))
-        if kind.startswith("Remote"):
-            self._cable.flow("down")
-        elif kind == "SyncComplete":
+    def _changed(self, change: ps.Change) -> None:
+        self._book.take(change)
+        if change.change_type == "SyncComplete" and self._is_wired:
+            if change.pushed_count:
+                self._cable.flow("up")
+            if change.pulled_count:
+                self._cable.flow("down")
             self.on_exchange()
-        elif kind == "Conflict" and change.key:
-            self._merged[change.key] = asyncio.get_event_loop().time() + MERGED_S
         self._stale.set()
+
+    def _network_returned(self, event: Any) -> None:
+        """The browser says that the network is back; a pulled cable is still pulled."""
+        if not self._cable.plugged:
+            self._book.sync.set_online(False)
 
     # What the person does
 
     async def _save(self, draft: Draft, fields: dict[str, Any]) -> str:
-        """Write fields of a note; one that was deleted meanwhile is written whole, so no typing is lost."""
-        if draft.is_known and draft.key not in self._notes:
-            fields = draft.body
-        if fields.keys() != {"done"}:
-            fields = {**fields, "edited": _now()}
-        saved = await self.sync.save_document(COLLECTION, draft.key, fields)
-        self._stale.set()
-        return str(saved["_key"])
+        """Write what was typed; a note that was deleted meanwhile is written whole, so no typing is lost."""
+        is_gone = draft.is_known and draft.key not in self._book.notes
+        return await self._book.save(draft.key, draft.body if is_gone else fields)
 
     def _clicked(self, event: Any) -> None:
         control = event.target.closest("[data-action]")
@@ -239,7 +247,7 @@ class Device:
 
     def _open(self, key: str | None) -> None:
         spawn(self._editor.flush(), self.failed)
-        self._editor.show(self._notes.get(key) if key else None)
+        self._editor.show(self._book.notes.get(key) if key else None)
         self._editor.say_saved("Not written yet" if key is None else self._where_kept(key), "")
         if not self.has_split_view and self._fills_page and not history.state:
             history.pushState("note", "")
@@ -289,12 +297,8 @@ class Device:
         key = self._list.row_key(control) or self._editor.key
         if key is not None and key == self._editor.key:
             self._editor.toggle_done()
-        elif key in self._notes:
-            spawn(self._save_done(key, not self._notes[key].done), self.failed)
-
-    async def _save_done(self, key: str, done: bool) -> None:
-        await self.sync.save_document(COLLECTION, key, {"done": done})
-        self._stale.set()
+        elif key in self._book.notes:
+            spawn(self._book.save(key, {"done": not self._book.notes[key].done}), self.failed)
 
     def do_done(self, control: Element) -> None:
         """Mark the open note done, or open again."""
@@ -314,32 +318,18 @@ class Device:
 
     async def _delete(self, key: str) -> None:
         await self._editor.flush()
-        body = await self.sync.get_document(COLLECTION, key)
-        if body is None:
-            return
-        await self.sync.delete_document(COLLECTION, key)
-        self._stale.set()
-        fields = {name: value for name, value in body.items() if not name.startswith("_")}
-        title = note_from(key, body).title or "Untitled"
-        toast(
-            part(self.root, "toasts"),
-            f"Deleted “{title}”",
-            action="Undo",
-            act=lambda: spawn(self._restore(key, fields), self.failed),
-        )
-
-    async def _restore(self, key: str, fields: dict[str, Any]) -> None:
-        await self.sync.save_document(COLLECTION, key, fields)
-        self._stale.set()
+        fields = await self._book.delete(key)
+        if fields is not None:
+            toast(
+                part(self.root, "toasts"),
+                f"Deleted “{note_from(key, fields).title or 'Untitled'}”",
+                action="Undo",
+                act=lambda: spawn(self._book.restore(key, fields), self.failed),
+            )
 
     def do_samples(self, control: Element) -> None:
         """Fill an empty list with notes to play with."""
-        spawn(self._add_samples(), self.failed)
-
-    async def _add_samples(self) -> None:
-        for sample in reversed(SAMPLES):
-            await self.sync.save_document(COLLECTION, None, {**sample, "edited": _now()})
-        self._stale.set()
+        spawn(self._book.add_samples(), self.failed)
 
     def do_show(self, control: Element) -> None:
         """Show all notes, the open ones or those done."""
@@ -394,34 +384,32 @@ class Device:
         spawn(self._sync_now(), self.failed)
 
     async def _sync_now(self) -> None:
-        result = await self.sync.sync_now()
-        self._stale.set()
         region = part(self.root, "toasts")
+        if not self._cable.plugged:
+            toast(region, "The cable is pulled: plug it in to sync.")
+            return
+        result = await self._book.sync.sync_now()
         if result.errors:
-            toast(region, str(result.errors[0]), kind="error")
+            toast(region, result.errors[0], kind="error")
         else:
             toast(region, f"Synced: {result.pushed} sent, {result.pulled} received.")
 
     def do_cable(self, control: Element) -> None:
         """Pull the cable, or plug it in."""
         self._cable.draw(not self._cable.plugged)
-        self.sync.set_online(self._cable.plugged)
+        self._book.sync.set_online(self._cable.plugged)
         self._stale.set()
 
-    def do_keep_local(self, control: Element) -> None:
-        """Resolve the open note's conflict with this device's version."""
-        self._resolve(lambda conflict: conflict.local)
-
-    def do_keep_remote(self, control: Element) -> None:
-        """Resolve the open note's conflict with the server's version."""
-        self._resolve(lambda conflict: conflict.remote)
-
-    def _resolve(self, choose: Callable[[Any], Any]) -> None:
-        conflict = self._conflicts.get(self._editor.key or "")
-        if conflict is not None:
-            work = self.sync.resolve_conflict(COLLECTION, conflict.key, choose(conflict))
-            spawn(work, self.failed)
+    def do_keep_current(self, control: Element) -> None:
+        """Let what stands stand, and stop marking the note."""
+        if self._editor.key is not None:
+            self._book.settle(self._editor.key)
             self._stale.set()
+
+    def do_put_back(self, control: Element) -> None:
+        """Let what was set aside stand after all."""
+        if self._editor.key in self._book.lost:
+            spawn(self._book.put_back(self._editor.key), self.failed)
 
     @property
     def has_split_view(self) -> bool:
@@ -431,10 +419,6 @@ class Device:
     @property
     def _fills_page(self) -> bool:
         return document.documentElement.getAttribute("data-layout") == "single"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _seconds_since(moment: str | None) -> float | None:

@@ -125,18 +125,15 @@ class Editor:
         say(part(self._root, "saved"), words)
         say(part(self._root, "facts"), facts)
 
-    def show_conflict(self, conflict: Any) -> None:
-        """Lay the two versions side by side, or take them away."""
+    def show_conflict(self, words: str, now: dict[str, Any], lost: dict[str, Any] | None) -> None:
+        """Lay what stands beside what was set aside; without words, take that away."""
         panel = part(self._root, "conflict")
-        panel.hidden = conflict is None
-        if conflict is None:
-            return
-        local, remote = conflict.local or {}, conflict.remote or {}
-        names = [name for name in (*local, *remote) if not name.startswith("_") and name != "edited"]
-        differing = dict.fromkeys(name for name in names if local.get(name) != remote.get(name))
-        for side, body in (("local", local), ("remote", remote)):
-            lines = [(name, _in_words(body.get(name))) for name in differing]
-            _define(part(panel, f"version-{side}"), lines if body else [("note", "deleted")])
+        panel.hidden = not words
+        if words and panel.getAttribute("data-shown") != (shown := f"{words} {now} {lost}"):
+            mark(panel, "shown", shown)
+            say(part(panel, "conflict-words"), words)
+            _define(part(panel, "version-now"), now)
+            _define(part(panel, "version-lost"), lost if lost is not None else {"note": "deleted"})
 
     async def flush(self) -> None:
         """Save what is typed, of every draft; where that fails it stays to be saved, and the error comes out."""
@@ -216,10 +213,10 @@ def _in_words(value: Any) -> str:
             return str(value)[:240] or "empty"
 
 
-def _define(target: Element, lines: list[tuple[str, str]]) -> None:
+def _define(target: Element, fields: dict[str, Any]) -> None:
     target.replaceChildren()
-    for name, value in lines:
-        for tag, text in (("dt", name), ("dd", value)):
+    for name, value in fields.items():
+        for tag, text in (("dt", name), ("dd", _in_words(value))):
             cell = document.createElement(tag)
             cell.textContent = text
             target.append(cell)

@@ -100,6 +100,7 @@ class Situation:
     """What the status line speaks of; ages and waits are in seconds."""
 
     plugged: bool
+    online: bool = True
     pending: int = 0
     oldest_s: float | None = None
     synced_ago_s: float | None = None
@@ -116,9 +117,11 @@ def status_words(now: Situation) -> tuple[str, str]:
     if now.pending and now.oldest_s is not None and now.oldest_s >= 5:
         waiting += f", {'the oldest ' if now.pending > 1 else ''}for {span_words(now.oldest_s)}"
     if now.conflicts:
-        return "trouble", f"{counted(now.conflicts, 'note')} changed elsewhere too: open to choose"
+        return "trouble", f"{counted(now.conflicts, 'note')} changed in two places: open to choose."
     if not now.plugged:
         return "offline", f"Cable pulled. {waiting if now.pending else 'Nothing waits to be sent'}."
+    if not now.online:
+        return "offline", f"No network. {waiting if now.pending else 'Nothing waits to be sent'}."
     if now.blocked:
         return "trouble", f"{now.blocked} {waiting}." if now.pending else now.blocked
     if now.error:

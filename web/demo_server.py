@@ -104,8 +104,8 @@ class ServerPane:
         body = await response.text()
         if response.status in (401, 403):
             raise PermissionError("it asks for a token, as in #token=… at the end of this page’s address")
-        if response.status == 409:
-            return {"epoch": None, "server_version": {"server": -1}}
+        if response.status in (404, 409):  # nobody has written yet, or the server began anew
+            return {"epoch": None, "server_version": {"server": min(0, -self._cursor)}}
         if not response.ok:
             raise ValueError(f"it answered {response.status}")
         answer = json.loads(body)

@@ -89,5 +89,6 @@ def replica_names(version: Any, names: dict[str, str]) -> str:
     """Write a version vector with the devices' names where they are known."""
     if not isinstance(version, dict):
         return ""
-    known = sorted((names.get(replica, replica[:6]), count) for replica, count in version.items())
-    return " · ".join(f"{name} {count}" for name, count in known)
+    known = {names.get(replica, replica[:6]): count for replica, count in version.items()}
+    in_order = sorted(known, key=lambda name: (name == "server", name))
+    return " · ".join(f"{name}\N{NO-BREAK SPACE}{known[name]}" for name in in_order)

@@ -1,0 +1,141 @@
+"""A device's notes, read once and then kept by the manager's events, and where each one stands on its way.
+
+A note is ``waiting`` or ``sending`` while the server has not acknowledged it, ``conflict`` while a change of it was
+set aside and nobody has looked, ``merged`` for a while after two devices' changes came together, else ``synced``.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+
+from demo_notes import COLLECTION, SAMPLES, Note, arrange, note_from
+from js import localStorage
+
+import pysync_web as ps
+
+MERGED_S = 20.0
+SETTLED_KEPT = 200
+OWN_STAMP = "edited"
+
+
+class Notebook:
+    """The notes of one device and the manager that keeps them."""
+
+    def __init__(self, name: str, sync: ps.SyncManager) -> None:
+        self.sync = sync
+        self.notes: dict[str, Note] = {}
+        self.versions: dict[str, Any] = {}
+        self.marks: dict[str, str] = {}
+        self.lost: dict[str, ps.Entry] = {}
+        self._merged: dict[str, float] = {}
+        self._place = f"fieldnotes-{name}-settled"
+        self._settled: list[str] = json.loads(localStorage.getItem(self._place) or "[]")
+
+    async def read(self) -> None:
+        """Read every note; events keep them from then on."""
+        for key, document in await self.sync.query_documents(COLLECTION):
+            self._put(key, document)
+
+    def take(self, change: ps.Change) -> None:
+        """Take in what an event tells."""
+        if change.collection != COLLECTION:
+            return
+        if change.change_type == "Conflict":
+            self._merged[change.key] = monotonic() + MERGED_S
+        if change.document is not None:
+            self._put(change.key, change.document)
+        elif change.change_type.endswith("Delete"):
+            self.notes.pop(change.key, None)
+            self.versions.pop(change.key, None)
+
+    def in_order(self) -> list[Note]:
+        """Give the notes as the list shows them."""
+        return arrange(self.notes.values())
+
+    async def look(self) -> bool:
+        """Learn anew where each note stands; tell whether anything is other than before."""
+        pending = await self.sync.pending_changes()
+        lost = await self.sync.lost_changes()
+        marks = {key: "merged" for key, until in self._merged.items() if monotonic() < until}
+        for change in pending:
+            if change.collection == COLLECTION:
+                marks[change.key] = "sending" if change.state == "in_flight" else "waiting"
+        self.lost = {one.key: one for one in reversed(lost) if self._is_unsettled(one)}
+        marks |= dict.fromkeys(self.lost, "conflict")
+        before, self.marks = self.marks, marks
+        return before != marks
+
+    def lost_fields(self, key: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Give the fields that stand and those that were set aside instead; None stands for a delete."""
+        lost = _told(self.lost[key].body)
+        document = {} if key not in self.notes else _document(self.notes[key])
+        names = document if lost is None else lost
+        return {name: document.get(name) for name in names}, lost
+
+    def settle(self, key: str) -> None:
+        """Remember that the person has seen what was set aside."""
+        entry = self.lost.pop(key, None)
+        if entry is not None:
+            self._settled = [*self._settled, entry.id][-SETTLED_KEPT:]
+            localStorage.setItem(self._place, json.dumps(self._settled))
+
+    async def put_back(self, key: str) -> None:
+        """Let what was set aside stand after all."""
+        lost = _told(self.lost[key].body)
+        self.settle(key)
+        if lost is None:
+            await self.sync.delete_document(COLLECTION, key)
+        else:
+            await self.save(key, lost)
+
+    async def save(self, key: str | None, fields: dict[str, Any]) -> str:
+        """Write fields of a note, or a new note, and give its key."""
+        if fields.keys() != {"done"}:
+            fields = {**fields, OWN_STAMP: _stamp(datetime.now(UTC))}
+        document = await self.sync.save_document(COLLECTION, key, fields)
+        return str(document["_key"])
+
+    async def delete(self, key: str) -> dict[str, Any] | None:
+        """Delete a note and give what it held, for the case that it is wanted back."""
+        document = await self.sync.get_document(COLLECTION, key)
+        await self.sync.delete_document(COLLECTION, key)
+        return _told(document, keep_stamp=True)
+
+    async def restore(self, key: str, fields: dict[str, Any]) -> None:
+        """Write a deleted note again as it was."""
+        await self.sync.save_document(COLLECTION, key, fields)
+
+    async def add_samples(self) -> None:
+        """Write notes to play with, in one transaction."""
+        now = datetime.now(UTC)
+        ages = [timedelta(minutes=17 * place * place) for place in range(len(SAMPLES))]
+        given = [sample | {OWN_STAMP: _stamp(now - age)} for sample, age in zip(SAMPLES, ages, strict=True)]
+        await self.sync.save_documents(COLLECTION, given)
+
+    def _put(self, key: str, document: dict[str, Any]) -> None:
+        self.notes[key] = note_from(key, document)
+        self.versions[key] = document.get("_version")
+
+    def _is_unsettled(self, entry: ps.Entry) -> bool:
+        if entry.collection != COLLECTION or entry.id in self._settled:
+            return False
+        return entry.body is None or bool(_told(entry.body))
+
+
+def _told(document: dict[str, Any] | None, *, keep_stamp: bool = False) -> dict[str, Any] | None:
+    """Give the fields that a person wrote."""
+    if document is None:
+        return None
+    hidden = () if keep_stamp else (OWN_STAMP,)
+    return {name: value for name, value in document.items() if name not in hidden and not name.startswith("_")}
+
+
+def _document(note: Note) -> dict[str, Any]:
+    return {"title": note.title, "text": note.text, "tags": list(note.tags), "done": note.done}
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
