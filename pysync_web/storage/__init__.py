@@ -40,7 +40,10 @@ async def open_storage(
 
             return MemoryStorage.open(str(name))
         case "sqlite":
-            from .sqlite import SqliteStorage
+            if threaded:
+                from .sqlite_thread import ThreadedSqliteStorage as SqliteStorage
+            else:
+                from .sqlite import SqliteStorage  # type: ignore[assignment]
 
             return SqliteStorage.open(name, durability=durability, busy_timeout_s=busy_timeout_s)
         case "indexeddb":

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
 from ..core.ports import Key, ReadTransaction, Touched, WriteTransaction
 from ..errors import (
@@ -33,6 +33,9 @@ from .step import run
 from .table import Writes
 
 T = TypeVar("T")
+Body: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
+Outcome: TypeAlias = tuple[Any, BaseException | None]
+"""What a body returned, or what it raised."""
 
 FORMAT: Final = 2
 _APPLICATION: Final = 0x70795357  # "pySW", in the header of the file
@@ -104,29 +107,37 @@ class DatabaseFile:
     """One connection to a database file, used by one thread."""
 
     def __init__(
-        self, path: str | os.PathLike[str], *, busy_timeout_s: float = 5.0, source: int | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        busy_timeout_s: float = 5.0,
+        writer: DatabaseFile | None = None,
     ) -> None:
-        self.path = _checked(path)
-        self._source = source or secrets.randbits(63)
+        """Open a file, or make it; beside a ``writer`` the connection can only read."""
+        self.path: Path = writer.path if writer else _checked(path)
+        self._source: int = writer._source if writer else secrets.randbits(63)
         self._busy_timeout_s = busy_timeout_s
         self._is_relaxed = False
-        self._is_busy = False
+        self.is_busy = False  # while a body runs
         self._counter = -1  # SQLite's own, when we last read on
         self._read_until = 0  # the last change that we know
         self._turn = FileLock(Path(f"{self.path}-turn"))
         self._connection: sqlite3.Connection | None = None
         try:
             with self._translated(), self._turn.held(busy_timeout_s):
-                self._connection = self._connect()
+                self._connection = self._connect(is_reader=writer is not None)
         except BaseException:
             self._turn.close()
             raise
         self._identity = self._file_identity()
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, self._busy_timeout_s, isolation_level=None)
+    def _connect(self, is_reader: bool) -> sqlite3.Connection:
+        address = f"{self.path.as_uri()}?mode={'ro' if is_reader else 'rwc'}"
+        connection = sqlite3.connect(address, self._busy_timeout_s, isolation_level=None, uri=True)
         try:
-            _prepare(connection, self.path)
+            connection.execute("PRAGMA mmap_size = 0")
+            if not is_reader:
+                _prepare(connection, self.path)
         except BaseException:
             connection.close()
             raise
@@ -136,7 +147,7 @@ class DatabaseFile:
         """Run a body over one snapshot."""
         connection = self._idle_connection()
         transaction = _Reader(connection)
-        self._is_busy = True
+        self.is_busy = True
         try:
             connection.execute("BEGIN")
             try:
@@ -146,14 +157,14 @@ class DatabaseFile:
         except sqlite3.Error as error:
             _raise_ours(error, self.path)
         finally:
-            self._is_busy = False
+            self.is_busy = False
             transaction.end()
 
     def write(self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool) -> T:
         """Run a body and commit what it wrote, all or nothing."""
         connection = self._idle_connection()
         transaction = _Writer(connection)
-        self._is_busy = True
+        self.is_busy = True
         try:
             with self._transaction(connection, relaxed):
                 result = run(body(transaction))
@@ -161,13 +172,46 @@ class DatabaseFile:
                 self._note(connection, transaction.touched)
             return result
         finally:
-            self._is_busy = False
+            self.is_busy = False
             transaction.end()
+
+    def write_group(self, bodies: Sequence[Body], *, relaxed: bool) -> list[Outcome]:
+        """Run bodies one after the other and commit all that they wrote at once; one that raises is left out."""
+        connection = self._idle_connection()
+        self.is_busy = True
+        try:
+            with self._transaction(connection, relaxed):
+                touched: list[tuple[str, Key]] = []
+                outcomes = [self._run_in_savepoint(connection, body, touched) for body in bodies]
+                self._note(connection, touched)
+            return outcomes
+        finally:
+            self.is_busy = False
+
+    def _run_in_savepoint(
+        self, connection: sqlite3.Connection, body: Body, touched: list[tuple[str, Key]]
+    ) -> Outcome:
+        transaction = _Writer(connection)
+        connection.execute("SAVEPOINT body")
+        try:
+            result = run(body(transaction))
+            transaction.flush()
+        except BaseException as error:
+            if not connection.in_transaction:
+                raise  # SQLite itself gave up all of it, as when the disk is full
+            connection.execute("ROLLBACK TO body")
+            connection.execute("RELEASE body")
+            return None, error
+        finally:
+            transaction.end()
+        connection.execute("RELEASE body")
+        touched += transaction.touched
+        return result, None
 
     def _idle_connection(self) -> sqlite3.Connection:
         if self._connection is None:
             raise StorageError("the storage is closed")
-        if self._is_busy:
+        if self.is_busy:
             raise TransactionError("a body may not begin another transaction")
         return self._connection
 
@@ -260,7 +304,6 @@ def _checked(path: str | os.PathLike[str]) -> Path:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set the connection up and bring the file to this format."""
-    connection.execute("PRAGMA mmap_size = 0")
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StorageError(f"{path}: the file system does not support SQLite's write-ahead log")

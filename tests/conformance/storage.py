@@ -95,22 +95,28 @@ async def check_a_scan_sees_its_transactions_own_writes(place: Place) -> None:
     assert await scan(storage, ("p",)) == every
 
 
-async def check_nobody_sees_a_write_before_it_is_committed(place: Place) -> None:
+async def check_a_write_is_seen_once_it_is_committed_and_ever_after(place: Place) -> None:
     storage, other = await place.open(), await place.open()
     await put(storage, ("a",), "before")
-    seen: list[str | None] = []
 
-    async def body(tx: WriteTransaction) -> None:
-        tx.put("s", ("a",), "after")
-        seen.append(await tx.get("s", ("a",)))
+    async def body(tx: WriteTransaction, text: str) -> None:
+        tx.put("s", ("a",), text)
+        await tx.scan("s")
+        if text == "never":
+            raise KeyError("on purpose")
 
-    writing = asyncio.ensure_future(storage.write(body))
-    while not writing.done():
-        now = await get(storage, ("a",))
-        assert now == "before" or writing.done(), now
-        assert await get(other, ("a",)) in ("before", "after")
-        await asyncio.sleep(0)
-    assert set(seen) == {"after"}
+    async def follow(handle: Storage, seen: list[str | None]) -> None:
+        while not writing.done():
+            seen.append(await get(handle, ("a",)))
+            await asyncio.sleep(0)
+
+    own: list[str | None] = []
+    others: list[str | None] = []
+    bodies = [storage.write(lambda tx, text=text: body(tx, text)) for text in ("never", "after", "never")]
+    writing = asyncio.ensure_future(asyncio.gather(*bodies, return_exceptions=True))
+    await asyncio.gather(writing, follow(storage, own), follow(other, others))
+    for seen in (own, others):
+        assert seen == ["before"] * seen.count("before") + ["after"] * seen.count("after"), seen
     assert await get(storage, ("a",)) == "after"
     await until(lambda: is_there(other, ("a",), "after"))
 

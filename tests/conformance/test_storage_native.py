@@ -17,6 +17,8 @@ pytestmark = pytest.mark.native
 BACKENDS: dict[str, dict[str, Any]] = {
     "memory": {"engine": "memory"},
     "sqlite": {"engine": "sqlite"},
+    "sqlite-relaxed": {"engine": "sqlite", "durability": "relaxed"},
+    "sqlite-threaded": {"engine": "sqlite", "threaded": True},
 }
 
 
