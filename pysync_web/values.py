@@ -203,7 +203,7 @@ def _are_plain(documents: Sequence[JSON]) -> bool:
 def _refuse(value: JSON, place: str, error: type[InvalidDocument] | type[SchemaError]) -> None:
     """Raise an error for the first part of a value that is not allowed, if there is one."""
     for where, problem in _problems(value, place):
-        raise error(f"{where}: {problem}")
+        raise SchemaError(problem, place=where) if error is SchemaError else error(f"{where}: {problem}")
 
 
 def _problems(value: JSON, place: str) -> Iterator[tuple[str, str]]:
