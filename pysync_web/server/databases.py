@@ -16,6 +16,8 @@ from ..transport.pokes import Pokes
 from ..values import check_database
 
 SUFFIX = ".sqlite"
+BUSY_TIMEOUT_S = 2.0
+"""How long a request waits for another process to let go of a database; clients wait some 5 s for their answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,9 @@ class Databases:
         path = self._path(self._folder, name)
         if not path.exists():
             self._check_room(self._folder)
-        return await open_storage(path, engine="sqlite", durability=self._durability, threaded=True)
+        return await open_storage(
+            path, engine="sqlite", durability=self._durability, threaded=True, busy_timeout_s=BUSY_TIMEOUT_S
+        )
 
     def _check_room(self, folder: Path) -> None:
         """Make the folder; refuse one database more than may be."""

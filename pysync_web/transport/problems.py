@@ -12,6 +12,7 @@ from typing import Final
 from ..core.wire import MAX_CHANGES
 from ..errors import (
     DatabaseLocked,
+    FormatTooNew,
     InvalidDocument,
     QuotaExceeded,
     Rejected,
@@ -104,6 +105,8 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(507, "storage_full", detail, retry_after_s=60)
         case DatabaseLocked():
             return Refusal(503, "storage_busy", "The server's storage is busy.", retry_after_s=1)
+        case FormatTooNew():
+            return Refusal(503, "format_too_new", "The server is older than its data.", retry_after_s=60)
         case _:
             return Refusal(500, "internal", "The server failed to answer; the same request may be sent again.")
 

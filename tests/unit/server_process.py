@@ -18,8 +18,15 @@ TOKEN = "token-for-tests"
 class ServerProcess:
     """``python -m pysync_web.server`` on a folder; it keeps its port when it is started again."""
 
-    def __init__(self, data: Path, *options: str, token: str | None = TOKEN) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *options: str,
+        token: str | None = TOKEN,
+        program: tuple[str, ...] = ("-m", "pysync_web.server"),
+    ) -> None:
         self.data = data
+        self.program = program
         self.options = options
         self.token = token
         self.port = 0
@@ -39,7 +46,7 @@ class ServerProcess:
 
     def start(self) -> Self:
         """Start the process; return when it listens."""
-        command = [sys.executable, "-m", "pysync_web.server", "--port", str(self.port), "--data", str(self.data)]
+        command = [sys.executable, *self.program, "--port", str(self.port), "--data", str(self.data)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYSYNC_")}
         if self.token is not None:
             environment["PYSYNC_TOKEN"] = self.token
