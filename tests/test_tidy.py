@@ -50,6 +50,8 @@ IMPURE_MODULES = {
 IMPURE_NAMES = {"hash", "uuid1", "uuid4", "open", "input", "print", "eval", "exec"}
 IMPURE_METHODS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
 
+PAGE_ONLY = {"storage/idb.py", "storage/tabs.py", "storage/witness.py", "transport/fetch.py"}
+
 # What is not in the standard library of every place, and where alone it may be imported.
 DRIVERS = {
     "sqlite3": {"storage/sqlite.py"},
@@ -57,9 +59,7 @@ DRIVERS = {
     "asyncpg": {"storage/postgres.py"},
     "cryptography": {"storage/encrypted.py"},
     "httpx": {"transport/http.py"},
-    "js": {"storage/indexeddb.py", "storage/witness.py", "transport/fetch.py"},
-    "pyodide": {"storage/indexeddb.py", "transport/fetch.py"},
-    "pyodide_js": {"storage/indexeddb.py", "transport/fetch.py"},
+    **dict.fromkeys(("js", "pyodide", "pyodide_js"), PAGE_ONLY),
     "starlette": {"server/"},
     "uvicorn": {"server/"},
     "typer": {"server/"},

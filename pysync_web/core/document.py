@@ -47,10 +47,12 @@ class Document:
 
     @property
     def body(self) -> Body | None:
+        """The fields, None where the document is deleted."""
         return self.state.body
 
     @property
     def timestamp(self) -> str:
+        """The latest timestamp of all fields."""
         return self.state.timestamp
 
 
