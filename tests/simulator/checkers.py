@@ -1,0 +1,443 @@
+"""The invariants, checked after every commit against the model of what really happened.
+
+They read what lies in storage and what was answered; they call nothing of the code under test but the reading of
+a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pysync_web.core.optimistic import view_text
+from pysync_web.core.wire import SyncRequest, SyncResponse
+from pysync_web.values import dumps, loads
+
+from .model import Body, Knowledge, Model, Name, Operation, Written, flat, token
+from .storage import Key, SimulatedStorage
+
+INVARIANTS = {
+    "I1": "no acknowledged local write is lost",
+    "I2": "each change is effective exactly once",
+    "I3": "replicas that have seen the same hold the same",
+    "I4": "no effect is seen before its causes",
+    "I5": "a replica reads its own writes at once",
+    "I6": "what a replica has seen it never unsees",
+    "I7": "a transaction's changes reach the server together",
+    "I8": "a replica's number names one change",
+    "I9": "the cursor only moves forward, and over nothing that was not taken in",
+    "I10": "a message that comes again changes nothing",
+    "I12": "once faults end, everything is sent and agreed on within a bound",
+    "I14": "the ledger has what was lost, and nothing else",
+    "I19": "an idle exchange writes nothing",
+}
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+    def __init__(self, invariant: str, text: str) -> None:
+        super().__init__(f"{invariant} ({INVARIANTS[invariant]}): {text}")
+        self.invariant = invariant
+
+
+class Replica(Protocol):
+    """What the checkers need to know of a replica."""
+
+    label: str
+    storage: SimulatedStorage
+    knowledge: Knowledge
+    wanted: tuple[str, ...] | None
+    is_merging: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """One document of a local transaction, as its user means it."""
+
+    name: Name
+    before: Body | None
+    after: Body | None
+
+    @property
+    def kind(self) -> str:
+        """What happens to the document."""
+        return "delete" if self.after is None else "insert" if self.before is None else "update"
+
+
+@dataclass(slots=True)
+class Checkers:
+    """All invariants over one model."""
+
+    model: Model = field(default_factory=Model)
+    applied: dict[str, int] = field(default_factory=dict)
+    requests: dict[str, list[Any]] = field(default_factory=dict)
+    dots: dict[tuple[str, int], str] = field(default_factory=dict)
+    units: dict[int, int] = field(default_factory=dict)
+    of_collection: dict[str, int] = field(default_factory=dict)
+    last_operation: dict[tuple[Name, str], int] = field(default_factory=dict)
+    pushes: int = 0
+
+    def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
+        """Check a local transaction that was committed, and note its writes."""
+        know = replica.knowledge
+        past, before = know.know, know.last_at
+        for plan in plans:
+            if plan.before == plan.after:
+                continue
+            written = self.model.add(plan.name, plan.kind, plan.before, plan.after, past)
+            bit = 1 << written.id
+            collection = plan.name[0]
+            self.of_collection[collection] = self.of_collection.get(collection, 0) | bit
+            know.know |= bit
+            self._check_own_write(replica, plan, written, unit, before)
+
+    def _check_own_write(
+        self, replica: Replica, plan: Plan, written: Written, unit: int | None, last_at: str
+    ) -> None:
+        know, name, bit = replica.knowledge, plan.name, 1 << written.id
+        text = replica.storage.text("docs", name)
+        seen = view_text(text, "") if text else None
+        shown = seen.body if seen else None
+        if shown != plan.after:
+            raise Violation("I5", f"{replica.label} wrote {name} = {plan.after} and reads {shown}")
+        pending = loads(text).get("p", []) if text else []
+        behind = know.behind.get(name, 0)
+        if plan.after is None and self._was_undone(replica, name, pending, bit):
+            return
+        last = pending[-1]
+        written.at = max(last["d"], *last.get("s", {}).values(), "")
+        if written.at <= last_at:
+            raise Violation("I5", f"{replica.label} wrote at {written.at}, after {last_at}: its clock went back")
+        know.last_at = max(know.last_at, written.at)
+        known = self.model.operations.get(last["i"])
+        if known is None:
+            known = self.model.operations[last["i"]] = Operation(name, 0, 0, unit)
+        known.own |= bit
+        know.behind[name] = known.behind = known.behind | behind | bit
+
+    def _was_undone(self, replica: Replica, name: Name, pending: list[Any], bit: int) -> bool:
+        """Tell whether a delete took back an insert that had not been sent, and note that both are gone."""
+        before = loads(originals(replica.storage)[("docs", name)] or "{}").get("p", [])
+        if len(before) <= len(pending):
+            return False
+        self.model.may_lose |= bit | self.model.operations[before[-1]["i"]].own
+        behind = self._of_server(name, replica.storage.text("docs", name))
+        for change in pending:
+            behind |= self.model.operations[change["i"]].behind
+        replica.knowledge.behind[name] = behind
+        return True
+
+    def took(
+        self, replica: Replica, request: SyncRequest | None, response: SyncResponse | None, *, is_new_epoch: bool
+    ) -> None:
+        """Check what a committed answer changed in a replica."""
+        before = originals(replica.storage)
+        entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
+        for entry in entries:
+            self.model.ledger_operations.add(entry["op_id"])
+            self.model.ledger_tokens.update(n for v in flat(entry["body"]).values() if (n := token(v)) is not None)
+        for (space, key), text in before.items():
+            if space == "docs":
+                self._check_document(replica, (key[0], key[1]), text, request, response, is_new_epoch)
+        for entry in entries:
+            self._check_entry(replica, entry)
+        if response is not None and request is not None:
+            self._check_cursor(replica, request, response, is_new_epoch)
+
+    def _check_document(
+        self,
+        replica: Replica,
+        name: Name,
+        before: str | None,
+        request: SyncRequest | None,
+        response: SyncResponse | None,
+        is_new_epoch: bool,
+    ) -> None:
+        know = replica.knowledge
+        text = replica.storage.text("docs", name)
+        old, new = loads(before or "{}"), loads(text or "{}")
+        confirmed, pending = new.get("c"), new.get("p", [])
+        behind = self._of_server(name, text)
+        if confirmed is not None:
+            self._check_confirmed(replica, name, confirmed, old.get("c"), is_new_epoch)
+        seen_before = know.behind.get(name, 0)
+        for change in pending:
+            operation = self.model.operations.get(change["i"])
+            if operation is None:
+                operation = self._replacement(name, old.get("p", []), seen_before | behind)
+                self.model.operations[change["i"]] = operation
+            behind |= operation.behind
+        if response is not None and not replica.is_merging:
+            self._check_winner(replica, name, old, new)
+        body = view_text(text, "").body if text and view_text(text, "") else None  # type: ignore[union-attr]
+        for written in self.model.members(seen_before & ~behind):
+            problem = self.model.unaccounted(written, body, behind)
+            if problem:
+                raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
+        know.behind[name] = behind
+        know.know |= behind
+
+    def _replacement(self, name: Name, gone: list[Any], behind: int) -> Operation:
+        """Describe a change that a replica made itself, in the place of pending ones."""
+        olds = [self.model.operations[change["i"]] for change in gone]
+        own = 0
+        for old in olds:
+            own |= old.own
+        return Operation(name, own, behind, None)
+
+    def _check_confirmed(
+        self, replica: Replica, name: Name, confirmed: Any, before: Any, is_new_epoch: bool
+    ) -> None:
+        sequence = confirmed["v"].get("server", 0)
+        known = self.model.states.get((name, sequence))
+        if known is not None and known != normal_confirmed(confirmed):
+            raise Violation(
+                "I3", f"{replica.label} has {name} at {sequence} as {normal_confirmed(confirmed)}, the server {known}"
+            )
+        if known is None and sequence:
+            raise Violation("I3", f"{replica.label} has {name} at {sequence}, which the server never had")
+        last = before["v"].get("server", 0) if before else 0
+        if sequence < last and not is_new_epoch and not replica.knowledge.is_resync:
+            raise Violation("I6", f"{replica.label} went back in {name} from {last} to {sequence}")
+
+    def _check_winner(self, replica: Replica, name: Name, old: Any, new: Any) -> None:
+        """Check that of two versions that had not seen each other the later one stands, in the total order."""
+        waiting, remote = old.get("p"), new.get("c")
+        if not waiting or remote is None or remote == old.get("c"):
+            return
+        mine, theirs = waiting[-1], (latest(remote), remote["o"])
+        if any(change["i"] in self.applied for change in waiting):
+            return
+        if remote["b"] is None and mine["k"] == "delete":
+            return
+        is_local = bool(new.get("p"))
+        if is_local != ((latest(mine), mine["i"]) > theirs):
+            raise Violation(
+                "I3",
+                f"{replica.label} decided {name} for the {'local' if is_local else 'remote'} one of"
+                f" {latest(mine), mine['i']} and {theirs}",
+            )
+
+    def _check_entry(self, replica: Replica, entry: Any) -> None:
+        """Check that a loser did lose: somebody who had not seen it wrote over it."""
+        if entry["kind"] != "lost":
+            return
+        name = (entry["collection"], entry["key"])
+        behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)
+        numbers = {n // 8 for v in flat(entry["body"]).values() if (n := token(v)) is not None}
+        operation = self.model.operations.get(entry["op_id"])
+        if operation is not None:
+            numbers |= {w.id for w in self.model.members(operation.own)}
+        for number in sorted(numbers):
+            if self.model.rivals(self.model.writes[number], behind):
+                return
+        raise Violation("I14", f"{replica.label} says that {entry} was lost, but all that came later had seen it")
+
+    def _check_cursor(
+        self, replica: Replica, request: SyncRequest, response: SyncResponse, is_new_epoch: bool
+    ) -> None:
+        know = replica.knowledge
+        stored = loads(replica.storage.text("meta", ("sync",)) or '{"cursor":0,"is_resync":false}')
+        cursor, last = stored["cursor"], know.cursor
+        know.cursor, know.is_resync = cursor, stored["is_resync"]
+        if is_new_epoch:
+            return
+        if cursor < last:
+            raise Violation("I9", f"{replica.label}'s cursor went back from {last} to {cursor}")
+        for sequence in range(last + 1, cursor + 1):
+            name = self.model.log[sequence] if sequence < len(self.model.log) else ("", "")
+            if name[0] and self.model.sequences[name] == sequence and wants(replica, name):
+                self._check_has(replica, name, sequence)
+        is_complete = response.since == request.since == last and not response.has_more and not know.is_resync
+        if is_complete:
+            self._check_causes(replica)
+
+    def _check_has(self, replica: Replica, name: Name, sequence: int) -> None:
+        text = replica.storage.text("docs", name)
+        has = (loads(text).get("c") or {"v": {}})["v"].get("server", 0) if text else 0
+        if has < sequence:
+            raise Violation(
+                "I9", f"{replica.label}'s cursor is past {sequence}, but it has {name} at {has} only: {text}"
+            )
+
+    def _check_causes(self, replica: Replica) -> None:
+        """Check that everything which a replica knows comes with all that its writers had seen."""
+        know = replica.knowledge
+        missing = 0
+        for written in self.model.members(know.know & ~know.closed & ~self.model.may_lose):
+            missing |= written.past
+        know.closed = know.know
+        for written in self.model.members(missing & ~know.know & ~self.model.may_lose):
+            if not wants(replica, written.name):
+                continue
+            text = replica.storage.text("docs", written.name)
+            seen = view_text(text, "") if text else None
+            problem = self.model.unaccounted(written, seen.body if seen else None, 0)
+            if problem:
+                raise Violation("I4", f"{replica.label} shows effects of what it lacks: {problem}")
+
+    def served(self, server: SimulatedStorage, request: SyncRequest) -> None:
+        """Check what a push that was committed changed on the server."""
+        self.pushes += 1
+        record = loads(server.text("replicas", (request.client_id,)) or "{}")
+        by_op = {result["op_id"]: result["status"] for result in record["results"]}
+        touched = []
+        for change in request.changes:
+            status = by_op.get(str(change.op_id), "")
+            if status:
+                self._check_status(request, change, status)
+            if status in ("applied", "merged", "duplicate"):
+                name = (change.collection, change.key)
+                operation = self.model.operations[str(change.op_id)]
+                self.model.server[name] = self.model.server.get(name, 0) | operation.behind
+                touched.append(name)
+        if request.request_id is not None:
+            self.requests[request.request_id] = record["results"]
+        for (space, key), _ in originals(server).items():
+            if space == "docs":
+                self._check_served(server, (key[0], key[1]))
+        for name in touched:
+            self.model.server_at[(name, self.model.sequences.get(name, 0))] = self.model.server[name]
+
+    def repeated(self, request: SyncRequest, answer: str) -> None:
+        """Check a push that was answered without a commit: it was decided before, and the verdicts are the same."""
+        first = self.requests.get(str(request.request_id))
+        if first != loads(answer)["results"]:
+            raise Violation("I10", f"{request.request_id} was answered {first}, and now {answer}")
+
+    def _check_status(self, request: SyncRequest, change: Any, status: str) -> None:
+        op_id = change.op_id
+        if op_id in self.applied and status != "duplicate":
+            raise Violation("I2", f"{op_id} was applied before, and now is {status}")
+        if status == "duplicate" and op_id not in self.applied:
+            raise Violation("I1", f"{op_id} was never applied, but is called a duplicate")
+        if status not in ("applied", "merged"):
+            return
+        self.applied[op_id] = self.pushes
+        dot = (request.client_id, change.n)
+        if self.dots.setdefault(dot, op_id) != op_id:
+            raise Violation("I8", f"{dot} names {self.dots[dot]} and {op_id}")
+        unit = self.model.operations[op_id].unit
+        if unit is not None and self.units.setdefault(unit, self.pushes) != self.pushes:
+            raise Violation("I7", f"{op_id} came later than the rest of its transaction")
+
+    def _check_served(self, server: SimulatedStorage, name: Name) -> None:
+        stored = loads(server.text("docs", name) or "{}")
+        sequence, op_id = stored["version_vector"]["server"], stored["op_id"]
+        if sequence <= self.model.sequences.get(name, 0):
+            raise Violation("I9", f"the server numbered {name} {sequence} after {self.model.sequences[name]}")
+        if (name, op_id) in self.last_operation:
+            raise Violation("I2", f"{op_id} changed {name} at {self.last_operation[name, op_id]} and {sequence}")
+        self.last_operation[name, op_id] = sequence
+        log = self.model.log
+        log.extend(("", "") for _ in range(sequence + 1 - len(log)))
+        log[sequence] = name
+        self.model.sequences[name] = sequence
+        self.model.states[name, sequence] = normal_served(stored)
+        self.model.server_at[name, sequence] = self.model.server.get(name, 0)
+
+    def destroyed(self, replica: Replica, others: Sequence[SimulatedStorage]) -> None:
+        """Note which writes may go with a storage: those that lie unpushed in it alone."""
+        elsewhere = {op_id for storage in others for op_id in pending_operations(storage)}
+        for op_id in pending_operations(replica.storage):
+            operation = self.model.operations[op_id]
+            if op_id not in elsewhere and op_id not in self.applied:
+                self.model.may_lose |= operation.own
+
+    def agree(self, replicas: Sequence[Replica], server: SimulatedStorage) -> None:
+        """Check after the healing that everything was sent, that all hold the same, and that nothing is lost."""
+        self._check_feed(server)
+        for replica in replicas:
+            self._check_agrees(replica, server)
+        for name, numbers in self.model.of_document.items():
+            stored = loads(server.text("docs", name) or "{}")
+            behind = self.model.server.get(name, 0)
+            for number in numbers:
+                if self.model.may_lose >> number & 1 and not behind >> number & 1:
+                    continue
+                problem = self.model.unaccounted(self.model.writes[number], stored.get("document"), behind)
+                if problem:
+                    raise Violation("I1", f"on the server: {problem}")
+
+    def _check_feed(self, server: SimulatedStorage) -> None:
+        fed = {(name[0], name[1]): key[0] for key, text in server.rows("feed") for name in [loads(text)]}
+        if fed != self.model.sequences:
+            raise Violation("I9", f"the feed is {fed}, the documents' last sequences {self.model.sequences}")
+
+    def _check_agrees(self, replica: Replica, server: SimulatedStorage) -> None:
+        rows = {key: loads(text) for key, text in replica.storage.rows("docs")}
+        waiting = sorted(key for key, record in rows.items() if record.get("p"))
+        if waiting or replica.storage.rows("outbox"):
+            outbox = replica.storage.rows("outbox")
+            raise Violation("I12", f"{replica.label} still has to send {waiting} (outbox {outbox})")
+        counters = loads(replica.storage.text("meta", ("counters",)) or "{}")
+        if counters["pending"] or counters["pending_bytes"]:
+            raise Violation("I12", f"{replica.label} counts changes to be sent: {counters}")
+        for name, sequence in self.model.sequences.items():
+            if wants(replica, name):
+                confirmed = rows.get(name, {}).get("c")
+                mine = dumps(normal_confirmed(confirmed)) if confirmed else ""
+                theirs = dumps(normal_served(loads(server.text("docs", name) or "{}")))
+                if mine != theirs:
+                    raise Violation("I3", f"{replica.label} has {name} as {mine}, the server at {sequence} {theirs}")
+        self._check_totals(replica, rows)
+
+    def _check_totals(self, replica: Replica, rows: dict[Key, Any]) -> None:
+        counts: dict[str, int] = {}
+        for key, record in rows.items():
+            if record["c"]["b"] is not None:
+                counts[key[0]] = counts.get(key[0], 0) + 1
+        stored = {key[0]: loads(text)["count"] for key, text in replica.storage.rows("collections")}
+        for collection in sorted(counts.keys() | stored.keys()):
+            if counts.get(collection, 0) != stored.get(collection, 0):
+                raise Violation("I3", f"{replica.label} counts {stored}, there are {counts}")
+
+    def _of_server(self, name: Name, text: str | None) -> int:
+        """Give what lies behind the confirmed version of a stored record."""
+        if text is None:
+            return 0
+        confirmed = loads(text).get("c")
+        return self.model.server_at.get((name, confirmed["v"].get("server", 0)), 0) if confirmed else 0
+
+
+def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:
+    """Give what the last commit replaced, by place, in the order of the writing."""
+    result: dict[tuple[str, Key], str | None] = {}
+    for space, key, text in storage.changes:
+        result.setdefault((space, key), text)
+    return result
+
+
+def pending_operations(storage: SimulatedStorage) -> list[str]:
+    """List the ids of the changes that wait in a storage."""
+    return [
+        change["i"]
+        for _, text in storage.rows("docs")
+        if '"p":[' in text
+        for change in loads(text).get("p", ())
+    ]
+
+
+def wants(replica: Replica, name: Name) -> bool:
+    """Tell whether a replica syncs a document's collection."""
+    return replica.wanted is None or name[0] in replica.wanted
+
+
+def latest(stored: Any) -> str:
+    """Give the latest timestamp of a stored state."""
+    at: str = max(stored["d"], *stored.get("s", {}).values(), "")
+    return at
+
+
+def normal_confirmed(stored: Any) -> Any:
+    """Give a replica's confirmed document in the form in which documents are compared."""
+    return [stored["b"], stored["d"], stored.get("s", {}), stored["v"], stored["o"]]
+
+
+def normal_served(stored: Any) -> Any:
+    """Give a server's document in the form in which documents are compared."""
+    body = None if stored["operation"] == "delete" else stored["document"]
+    since = stored.get("since", stored["timestamp"])
+    return [body, since, stored.get("stamps", {}), stored["version_vector"], stored["op_id"]]

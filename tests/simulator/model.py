@@ -1,0 +1,172 @@
+"""What really happened, told apart from the code under test: every local write, what it had seen, and where it went.
+
+Every value that is written is unique, so a value tells which write made it. Histories are bit sets of write
+numbers: bit ``w`` is set where write ``w`` is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+Name = tuple[str, str]
+Path = tuple[str, ...]
+Body = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Written:
+    """One local write. ``past`` is everything that its replica knew before it, of all documents."""
+
+    id: int
+    name: Name
+    kind: str
+    assigned: dict[Path, Any]
+    removed: tuple[Path, ...]
+    past: int
+    at: str = ""
+
+    def overlaps(self, path: Path) -> bool:
+        """Tell whether it overwrites a field, a part of it, or what it is a part of."""
+        if self.kind != "update":
+            return True
+        return any(
+            other[: len(path)] == path or path[: len(other)] == other for other in (*self.assigned, *self.removed)
+        )
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """What a replica's storage has seen: everything, and what lies behind each document that it shows."""
+
+    know: int = 0
+    closed: int = 0
+    behind: dict[Name, int] = field(default_factory=dict)
+    last_at: str = ""
+    cursor: int = 0
+    is_resync: bool = False
+
+    def copy(self) -> Knowledge:
+        """Give what a copy of the storage has seen."""
+        return replace(self, behind=dict(self.behind))
+
+
+@dataclass(slots=True)
+class Operation:
+    """A change that was numbered: the writes that made it, and all that they had seen of the document."""
+
+    name: Name
+    own: int
+    behind: int
+    unit: int | None = None
+
+
+@dataclass(slots=True)
+class Model:
+    """The writes, the changes that carry them, and the server's documents at each of their sequences."""
+
+    writes: list[Written] = field(default_factory=list)
+    of_document: dict[Name, list[int]] = field(default_factory=dict)
+    operations: dict[str, Operation] = field(default_factory=dict)
+    server: dict[Name, int] = field(default_factory=dict)
+    server_at: dict[tuple[Name, int], int] = field(default_factory=dict)
+    states: dict[tuple[Name, int], Any] = field(default_factory=dict)
+    sequences: dict[Name, int] = field(default_factory=dict)
+    log: list[Name] = field(default_factory=lambda: [("", "")])
+    """The document of each sequence; sequences count from 1."""
+    ledger_tokens: set[int] = field(default_factory=set)
+    ledger_operations: set[str] = field(default_factory=set)
+    may_lose: int = 0
+    """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
+
+    def add(
+        self, name: Name, kind: str, before: Body | None, after: Body | None, past: int, at: str = ""
+    ) -> Written:
+        """Note a local write that turned one body into another."""
+        old, new = flat(before), flat(after)
+        made = Written(
+            len(self.writes),
+            name,
+            kind,
+            {path: value for path, value in new.items() if path not in old or old[path] != value},
+            tuple(path for path in old if path not in new),
+            past,
+            at,
+        )
+        self.writes.append(made)
+        self.of_document.setdefault(name, []).append(made.id)
+        return made
+
+    def members(self, bits: int) -> Iterator[Written]:
+        """Give the writes of a bit set, in order."""
+        while bits:
+            lowest = bits & -bits
+            yield self.writes[lowest.bit_length() - 1]
+            bits ^= lowest
+
+    def unaccounted(self, write: Written, body: Body | None, behind: int) -> str:
+        """Say what of a write is gone without a trace from a document, or ""."""
+        if write.kind == "delete":
+            if body is None or self._was_overwritten(write, (), behind) or self._delete_is_in_ledger(write):
+                return ""
+            return f"write {write.id} deleted {write.name}, which is there: {body}"
+        shown = flat(body)
+        for path, value in write.assigned.items():
+            number = token(value)
+            if number is None or shown.get(path) == value or number in self.ledger_tokens:
+                continue
+            if not self._was_overwritten(write, path, behind):
+                return f"write {write.id} set {write.name} {'.'.join(path)} = {value!r}; there is {body}"
+        return ""
+
+    def rivals(self, write: Written, behind: int) -> list[Written]:
+        """Give the writes of a history that overlap with a write and had not seen it."""
+        bit = 1 << write.id
+        paths: tuple[Path, ...] = tuple(write.assigned) or ((),)
+        return [
+            other
+            for other in (self.writes[i] for i in self.of_document[write.name])
+            if behind >> other.id & 1 and other is not write and not other.past & bit
+            if any(other.overlaps(path) for path in paths)
+        ]
+
+    def _was_overwritten(self, write: Written, path: Path, behind: int) -> bool:
+        """Tell whether somebody who had seen the write wrote over it, and may not have been lost."""
+        for i in self.of_document[write.name]:
+            other = self.writes[i]
+            if other.past >> write.id & 1 and (not self.may_lose >> i & 1 or behind >> i & 1):
+                if not path or other.overlaps(path):
+                    return True
+        return False
+
+    def _delete_is_in_ledger(self, write: Written) -> bool:
+        return any(
+            operation.own >> write.id & 1 and op_id in self.ledger_operations
+            for op_id, operation in self.operations.items()
+        )
+
+
+def flat(body: Body | None) -> dict[Path, Any]:
+    """Give the leaves of a body by their paths."""
+    result: dict[Path, Any] = {}
+    if body is not None:
+        _flatten(body, (), result)
+    return result
+
+
+def token(value: Any) -> int | None:
+    """Give the unique number in a value that a simulated user wrote, None of one that has none."""
+    if type(value) is list:
+        value = value[0] if value else None
+    if type(value) is str:
+        return int(value[1:])
+    return value if type(value) is int else None
+
+
+def _flatten(body: Body, path: Path, result: dict[Path, Any]) -> None:
+    for name, value in body.items():
+        if type(value) is dict and value:
+            _flatten(value, (*path, name), result)
+        else:
+            result[(*path, name)] = value

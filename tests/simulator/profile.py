@@ -1,0 +1,103 @@
+"""What one seed does to its replicas: each draws its own mix of faults, so that rare ones meet rare ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Any
+
+YEAR_MS = 365 * 24 * 3_600_000
+
+
+@dataclass(slots=True)
+class Profile:
+    """Faults and sizes of a run. Rates are probabilities: a message's, a commit's, or an event's of their kind."""
+
+    replicas: int = 3
+    merging: list[bool] = field(default_factory=list)
+    """For each replica, whether it merges fields; otherwise the last write wins."""
+    subsets: list[tuple[str, ...] | None] = field(default_factory=list)
+    handles: int = 1
+    keys: int = 6
+    pace_ms: int = 500
+    sync_ms: int = 500
+    delay_ms: int = 50
+    page_limit: int = 1000
+    push_limit: int = 500
+    write_rate: float = 0.45
+    atomic_rate: float = 0.05
+    lose_request: float = 0.0
+    lose_answer: float = 0.0
+    duplicate: float = 0.0
+    late_duplicate: float = 0.0
+    repeat_answer: float = 0.0
+    wild_delay: float = 0.0
+    crash: float = 0.0
+    server_crash: float = 0.0
+    skews_ms: list[int] = field(default_factory=list)
+    server_skew_ms: int = 0
+    partition: float = 0.0
+    takeover: float = 0.0
+    jump: float = 0.0
+    wipe: float = 0.0
+    restore: float = 0.0
+    clone: float = 0.0
+    refuse: int = 0
+    """The server's guard refuses a document with a value that this divides; 0 refuses none."""
+
+    def text(self) -> str:
+        """Name what is not as usual."""
+        usual = asdict(Profile())
+        return " ".join(f"{name}={value}" for name, value in asdict(self).items() if value != usual[name])
+
+
+def draw(rng: Random) -> Profile:
+    """Draw a profile; each fault is there in about half of them."""
+    profile = Profile(replicas=3 + below(rng, 4), handles=1 + below(rng, 2))
+    kind = below(rng, 5)
+    profile.merging = [kind in (0, 1) or (kind == 4 and rng.random() < 0.5) for _ in range(profile.replicas)]
+    profile.subsets = [None] * profile.replicas
+    if rng.random() < 0.3:
+        profile.subsets = [pick(rng, (None, None, ("notes",), ("todos",))) for _ in range(profile.replicas)]
+    profile.keys = pick(rng, (1, 2, 4, 8, 16))
+    profile.pace_ms = pick(rng, (1, 20, 500, 30_000))
+    profile.sync_ms = pick(rng, (1, 1, 2, 6)) * profile.pace_ms
+    profile.delay_ms = 1 + profile.pace_ms * pick(rng, (0, 1, 2)) // 2
+    profile.write_rate = pick(rng, (0.3, 0.5, 0.7))
+    profile.atomic_rate = pick(rng, (0.0, 0.1, 0.3))
+    profile.page_limit = pick(rng, (1000, 1000, 7, 1))
+    profile.push_limit = pick(rng, (500, 500, 5, 1))
+    for name, most in (
+        ("lose_request", 0.3),
+        ("lose_answer", 0.3),
+        ("duplicate", 0.3),
+        ("late_duplicate", 0.1),
+        ("repeat_answer", 0.2),
+        ("wild_delay", 0.3),
+        ("crash", 0.05),
+        ("server_crash", 0.05),
+        ("partition", 0.5),
+        ("takeover", 0.2),
+        ("jump", 0.2),
+        ("wipe", 0.05),
+        ("restore", 0.2),
+        ("clone", 0.05),
+    ):
+        if rng.random() < 0.5:
+            setattr(profile, name, rng.random() * most)
+    largest = pick(rng, (0, 1, 1000, 60_000, 3_600_000, 3 * YEAR_MS))
+    profile.skews_ms = [below(rng, 2 * largest + 1) - largest for _ in range(profile.replicas)]
+    profile.server_skew_ms = pick(rng, (0, 0, 1000, -60_000, 3_600_000))
+    profile.refuse = pick(rng, (0, 0, 0, 13))
+    return profile
+
+
+def below(rng: Random, n: int) -> int:
+    """Give a number from 0 to n-1, the same one in every version of Python."""
+    return int(rng.random() * n)
+
+
+def pick(rng: Random, items: Sequence[Any]) -> Any:
+    """Give one of several."""
+    return items[int(rng.random() * len(items))]

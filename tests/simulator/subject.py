@@ -1,0 +1,106 @@
+"""The code under test, as the simulator calls it: each method is one step that a crash may cut off before or after.
+
+A mutant is a subclass that takes such a step wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pysync_web.core.conflict import ConflictStrategy, last_write_wins
+from pysync_web.core.exchange import (
+    ExchangeOptions,
+    Outcome,
+    apply_response,
+    begin_resync,
+    build_pull,
+    build_push,
+    fork,
+    has_pending,
+)
+from pysync_web.core.hub import Guard, Hub
+from pysync_web.core.optimistic import View
+from pysync_web.core.replica import (
+    Write,
+    WriteOptions,
+    open_replica,
+    read_view,
+    take_lease,
+    write,
+)
+from pysync_web.core.wire import SyncRequest, SyncResponse
+
+from .storage import SimulatedStorage, run
+
+
+class Subject:
+    """The core as it is."""
+
+    resolver: Any = staticmethod(last_write_wins)
+
+    def open(self, storage: SimulatedStorage, rng: Any) -> str:
+        """Open a replica; give its id."""
+        return run(storage.write(lambda tx: open_replica(tx, rng)))[0]
+
+    def lead(self, storage: SimulatedStorage) -> int:
+        """Take the lease."""
+        return run(storage.write(take_lease))
+
+    def read(self, storage: SimulatedStorage, collection: str, key: str) -> View | None:
+        """Read one document."""
+        return run(storage.read(lambda tx: read_view(tx, collection, key)))
+
+    def write(
+        self, storage: SimulatedStorage, writes: Sequence[Write], now_ms: int, rng: Any, options: WriteOptions
+    ) -> Any:
+        """Save and delete documents."""
+        return run(storage.write(lambda tx: write(tx, writes, now_ms, rng, options)))
+
+    def build(self, storage: SimulatedStorage, rng: Any, options: ExchangeOptions) -> SyncRequest:
+        """Build the next request: a read where nothing is to be pushed, as the manager does it."""
+
+        async def idle(tx: Any) -> SyncRequest | None:
+            return None if await has_pending(tx) else await build_pull(tx, options)
+
+        request = run(storage.read(idle))
+        return request or run(storage.write(lambda tx: build_push(tx, rng, options)))
+
+    def apply(
+        self,
+        storage: SimulatedStorage,
+        request: SyncRequest,
+        response: SyncResponse,
+        now_ms: int,
+        rng: Any,
+        options: ExchangeOptions,
+    ) -> Outcome:
+        """Take in an answer."""
+        return run(storage.write(lambda tx: apply_response(tx, request, response, now_ms, rng, options)))
+
+    def fork(self, storage: SimulatedStorage, rng: Any, options: ExchangeOptions) -> None:
+        """Become another replica."""
+        run(storage.write(lambda tx: fork(tx, rng, options)))
+
+    def begin_resync(self, storage: SimulatedStorage, options: ExchangeOptions) -> None:
+        """Begin to pull everything again."""
+        run(storage.write(lambda tx: begin_resync(tx, options)))
+
+    def open_server(self, storage: SimulatedStorage, rng: Any) -> None:
+        """Open the server's database."""
+        run(Hub(storage).open(rng))
+
+    def serve(
+        self, storage: SimulatedStorage, request: SyncRequest, now_ms: int, rng: Any, guard: Guard | None
+    ) -> str:
+        """Answer a request."""
+        return run(Hub(storage, guard=guard).exchange(request, now_ms, rng)).text()
+
+    def new_epoch(self, storage: SimulatedStorage, rng: Any) -> str:
+        """Say that the server's storage was restored."""
+        return run(Hub(storage).new_epoch(rng))
+
+
+def strategy(name: str) -> ConflictStrategy:
+    """Give a strategy by its value."""
+    return ConflictStrategy(name)

@@ -1,0 +1,497 @@
+"""A world of replicas, a network and a server: a heap of events and a loop, no clock, no event loop, no threads.
+
+The same seed gives the same run, on every platform: chance comes from two generators, time is a number, and
+nothing depends on the order of a set. After the events come the healing and the last checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from heapq import heappop, heappush
+from random import Random
+from typing import Any
+from zlib import crc32
+
+from pysync_web.core.conflict import ConflictStrategy
+from pysync_web.core.exchange import ExchangeOptions, Outcome
+from pysync_web.core.outbox import Bounds
+from pysync_web.core.replica import LeaseLost, Write, WriteOptions
+from pysync_web.core.wire import Problem, SyncRequest, SyncResponse, decode_request, decode_response, encode_request
+from pysync_web.errors import OutboxFull, Rejected
+from pysync_web.values import dumps, loads
+
+from .checkers import Checkers, Plan, Violation
+from .model import Knowledge, Name
+from .profile import Profile, below, draw, pick
+from .storage import Crash, SimulatedStorage, Snapshot
+from .subject import Subject
+from .users import imagine
+
+START_MS = 1_800_000_000_000
+COLLECTIONS = ("notes", "todos")
+DATABASE = "world"
+MOST_EXCHANGES = 60
+MOST_SWEEPS = 6
+
+
+@dataclass(slots=True)
+class Session:
+    """One exchange that a handle has under way; ``number`` tells it from those before and after."""
+
+    number: int
+    request: SyncRequest
+    options: ExchangeOptions
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """One process or tab on a replica's storage."""
+
+    lease: int = 0
+    session: Session | None = None
+
+
+@dataclass(slots=True)
+class Device:
+    """A replica, as the checkers and the world see it."""
+
+    label: str
+    storage: SimulatedStorage
+    wanted: tuple[str, ...] | None
+    is_merging: bool
+    skew_ms: int
+    handles: list[Handle]
+    knowledge: Knowledge = field(default_factory=Knowledge)
+    cut: str = ""
+    backup: tuple[Snapshot, Knowledge] | None = None
+
+
+class World:
+    """One run of one seed."""
+
+    def __init__(self, seed: int, subject: Subject | None = None, *, say: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.subject = subject or Subject()
+        self.rng = Random(seed)
+        self.chance = Random(seed + 1_000_003)
+        self.profile = draw(self.rng)
+        self.say = say
+        self.now_ms = 0
+        self.events = 0
+        self.hash = 0
+        self.checkers = Checkers()
+        self.is_calm = False
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = 0
+        self._sessions = 0
+        self._units = 0
+        self._server_up = True
+        self.server = SimulatedStorage()
+        self.subject.open_server(self.server, self.chance)
+        self.server.on_commit = lambda: self._fate(self.profile.server_crash)
+        self.devices: list[Device] = []
+        for i in range(self.profile.replicas):
+            self._add_device(i)
+
+    def run(self, events: int = 1000) -> str:
+        """Let so many events happen, heal, check; give the trace's hash. Raises :class:`Violation`."""
+        self._note(self.profile.text)
+        heap = self._heap
+        while self.events < events:
+            time, order, happen, details = heappop(heap)
+            self.now_ms = time
+            self.events += 1
+            self.hash = crc32(b"%d %d" % (time, order), self.hash)
+            happen(*details)
+        self.heal()
+        return self.trace_hash()
+
+    def trace_hash(self) -> str:
+        """Give a number for everything that happened and everything that lies in storage."""
+        parts = [str(self.hash)]
+        for storage in (self.server, *(device.storage for device in self.devices)):
+            snapshot = storage.snapshot()
+            for space in sorted(snapshot):
+                parts += [f"{space}{key}{text}" for key, text in sorted(snapshot[space].items())]
+        return sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+    # Devices and their users
+
+    def _add_device(self, i: int, storage: SimulatedStorage | None = None, like: Device | None = None) -> Device:
+        profile = self.profile
+        device = Device(
+            label=f"r{len(self.devices)}",
+            storage=storage or SimulatedStorage(),
+            wanted=profile.subsets[i],
+            is_merging=profile.merging[i],
+            skew_ms=profile.skews_ms[i],
+            handles=[Handle() for _ in range(profile.handles)],
+        )
+        if like is not None:
+            device.knowledge = like.knowledge.copy()
+        self.devices.append(device)
+        self._open(device)
+        self._at(self._some(profile.pace_ms), self._use, device)
+        self._at(self._some(profile.sync_ms), self._sync, device)
+        return device
+
+    def _open(self, device: Device) -> None:
+        device.storage.on_commit = str
+        self.subject.open(device.storage, self.chance)
+        device.storage.on_commit = lambda: self._fate(self.profile.crash)
+
+    def _use(self, device: Device) -> None:
+        """The user does something, or something happens to the device."""
+        profile, rng = self.profile, self.rng
+        self._at(self._some(profile.pace_ms), self._use, device)
+        dice = rng.random()
+        if dice < profile.write_rate:
+            self._save(device)
+        elif dice < 0.85:
+            self._look(device)
+        elif dice < 0.87:
+            self._trouble(device)
+        elif dice < 0.90 and rng.random() < profile.partition:
+            device.cut = pick(rng, ("", "", "both", "up", "down"))
+            self._note(lambda: f"{device.label} cut={device.cut!r}")
+        elif dice < 0.95 and rng.random() < profile.takeover:
+            self._take_over(device, pick(rng, device.handles))
+
+    def _trouble(self, device: Device) -> None:
+        profile, rng = self.profile, self.rng
+        if rng.random() < profile.jump:
+            device.skew_ms += pick(rng, (1, -1, 1000, -1000, 60_000, -60_000, 3_600_000, -3_600_000))
+            self._note(lambda: f"{device.label} clock is {device.skew_ms} ms off")
+        if rng.random() < profile.restore and device.backup is not None:
+            self._restore(device)
+        if rng.random() < profile.restore or rng.random() < 0.1:
+            device.backup = (device.storage.snapshot(), device.knowledge.copy())
+        if rng.random() < profile.wipe:
+            self._wipe(device)
+        if rng.random() < profile.clone and len(self.devices) < 8:
+            self._clone(device)
+
+    def _look(self, device: Device) -> None:
+        """Read a document twice; nothing may have changed since the last commit."""
+        name = self._name(device)
+        seen = self.subject.read(device.storage, *name)
+        self.hash = crc32(dumps(seen.body if seen else None).encode(), self.hash)
+
+    def _save(self, device: Device) -> None:
+        """Save or delete one document, or a few at once."""
+        rng = self.rng
+        several = rng.random() < self.profile.atomic_rate
+        names = [self._name(device) for _ in range(1 + below(rng, 3) if several else 1)]
+        plans: list[Plan] = []
+        writes: list[Write] = []
+        for name in dict.fromkeys(names):
+            plan, write = self._plan(device, name, len(self.checkers.model.writes) + len(plans))
+            plans.append(plan)
+            writes.append(write)
+        merge = (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
+        options = WriteOptions(merge, Bounds(60, 1_000_000), is_atomic=several)
+        unit = None
+        if several:
+            unit = self._units = self._units + 1
+        now = self._clock(device)
+        crash: Crash | None = None
+        try:
+            self.subject.write(device.storage, writes, now, self.chance, options)
+        except OutboxFull:
+            return
+        except Crash as caught:
+            crash = caught
+        self._note(lambda: f"{device.label} writes {[(*p.name, p.after) for p in plans]} at {now} {crash or ''}")
+        if crash is None or crash.is_committed:
+            self.checkers.wrote(device, plans, unit)
+        if crash is not None:
+            self._crash(device, pick(rng, device.handles))
+
+    def _plan(self, device: Device, name: Name, number: int) -> tuple[Plan, Write]:
+        """Think of something to do with a document as it is now."""
+        seen = self.subject.read(device.storage, *name)
+        before = seen.body if seen else None
+        given, is_whole = imagine(self.rng, before, number * 8)
+        after = given if given is None or is_whole else {**(before or {}), **given}
+        text = dumps(given) if given is not None else ""
+        return Plan(name, before, after), Write(*name, given, text, replace=is_whole)
+
+    def _name(self, device: Device) -> Name:
+        wanted = device.wanted or COLLECTIONS
+        return pick(self.rng, wanted), f"k{below(self.rng, self.profile.keys)}"
+
+    # The exchange
+
+    def _take_over(self, device: Device, handle: Handle) -> None:
+        try:
+            handle.lease = self.subject.lead(device.storage)
+        except Crash:
+            return self._crash(device, handle)
+        self._note(lambda: f"{device.label} has a new leader with lease {handle.lease}")
+
+    def _sync(self, device: Device) -> None:
+        """The device's timer is due: its leader, or one who still thinks so, begins an exchange."""
+        self._at(self._some(self.profile.sync_ms), self._sync, device)
+        handle = pick(self.rng, device.handles)
+        if not handle.lease:
+            if all(other.lease == 0 for other in device.handles):
+                self._take_over(device, handle)
+            return
+        if handle.session is None:
+            self._begin(device, handle)
+
+    def _options(self, device: Device, lease: int | None) -> ExchangeOptions:
+        return ExchangeOptions(
+            DATABASE,
+            self.subject.resolver,
+            collections=device.wanted,
+            push_limit=self.profile.push_limit,
+            page_limit=self.profile.page_limit,
+            lease=lease,
+        )
+
+    def _begin(self, device: Device, handle: Handle) -> None:
+        options = self._options(device, handle.lease)
+        try:
+            request = self.subject.build(device.storage, self.chance, options)
+        except LeaseLost:
+            handle.lease = 0
+            return
+        except Crash:
+            return self._crash(device, handle)
+        self._sessions += 1
+        session = handle.session = Session(self._sessions, request, options)
+        text = encode_request(request)
+        self.hash = crc32(text.encode(), self.hash)
+        self._note(lambda: f"{device.label} sends {text}")
+        self._at(self.profile.delay_ms * 20, self._give_up, handle, session)
+        self._send(device, handle, session, text)
+
+    def _give_up(self, handle: Handle, session: Session) -> None:
+        """The deadline of an exchange is over."""
+        if handle.session is session:
+            handle.session = None
+
+    def _send(self, device: Device, handle: Handle, session: Session, text: str) -> None:
+        profile, rng = self.profile, self.rng
+        copies = 1
+        if profile.duplicate and rng.random() < profile.duplicate:
+            copies += 1
+        for _ in range(copies):
+            if rng.random() >= profile.lose_request:
+                self._at(self._delay(), self._arrive, device, handle, session, text)
+        if profile.late_duplicate and rng.random() < profile.late_duplicate:
+            late = profile.delay_ms * (100 + below(rng, 5000))
+            self._at(late, self._arrive, device, handle, session, text)
+
+    def _arrive(self, device: Device, handle: Handle, session: Session, text: str) -> None:
+        """A request reaches the server."""
+        if device.cut in ("both", "up") or not self._server_up:
+            return
+        answer = self._serve(text)
+        if answer is None or (self.profile.lose_answer and self.rng.random() < self.profile.lose_answer):
+            return
+        times = 1 + (self.profile.repeat_answer > 0 and self.rng.random() < self.profile.repeat_answer)
+        for _ in range(times):
+            self._at(self._delay(), self._return, device, handle, session, answer)
+
+    def _serve(self, text: str) -> str | Rejected | None:
+        """Answer a request; None where the server crashed over it."""
+        request = decode_request(text, database=DATABASE)
+        commits = self.server.commits
+        answer: str | Rejected | None
+        try:
+            answer = self.subject.serve(
+                self.server, request, START_MS + self.now_ms + self.profile.server_skew_ms, self.chance, self._guard()
+            )
+            self.hash = crc32(answer.encode(), self.hash)
+        except Rejected as refusal:
+            answer = refusal
+        except Crash:
+            answer = None
+            self._server_up = False
+            self._at(self._some(self.profile.sync_ms * 3), self._restart_server)
+        self._note(lambda: f"server answers {answer!r}")
+        if self.server.commits != commits:
+            if not request.changes:
+                raise Violation("I19", f"the server wrote for {text}")
+            self.checkers.served(self.server, request)
+        elif isinstance(answer, str) and request.changes:
+            self.checkers.repeated(request, answer)
+        return answer
+
+    def _guard(self) -> Any:
+        divisor = self.profile.refuse
+        if not divisor:
+            return None
+
+        def guard(change: Any, before: Any, after: Any) -> Problem | None:
+            del change, before
+            value = after.body.get("a") if after.body else None
+            is_bad = type(value) is int and value // 8 % divisor == 0
+            return Problem("refused", "this value is refused") if is_bad else None
+
+        return guard
+
+    def _restart_server(self) -> None:
+        self._server_up = True
+
+    def _return(self, device: Device, handle: Handle, session: Session, answer: str | Rejected) -> None:
+        """An answer reaches the process that asked, if it is still there; it may no longer wait for it."""
+        if device.cut in ("both", "down") or handle not in device.handles:
+            return
+        if handle.session is session:
+            handle.session = None
+        try:
+            again = self._take(device, session, answer)
+        except LeaseLost:
+            handle.lease = 0
+            return
+        except Crash:
+            return self._crash(device, handle)
+        if again and handle.session is None and handle.lease:
+            self._begin(device, handle)
+
+    def _take(self, device: Device, session: Session, answer: str | Rejected) -> bool:
+        """Take in an answer; tell whether the next exchange should follow at once."""
+        storage, request, options = device.storage, session.request, session.options
+        commits = storage.commits
+        if isinstance(answer, Rejected):
+            if answer.code != "replica_forked":
+                raise Violation("I12", f"the server refuses {request}: {answer}")
+            self._note(lambda: f"{device.label} forks")
+            self.subject.fork(storage, self.chance, options)
+            return True
+        response = decode_response(answer)
+        known = loads(storage.text("meta", ("sync",)) or "{}")
+        is_new_epoch = known.get("epoch") not in (None, response.epoch)
+        outcome = None
+        try:
+            outcome = self.subject.apply(storage, request, response, self._clock(device), self.chance, options)
+        finally:
+            if storage.commits != commits:
+                self.checkers.took(device, request, response, is_new_epoch=is_new_epoch)
+                if known.get("epoch") == response.epoch:
+                    self._check_idle(device, request, response)
+            self._note(lambda: f"{device.label} took in, at {response.since}: {brief(outcome)}")
+        if outcome.has_diverged:
+            raise Violation("I3", f"{device.label}'s digest differs after {response}")
+        if outcome.is_stale and storage.commits != commits:
+            raise Violation("I10", f"{device.label} took in what it calls stale: {response}")
+        return bool(outcome.has_more or outcome.epoch_changed or storage.rows("outbox"))
+
+    def _check_idle(self, device: Device, request: SyncRequest, response: SyncResponse) -> None:
+        """An answer without news must not have made the replica write."""
+        is_news = request.changes or response.server_changes or response.results
+        if not is_news and response.server_version.get("server") == request.since:
+            raise Violation("I19", f"{device.label} wrote for {response}")
+
+    # Faults
+
+    def _fate(self, rate: float) -> str:
+        """Decide what happens at a commit."""
+        if not rate or self.is_calm or self.rng.random() >= rate:
+            return ""
+        return "before" if self.rng.random() < 0.5 else "after"
+
+    def _crash(self, device: Device, only: Handle | None = None) -> None:
+        """A device's processes, or one of them, are gone and start again."""
+        self._note(lambda: f"{device.label} crashed")
+        device.handles = [Handle() if only in (None, handle) else handle for handle in device.handles]
+        self._open(device)
+
+    def _wipe(self, device: Device) -> None:
+        self._note(lambda: f"{device.label} is wiped")
+        self._destroy(device, {}, Knowledge())
+
+    def _restore(self, device: Device) -> None:
+        assert device.backup is not None
+        self._note(lambda: f"{device.label} is restored")
+        snapshot, knowledge = device.backup
+        self._destroy(device, snapshot, knowledge.copy())
+
+    def _destroy(self, device: Device, snapshot: Snapshot, knowledge: Knowledge) -> None:
+        others = [SimulatedStorage(snapshot)]
+        others += [other.storage for other in self.devices if other is not device]
+        self.checkers.destroyed(device, others)
+        device.storage.restore(snapshot)
+        device.knowledge = knowledge
+        self._crash(device)
+
+    def _clone(self, device: Device) -> None:
+        i = below(self.rng, self.profile.replicas)
+        self._note(lambda: f"{device.label} is cloned as r{len(self.devices)}")
+        self.profile.subsets.append(device.wanted)
+        self.profile.merging.append(device.is_merging)
+        self.profile.skews_ms.append(self.profile.skews_ms[i])
+        storage = SimulatedStorage(device.storage.snapshot())
+        self._add_device(len(self.profile.subsets) - 1, storage, device)
+
+    # Healing
+
+    def heal(self) -> None:
+        """End all faults, let every device sync until nothing more happens, and check that all agree."""
+        self.is_calm = self._server_up = True
+        self.profile.refuse = 0
+        while self._heap:
+            time, _, happen, details = heappop(self._heap)
+            if happen == self._arrive:
+                self.now_ms = time
+                details[0].cut = ""
+                happen(*details)
+        for device in self.devices:
+            device.cut = ""
+        for _ in range(MOST_SWEEPS):
+            if not any([self._sync_now(device) for device in self.devices]):
+                break
+        else:
+            raise Violation("I12", f"after {MOST_SWEEPS} sweeps the devices still have something to tell")
+        self.checkers.agree(self.devices, self.server)
+
+    def _sync_now(self, device: Device) -> bool:
+        """Sync one device through a perfect network; tell whether anything was to be done."""
+        options = self._options(device, None)
+        commits = device.storage.commits
+        for _ in range(MOST_EXCHANGES):
+            self.now_ms += 1
+            request = self.subject.build(device.storage, self.chance, options)
+            answer = self._serve(encode_request(request))
+            assert answer is not None, "the server has ended crashing"
+            if not self._take(device, Session(0, request, options), answer):
+                return device.storage.commits != commits
+        raise Violation("I12", f"{device.label} does not come to an end in {MOST_EXCHANGES} exchanges")
+
+    # Helpers
+
+    def _at(self, in_ms: int, happen: Callable[..., None], *details: Any) -> None:
+        self._order += 1
+        heappush(self._heap, (self.now_ms + in_ms, self._order, happen, details))
+
+    def _some(self, ms: int) -> int:
+        """Give a time around a mean; 0 at a pace of 1, so that much falls into one millisecond."""
+        return int(self.rng.random() * 2 * ms)
+
+    def _delay(self) -> int:
+        profile, rng = self.profile, self.rng
+        if profile.wild_delay and rng.random() < profile.wild_delay:
+            return below(rng, profile.delay_ms * 60)
+        return below(rng, profile.delay_ms)
+
+    def _clock(self, device: Device) -> int:
+        return START_MS + self.now_ms + device.skew_ms
+
+    def _note(self, text: Callable[[], str]) -> None:
+        if self.say is not None:
+            self.say(f"{self.events:5} {self.now_ms:9} {text()}")
+
+
+def brief(outcome: Outcome | None) -> str:
+    """Tell what an answer did, without what it did not."""
+    if outcome is None:
+        return "nothing, it crashed"
+    events = [f"{event.change_type} {event.collection}/{event.key}" for event in outcome.events]
+    flags = [name for name in ("has_more", "is_stale", "has_diverged", "epoch_changed") if getattr(outcome, name)]
+    numbers = f"pushed {outcome.pushed}, pulled {outcome.pulled}, conflicts {outcome.conflicts}"
+    return f"{numbers}, {events} {' '.join(flags)}"
