@@ -12,7 +12,7 @@ from typing import Any, NoReturn, TypeAlias
 
 from ..core.ports import Key, Touched
 from ..errors import TransactionError
-from .keys import pack
+from .keys import check_keys
 
 Writes: TypeAlias = "dict[str, dict[Key, str | None]]"
 """What a transaction wrote: for each space, texts by key; None where a key was deleted."""
@@ -124,9 +124,7 @@ class Table(dict[str, Space]):
         """Raise :class:`InvalidDocument` if a key can't be stored."""
         for name, written in writes.items():
             known = self[name].texts
-            for key in written:
-                if key not in known:
-                    pack(key)
+            check_keys([key for key in written if key not in known])
 
 
 def touched_by(writes: Writes) -> Touched:
