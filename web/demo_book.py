@@ -62,7 +62,8 @@ class Notebook:
         marks = {key: "merged" for key, until in self._merged.items() if monotonic() < until}
         for change in pending:
             if change.collection == COLLECTION:
-                marks[change.key] = "sending" if change.state == "in_flight" else "waiting"
+                is_sending = change.state == "in_flight" and self.sync.is_syncing
+                marks[change.key] = "sending" if is_sending else "waiting"
         self.lost = {one.key: one for one in reversed(lost) if self._is_unsettled(one)}
         marks |= dict.fromkeys(self.lost, "conflict")
         before, self.marks = self.marks, marks

@@ -262,12 +262,21 @@ class Device:
             self.close_note()
 
     def close_note(self) -> None:
-        """Put the note away."""
-        key = self._editor.key
-        spawn(self._editor.flush(), self.failed)
+        """Put the note away, and go on where it stands in the list."""
+        draft = self._editor.draft
+        if draft is None:
+            return
         self._editor.close()
         self._draw_list()
-        self._list.focus(key)
+        self._list.focus(draft.key)
+        spawn(self._save_closed(draft, draft.key is None), self.failed)
+
+    async def _save_closed(self, draft: Draft, was_new: bool) -> None:
+        """Save what was typed; a new note gets its row only then."""
+        await self._editor.flush()
+        if was_new and draft.key is not None and self._editor.draft is None:
+            self._draw_list()
+            self._list.focus(draft.key)
 
     def do_next(self, control: Element) -> None:
         """Walk down the list."""
