@@ -6,7 +6,7 @@ is sent again is the same bytes, and an answer that comes late or twice changes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from .optimistic import (
     rebased,
     view,
 )
-from .outbox import Appender, Bounds, Counters, Name, first_blocks, strike
+from .outbox import Appender, Bounds, Counters, Name, first_blocks, numbered, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
 from .wire import MAX_PAGE, PROTOCOL, Operation, Result, ServerChange, SyncRequest, SyncResponse
@@ -36,7 +36,10 @@ MERGE_FIELDS: Final = "fields"
 
 @dataclass(frozen=True, slots=True)
 class ExchangeOptions:
-    """What to ask for and how to decide: database, collections (None: all), sizes, strategy, and the lease held."""
+    """What to ask for and how to decide: database, collections (None: all), sizes, strategy, and the lease held.
+
+    ``where`` (collection, key, body as it is seen) chooses the documents whose changes are pushed; None: all.
+    """
 
     database: str
     resolver: Resolver
@@ -44,6 +47,7 @@ class ExchangeOptions:
     push_limit: int = 500
     page_limit: int = MAX_PAGE
     lease: int | None = None
+    where: Callable[[str, str, Body | None], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Outcome:
     pulled: int = 0
     conflicts: int = 0
     rejected: list[Result] = field(default_factory=list)
+    pending: int = 0
     has_more: bool = False
     is_stale: bool = False
     has_diverged: bool = False
@@ -107,11 +112,7 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
     if text is not None:
         inflight = loads(text)
     else:
-        entries = []
-        for run in await first_blocks(tx, options.push_limit):
-            for i, name in enumerate(run.names):
-                if name is not None:
-                    entries.append([*name, run.first + i])
+        entries = await _entries(tx, counters, options)
         if not entries:
             return _request(counters, sync, options, None, ())
         inflight = {"request": rng.randbytes(16).hex(), "entries": entries, "cursor": sync.cursor}
@@ -126,6 +127,27 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
         if index is not None:
             changes.append(as_change((collection, key), record, index, counters.replica))
     return _request(counters, sync, options, inflight["request"], tuple(changes))
+
+
+async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> list[list[Any]]:
+    """Choose what to push: the oldest whole blocks, or of everything what the application asked for."""
+    if options.where is None:
+        return [[*name, n] for name, n in numbered(await first_blocks(tx, options.push_limit))]
+    wanted: list[tuple[int | None, list[Any]]] = []
+    refused: set[int] = set()
+    for name, n in numbered(await first_blocks(tx, counters.pending)):
+        record = decode_record(await tx.get("docs", name))
+        unit = next((change.unit for change in record.pending if change.n == n), None)
+        seen = view(record, counters.replica)
+        if options.where(*name, seen.body if seen else None):
+            wanted.append((unit, [*name, n]))
+        elif unit is not None:
+            refused.add(unit)
+    kept = [(unit, entry) for unit, entry in wanted if unit is None or unit not in refused]
+    end = options.push_limit
+    while end < len(kept) and kept[end][0] is not None and kept[end][0] == kept[end - 1][0]:
+        end += 1  # a transaction travels whole
+    return [entry for _, entry in kept[:end]]
 
 
 def _request(
@@ -448,6 +470,7 @@ class _Intake:
             self.tx.put("meta", ("counters",), self.counters.text())
         if self.sync.text() != before:
             self.tx.put("meta", ("sync",), self.sync.text())
+        self.outcome.pending = self.counters.pending
         if is_next and response.digest is not None and not response.has_more:
             self.outcome.has_diverged = await self._digest() != response.digest
 

@@ -157,6 +157,11 @@ async def first_blocks(tx: ReadTransaction, limit: int) -> list[Run]:
     return chosen
 
 
+def numbered(runs: Sequence[Run]) -> list[tuple[Name, int]]:
+    """List the names of runs with their numbers, without those that are gone."""
+    return [(name, run.first + i) for run in runs for i, name in enumerate(run.names) if name is not None]
+
+
 async def oldest(tx: ReadTransaction) -> Name | None:
     """Name the document of the oldest entry."""
     for key, text in await tx.scan("outbox", limit=1):

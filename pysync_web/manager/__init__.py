@@ -1,5 +1,6 @@
 """What an application works with: the sync manager over a local store."""
 
+from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .opening import open_manager
 from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
@@ -10,11 +11,15 @@ from .transaction import Transaction
 __all__ = [
     "LocalStore",
     "PendingChange",
+    "SetOnline",
     "Statistics",
+    "Stop",
     "StorageEngine",
+    "SyncCommand",
     "SyncConfig",
     "SyncManager",
     "SyncMetadata",
+    "SyncNow",
     "SyncResult",
     "SyncStatus",
     "Transaction",

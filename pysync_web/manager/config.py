@@ -18,12 +18,15 @@ class SyncConfig:
     """How a manager syncs; every time is in seconds.
 
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
-    the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000).
+    the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000). After
+    ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s`` apart, unless
+    something happens; nothing is ever given up.
     """
 
     database: str = "default"
     sync_interval_s: float = 30.0
     batch_size: int = MAX_CHANGES
+    max_retries: int = 5
     page_size: int = MAX_PAGE
     auto_sync: bool = True
     push_on_change: bool = True
@@ -36,7 +39,8 @@ class SyncConfig:
         check_database(self.database)
         for name in self.collections:
             check_collection(name)
-        for name, low, high in (("batch_size", 1, MAX_CHANGES), ("page_size", 1, MAX_PAGE)):
+        bounds = (("batch_size", 1, MAX_CHANGES), ("page_size", 1, MAX_PAGE), ("max_retries", 0, 2**31))
+        for name, low, high in bounds:
             value = getattr(self, name)
             if not (isinstance(value, int) and low <= value <= high):
                 raise InvalidDocument(f"SyncConfig.{name} is an integer from {low} to {high}, not {value!r}")

@@ -38,6 +38,7 @@ class Tally:
     conflicts: int = 0
     rejected: int = 0
     retried: int = 0
+    left: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -59,6 +60,7 @@ class Exchanger:
         self._on_events = on_events
         self._on_round = on_round
         self.was_forked = False
+        self._has_sent_all = True
 
     async def run(self, options: ExchangeOptions, tally: Tally) -> None:
         """Exchange until both sides have everything; raise what the transport or the storage raises."""
@@ -77,7 +79,7 @@ class Exchanger:
                     return
                 await self._storage.write(lambda tx: begin_resync(tx, options))
                 continue
-            if not outcome.has_more and not await self._storage.read(has_pending):
+            if not outcome.has_more and self._has_sent_all:
                 return
         raise Unreachable(f"no end after {MOST_ROUNDS} exchanges; trying again later")
 
@@ -100,6 +102,7 @@ class Exchanger:
             lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
             relaxed=not request.changes,
         )
+        self._has_sent_all = await self._is_all_sent(request, options)
         self._count(outcome, tally)
         return outcome
 
@@ -112,11 +115,18 @@ class Exchanger:
             request = await self._storage.write(lambda tx: build_push(tx, self._rng, options))
         return request
 
+    async def _is_all_sent(self, request: SyncRequest, options: ExchangeOptions) -> bool:
+        """Tell whether nothing waits that this sync may send."""
+        if options.where is not None and not request.changes:
+            return True
+        return not await self._storage.read(has_pending)
+
     def _count(self, outcome: Outcome, tally: Tally) -> None:
         tally.pushed += outcome.pushed
         tally.pulled += outcome.pulled
         tally.conflicts += outcome.conflicts
         tally.rejected += len(outcome.rejected)
+        tally.left = outcome.pending
         for result in outcome.rejected:
             error = result.error
             tally.errors.append(f"rejected: {error.message}" if error else "rejected")

@@ -25,14 +25,16 @@ async def open_manager(
     auto_sync: bool = True,
     push_on_change: bool = True,
     timeout_s: float = 5.0,
+    device_id: str | None = None,
     engine: StorageEngine | None = None,
     durability: Literal["strict", "relaxed"] = "strict",
 ) -> SyncManager:
     """Open a local database and begin to sync it; it opens with no network and with an expired token.
 
     ``name`` names an IndexedDB database in a page; natively it is the path of an SQLite file. ``server`` is a URL, a
-    transport, or None for no server; ``database`` the one on the server. Use it as ``async with await ps.open(…)``,
-    or call ``close()``. Raises :class:`StorageError` where the database can't be opened.
+    transport, or None for no server; ``database`` the one on the server; ``device_id`` a label for people. Use it as
+    ``async with await ps.open(…)``, or call ``close()``. Raises :class:`StorageError` where the database can't be
+    opened.
     """
     config = SyncConfig(
         database=database,
@@ -43,7 +45,7 @@ async def open_manager(
         conflict_strategy=conflict_strategy,
     )
     client = HttpClient(server, token=token, timeout_s=timeout_s) if isinstance(server, str) else server
-    store = await LocalStore.open(name, engine=engine, durability=durability)
+    store = await LocalStore.open(name, device_id=device_id, engine=engine, durability=durability)
     manager = SyncManager(store, client, config)
     try:
         await manager.start()

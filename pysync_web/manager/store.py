@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
-from ..core.ports import Storage
+from ..core.ports import Storage, WriteTransaction
 from ..core.replica import open_replica
 from ..storage import open_storage
 from ..storage.witness import remember_replica, remembered_replica
+from ..values import dumps, loads
 
 
 class StorageEngine(Enum):
@@ -23,12 +24,17 @@ class StorageEngine(Enum):
 
 @dataclass(slots=True)
 class LocalStore:
-    """An open local database. ``storage_reset`` is "wiped" where a database was here before and is gone."""
+    """An open local database.
+
+    ``replica_id`` is the identity, made with the storage; ``device_id`` the label that a user gave it, kept there.
+    ``storage_reset`` is "wiped" where a database was here before and is gone.
+    """
 
     storage: Storage
     name: str
     replica_id: str
     durability: str
+    device_id: str = ""
     storage_reset: str | None = None
 
     @classmethod
@@ -36,6 +42,7 @@ class LocalStore:
         cls,
         name: str,
         *,
+        device_id: str | None = None,
         engine: StorageEngine | None = None,
         durability: Literal["strict", "relaxed"] = "strict",
         rng: Any = None,
@@ -52,8 +59,19 @@ class LocalStore:
         reset = "wiped" if is_new and remembered_replica(name) not in (None, replica) else None
         if is_new:
             remember_replica(name, replica)
-        return cls(storage, name, replica, durability, reset)
+        label = await storage.write(lambda tx: _label(tx, device_id))
+        return cls(storage, name, replica, durability, label, reset)
 
     async def close(self) -> None:
         """Close the database; a second call does nothing."""
         await self.storage.close()
+
+
+async def _label(tx: WriteTransaction, given: str | None) -> str:
+    """Keep a device's label, or give the one that is kept."""
+    text = await tx.get("meta", ("device",))
+    known = str(loads(text)) if text else ""
+    if given is not None and given != known:
+        tx.put("meta", ("device",), dumps(given))
+        return given
+    return known

@@ -24,6 +24,7 @@ from ..core.schedule import Schedule
 from ..errors import InvalidDocument, Rejected, SyncError, TransactionError, Unauthorized, Unreachable
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
+from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .exchanger import Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
@@ -32,6 +33,7 @@ from .store import LocalStore
 from .transaction import Transaction
 
 Document = dict[str, JSON]
+Predicate = Callable[[str, str, "Document | None"], bool]
 
 
 class SyncManager:
@@ -256,6 +258,30 @@ class SyncManager:
         task = self._exchanging
         return await asyncio.shield(task)
 
+    async def sync_where(self, predicate: Callable[[str, str, Document | None], bool]) -> SyncResult:
+        """Sync, but push only the documents for which ``predicate(collection, key, document)`` is true.
+
+        ``document`` is None where the change deletes it. A transaction is pushed if all of its documents are chosen.
+        """
+        if self._client is None:
+            return SyncResult(False, errors=["there is no server"])
+        if self._exchanging is not None:
+            await asyncio.gather(self._exchanging, return_exceptions=True)
+        lease = self._background.lease if self._background else None
+        self._exchanging = asyncio.ensure_future(self._sync(lease, predicate))
+        return await asyncio.shield(self._exchanging)
+
+    async def send(self, command: SyncCommand) -> SyncResult | None:
+        """Carry out a command: ``SyncNow()``, ``SetOnline(False)``, ``Stop()``."""
+        match command:
+            case SyncNow():
+                return await self.sync_now()
+            case SetOnline(is_online):
+                self.set_online(is_online)
+            case Stop():
+                await self.stop()
+        return None
+
     def set_online(self, is_online: bool) -> None:
         """Say that the network is there or not; offline, nothing is sent until it comes back."""
         self._schedule.on_online(monotonic_ms(), is_online)
@@ -374,7 +400,7 @@ class SyncManager:
         return self._conflicts.add(callback)
 
     def on_progress(self, callback: Callable[[int, int], Any]) -> Callable[[], None]:
-        """Call back with (done, total) changes as a sync goes on; the total grows as more is found."""
+        """Call back with (done, total) changes as a sync goes on; what is pulled counts once it has come."""
         return self._progress.add(callback)
 
     # What stands behind
@@ -448,7 +474,7 @@ class SyncManager:
         task = asyncio.ensure_future(tell())
         task.add_done_callback(_report)
 
-    def _exchange_options(self, lease: int | None) -> ExchangeOptions:
+    def _exchange_options(self, lease: int | None, where: Predicate | None = None) -> ExchangeOptions:
         return ExchangeOptions(
             database=self.config.database,
             resolver=resolver(self._conflicts),
@@ -456,6 +482,7 @@ class SyncManager:
             push_limit=self.config.batch_size,
             page_limit=self.config.page_size,
             lease=lease,
+            where=where,
         )
 
     async def _sync_in_background(self, lease: int) -> None:
@@ -465,7 +492,7 @@ class SyncManager:
         self._exchanging = asyncio.ensure_future(self._sync(lease))
         await self._exchanging
 
-    async def _sync(self, lease: int | None) -> SyncResult:
+    async def _sync(self, lease: int | None, where: Predicate | None = None) -> SyncResult:
         """Run one sync from hook to hook, and note how it ended."""
         assert self._client is not None
         tally = Tally(retried=self._attempt)
@@ -475,12 +502,12 @@ class SyncManager:
         exchanger = Exchanger(self._storage, self._client, self._rng, on_events=self._emit, on_round=self._on_round)
         began = time.monotonic()
         try:
-            await self._run_exchanges(exchanger, self._exchange_options(lease), tally)
+            await self._run_exchanges(exchanger, self._exchange_options(lease, where), tally)
         except (Unreachable, Rejected, Unauthorized) as error:
             tally.errors.append(str(error))
             await self._note_failure(error)
         else:
-            await self._note_success(time.monotonic() - began)
+            await self._note_success(time.monotonic() - began, has_news=bool(tally.pushed or tally.pulled))
         result = SyncResult(
             success=not tally.errors,
             pushed=tally.pushed,
@@ -508,16 +535,17 @@ class SyncManager:
 
     def _on_round(self, tally: Tally) -> None:
         done = tally.pushed + tally.pulled
-        self._progress.call(done, done)
+        self._progress.call(done, done + tally.left)
 
-    async def _note_success(self, duration_s: float) -> None:
+    async def _note_success(self, duration_s: float, *, has_news: bool) -> None:
         self._last_error = self._blocked_by = self._next_retry_ms = None
         self._last_sync_ms = _now_ms()
         self._last_duration_s = duration_s
         self._schedule.on_success(monotonic_ms())
-        if self._attempt:
+        if self._attempt or has_news:
             self._attempt = 0
-            await self._storage.write(_forget_retry)
+            last: dict[str, JSON] = {"at_ms": self._last_sync_ms, "duration_s": duration_s}
+            await self._storage.write(lambda tx: _put_last(tx, last), relaxed=True)
 
     async def _note_failure(self, error: SyncError) -> None:
         """Keep everything, and decide whether to wait or to ask for help."""
@@ -530,6 +558,8 @@ class SyncManager:
             self._blocked_by = "rejected"
         self._attempt += 1
         wish = error.retry_after_s if isinstance(error, Unreachable) else None
+        if self._attempt > self.config.max_retries:
+            wish = max(wish or 0.0, self.config.sync_interval_s)
         delay_s = self.config.retry.delay_s(self._attempt, self._rng, at_least_s=wish)
         now = monotonic_ms()
         self._next_retry_ms = now + round(delay_s * 1000)
@@ -540,7 +570,10 @@ class SyncManager:
 
     async def _load_retry(self) -> None:
         """Go on with a wait that was begun before a restart."""
-        text = await self._storage.read(lambda tx: _get_retry(tx))
+        text, last = await self._storage.read(_get_retry)
+        if last is not None:
+            stored = loads(last)
+            self._last_sync_ms, self._last_duration_s = stored["at_ms"], stored["duration_s"]
         wait_ms = 0
         if text is not None:
             stored = loads(text)
@@ -616,16 +649,19 @@ async def _read_events(tx: ReadTransaction, names: Any) -> list[Event]:
     return events
 
 
-async def _get_retry(tx: ReadTransaction) -> str | None:
-    return await tx.get("meta", ("retry",))
+async def _get_retry(tx: ReadTransaction) -> tuple[str | None, str | None]:
+    return await tx.get("meta", ("retry",)), await tx.get("meta", ("last",))
 
 
 async def _put_retry(tx: WriteTransaction, record: dict[str, JSON]) -> None:
     tx.put("meta", ("retry",), dumps(record))
 
 
-async def _forget_retry(tx: WriteTransaction) -> None:
-    tx.delete("meta", ("retry",))
+async def _put_last(tx: WriteTransaction, last: dict[str, JSON]) -> None:
+    """Note when the last sync that brought something was, and that nothing waits to be tried again."""
+    tx.put("meta", ("last",), dumps(last))
+    if await tx.get("meta", ("retry",)) is not None:
+        tx.delete("meta", ("retry",))
 
 
 def _key_of(document: object) -> str | None:

@@ -538,3 +538,56 @@ async def _has_sent_all(device: ps.SyncManager) -> bool:
 
 async def _true(value: object) -> bool:
     return bool(value)
+
+
+async def test_a_sync_with_a_predicate_pushes_only_what_it_chooses(open_device):
+    (one, _), (two, _) = await open_device(), await open_device()
+    await one.save_document("notes", "a", {"urgent": True})
+    await one.save_document("notes", "b", {"urgent": False})
+    async with one.transaction() as t:
+        await t.save_document("notes", "c", {"urgent": True})
+        await t.save_document("notes", "d", {"urgent": False})
+    result = await one.sync_where(lambda collection, key, document: document["urgent"])
+    assert (result.success, result.pushed) == (True, 1)
+    await two.sync_now()
+    assert [key for key, _ in await two.query_documents("notes")] == ["a"]
+    assert (await one.sync_now()).pushed == 3
+
+
+async def test_commands_do_what_the_methods_do(open_device):
+    device, _ = await open_device()
+    await device.save_document("notes", "1", {"a": 1})
+    assert (await device.send(ps.SyncNow())).pushed == 1
+    await device.send(ps.SetOnline(False))
+    assert device.is_online is False
+    await device.send(ps.Stop())
+
+
+async def test_the_composition_written_out_keeps_label_and_totals(hub):
+    name = f"device-{next(numbers)}"
+    for _ in range(2):
+        store = await ps.LocalStore.open(name, device_id="tablet-3", engine=ps.StorageEngine.MEMORY)
+        config = ps.SyncConfig(
+            sync_interval_s=30, batch_size=100, max_retries=5, auto_sync=True, collections=["samples"]
+        )
+        sync = ps.SyncManager(store, ps.LocalTransport(hub), config)
+        async with sync:
+            await sync.save_document("samples", None, {"depth_m": 3.5})
+            await sync.sync_now()
+            keep = await ps.LocalStore.open(name, engine=ps.StorageEngine.MEMORY)
+    assert keep.device_id == "tablet-3"
+    again = ps.SyncManager(keep)
+    await again.start()
+    metadata = await again.metadata()
+    assert metadata.total_pushes == 2 and metadata.last_sync_at is not None
+    assert ps.SyncMetadata.from_json(metadata.to_json()) == metadata
+    await again.close()
+
+
+async def test_progress_tells_what_is_done_and_what_is_left(open_device):
+    device, _ = await open_device()
+    await device.save_documents("notes", {f"{i}": {"i": i} for i in range(700)})
+    seen: list[tuple[int, int]] = []
+    device.on_progress(lambda done, total: seen.append((done, total)))
+    await device.sync_now()
+    assert seen == [(500, 700), (700, 700)]
