@@ -13,7 +13,8 @@ except ImportError:
 
 from ..core.wire import MAX_BODY_BYTES
 from ..errors import SchemaError
-from .config import SHORTEST_TOKEN, Config, Limits, is_loopback
+from ..transport.client import is_loopback
+from .config import SHORTEST_TOKEN, Config, Limits
 
 DEFAULT = Limits()
 

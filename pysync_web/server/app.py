@@ -45,7 +45,8 @@ class App:
         self._site = None if config.web is None else Site(config.web)
         self._rng = random.SystemRandom()
         handlers = {HTTPException: _not_routed}
-        inner = Starlette(routes=self._routes(), lifespan=self._lifespan, exception_handlers=handlers)
+        self.routes = self._table()
+        inner = Starlette(routes=self.routes, lifespan=self._lifespan, exception_handlers=handlers)
         inner.router.redirect_slashes = False
         inner.router.default = request_response(_served(self._other))
         self._app: ASGIApp = Edge(inner, config)
@@ -54,7 +55,7 @@ class App:
         """Serve one request, or the lifespan."""
         await self._app(scope, receive, send)
 
-    def _routes(self) -> list[BaseRoute]:
+    def _table(self) -> list[BaseRoute]:
         """Give the table of addresses."""
         table: list[tuple[str, str, Handler]] = [
             ("POST", "delta", self._delta),

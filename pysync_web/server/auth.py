@@ -6,8 +6,8 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 
+from ..transport.client import is_loopback
 from ..transport.problems import Refusal
-from .config import is_loopback
 
 
 class Doorkeeper:
@@ -39,7 +39,7 @@ def _strange_host(host: str) -> Refusal | None:
     """Refuse a name of this computer that is not its own: a web site may have made that name point here."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
     name = name.strip("[]").lower()
-    if is_loopback(name) or name.endswith(".localhost"):
+    if is_loopback(name):
         return None
     return Refusal(421, "strange_host", "Without a token this server answers to localhost alone.")
 

@@ -81,8 +81,3 @@ def check_origin(origin: str) -> str:
     if not origin.isascii() or origin != rebuilt.lower() or not parts.hostname or "@" in origin:
         raise SchemaError(f"{origin!r} is not an origin like https://app.example", place="cors")
     return origin
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether a server bound to this host is reached from the same computer only."""
-    return host in ("localhost", "::1") or host.startswith("127.")

@@ -6,6 +6,7 @@ A page sends with ``fetch``, a native program with httpx; deadlines, limits and 
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -20,6 +21,7 @@ from .events import Event, EventReader
 T = TypeVar("T")
 
 IN_PAGE = sys.platform == "emscripten"
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}\Z", re.ASCII)
 
 GZIP_FROM_BYTES = 8 * 1024
 DENSEST = 50
@@ -202,14 +204,15 @@ def base_url(url: str) -> str:
         raise SchemaError(f"{url!r:.100} is not the address of a server", place="url")
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise SchemaError("an address has no user, password, query or fragment", place="url")
-    scheme = parts.scheme or ("http" if _is_loopback(host) else "https")
+    scheme = parts.scheme or ("http" if is_loopback(host) else "https")
     name = f"[{host}]" if ":" in host else host
     netloc = name if port is None else f"{name}:{port}"
     return urlunsplit((scheme, netloc, parts.path.rstrip("/"), "", ""))
 
 
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.endswith(".localhost") or host.startswith("127.")
+def is_loopback(host: str) -> bool:
+    """Tell whether a host's name can mean nothing but this computer."""
+    return host in ("localhost", "::1") or host.endswith(".localhost") or bool(_LOOPBACK.match(host))
 
 
 def _checked(token: str) -> str:

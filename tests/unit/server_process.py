@@ -57,6 +57,7 @@ class ServerProcess:
         assert self.process.stdout is not None
         first = self.process.stdout.readline()
         assert first.startswith("pysync_web listens on http"), f"the server said {first!r}: {self.log()}"
+        self.greeting = [first]
         self.port = int(first.partition(", ")[0].rpartition(":")[2])
         return self
 
@@ -82,13 +83,14 @@ class ServerProcess:
         self.end(signal.SIGKILL)
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
-        """Send a request with the token (unless headers are given); give status, JSON or text, and headers."""
+        """Send a request with the token and the given headers, "" for none; give status, JSON or text, headers."""
         content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, content, method=method)
-        sent = {"Content-Type": "application/json"} if body is not None else {}
+        sent = {"content-type": "application/json"} if body is not None else {}
         if self.token is not None:
-            sent["Authorization"] = f"Bearer {self.token}"
-        for name, value in {**sent, **{name.replace("_", "-"): value for name, value in headers.items()}}.items():
+            sent["authorization"] = f"Bearer {self.token}"
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        for name, value in sent.items():
             if value:
                 request.add_header(name, value)
         try:

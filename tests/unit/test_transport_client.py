@@ -137,6 +137,7 @@ async def test_ping_gives_the_seconds_of_a_round_trip():
         ("[::1]:6745", "http://[::1]:6745"),
         ("a.localhost", "http://a.localhost"),
         ("example.org", "https://example.org"),
+        ("127.example.org", "https://127.example.org"),
         ("http://example.org:8080/sync//", "http://example.org:8080/sync"),
         ("HTTPS://Example.org", "https://example.org"),
     ],
