@@ -83,7 +83,8 @@ def canonical_many(documents: Sequence[JSON], places: Sequence[str]) -> list[str
             texts = list(map(dumps, documents))
         except ValueError:
             texts = []
-        if texts and max(map(len, texts)) <= MAX_STRING_BYTES and not any("\\u" in text for text in texts):
+        is_bad = any("\\u" in text and _BAD_ESCAPE.search(text) for text in texts)
+        if texts and not is_bad and max(map(len, texts)) <= MAX_STRING_BYTES:
             return texts
     return [canonical(document, f"document {place!r}") for document, place in zip(documents, places, strict=True)]
 

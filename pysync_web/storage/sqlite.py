@@ -43,12 +43,13 @@ _FORMATS: Final = {
     1: (
         """CREATE TABLE records (
             space TEXT NOT NULL, key BLOB NOT NULL, text TEXT NOT NULL, PRIMARY KEY (space, key)
-        ) WITHOUT ROWID""",
+        )""",  # with row ids: new texts share a page, wherever their keys lie, and updated ones stay where they are
     ),
     2: ("CREATE TABLE changes (id INTEGER PRIMARY KEY, source INTEGER NOT NULL, touched TEXT)",),
 }
 """For each format, what makes it of the one before. ``changes`` tells other handles what a transaction wrote."""
 
+_KEYS_AT_ONCE: Final = 250
 _KEPT_CHANGES: Final = 256
 _MOST_TOUCHED: Final = 50
 
@@ -57,7 +58,8 @@ _SCAN: Final = (
     "SELECT key, text FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key LIMIT ?",
     "SELECT key, text FROM records WHERE space = ? AND key >= ? AND key < ? ORDER BY key DESC LIMIT ?",
 )
-_PUT: Final = "INSERT OR REPLACE INTO records VALUES (?, ?, ?)"
+_GET_MANY: Final = "SELECT key, text FROM records WHERE space = ? AND key IN ({})"
+_PUT: Final = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET text = excluded.text"
 _DELETE: Final = "DELETE FROM records WHERE space = ? AND key = ?"
 _NOTE: Final = "INSERT INTO changes (source, touched) VALUES (?, ?)"
 _NOTES: Final = "SELECT id, source, touched FROM changes WHERE id > ? ORDER BY id"
@@ -363,9 +365,12 @@ class _Reader:
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
-        execute = self._execute
-        rows = [execute(_GET, (space, pack(key))).fetchone() for key in keys]
-        return [row[0] if row else None for row in rows]
+        packed = list(map(pack, keys))
+        found: dict[bytes, str] = {}
+        for start in range(0, len(packed), _KEYS_AT_ONCE):
+            some = packed[start : start + _KEYS_AT_ONCE]
+            found.update(self._execute(_GET_MANY.format(",".join("?" * len(some))), (space, *some)))
+        return list(map(found.get, packed))
 
     async def scan(
         self,
@@ -415,7 +420,9 @@ class _Writer(_Reader):
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
-        return [await self.get(space, key) for key in keys]
+        written = self.writes.get(space)
+        found = await super().get_many(space, keys)
+        return [written.get(key, text) for key, text in zip(keys, found, strict=True)] if written else found
 
     async def scan(
         self,
@@ -428,23 +435,27 @@ class _Writer(_Reader):
     ) -> list[tuple[Key, str]]:
         """List records in key order, or in reverse."""
         if self.writes.get(space):
-            self._flush(space, self.writes.pop(space))
+            self._flush({space: self.writes.pop(space)})
         return await super().scan(space, prefix, after=after, limit=limit, reverse=reverse)
 
     def flush(self) -> None:
         """Hand what was written to SQLite."""
-        for space, written in self.writes.items():
-            self._flush(space, written)
+        self._flush(self.writes)
 
-    def _flush(self, space: str, written: dict[Key, str | None]) -> None:
-        if len(self.touched) <= _MOST_TOUCHED:
-            self.touched += [(space, key) for key in written]
-        puts = [(space, pack(key), text) for key, text in written.items() if text is not None]
+    def _flush(self, writes: Writes) -> None:
+        puts, deletes = [], []
+        for space, written in writes.items():
+            if len(self.touched) <= _MOST_TOUCHED:
+                self.touched += [(space, key) for key in written]
+            for key, text in written.items():
+                if text is None:
+                    deletes.append((space, pack(key)))
+                else:
+                    puts.append((space, pack(key), text))
         if puts:
-            puts.sort()
-            self._many(_PUT, puts)
-        if len(puts) < len(written):
-            self._many(_DELETE, [(space, pack(key)) for key, text in written.items() if text is None])
+            self._many(_PUT, sorted(puts))
+        if deletes:
+            self._many(_DELETE, deletes)
 
     def end(self) -> None:
         """Refuse any further use."""
