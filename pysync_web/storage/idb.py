@@ -1,26 +1,31 @@
-"""The browser's side of the IndexedDB storage: an open database, one transaction a call, plain values in and out.
+"""The browser's side of the IndexedDB storage: an open database, one transaction a call, texts in and out.
 
-Nothing is awaited inside a transaction: requests are sent together, and what must be decided in between is decided
-by plain functions that the browser calls while the transaction lives. No JavaScript is evaluated, so any
-Content-Security-Policy will do.
+Nothing is awaited inside a transaction: what must be decided there is decided by plain functions that the browser
+calls while it lives. No JavaScript is evaluated, so any Content-Security-Policy will do.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context
 from typing import Any, Final
 
 import js
-from pyodide.ffi import create_proxy, to_js
+from pyodide.ffi import JsException, create_proxy, to_js
 
-from ..errors import CorruptData, FormatTooNew, QuotaExceeded, StorageError, StorageReset
+from ..errors import CorruptData, DatabaseLocked, FormatTooNew, QuotaExceeded, StorageError, StorageReset
+from .formats import records_of_format_2
 
-FORMAT: Final = 2
-"""The version of the database. Format 1 had one record a document in a store ``records``."""
+FORMAT: Final = 3
+"""The version of the database. Format 2 had lines where this one has control characters."""
 
-_LOG, _SEGMENTS, _META = "log", "segments", "meta"
-_MANIFEST, _GENERATION, _IDENTITY = "manifest", "generation", "identity"
+LOG, SEGMENTS, META = "log", "segments", "meta"
+_MANIFEST, _GENERATION = "manifest", "generation"
+_MANY_CHARS: Final = 8 * 1024
+"""From here on a text is stored as bytes, which JavaScript hands over much faster."""
+
+_BLOCKED_S: Final = 5.0
 
 
 class Lost(Exception):
@@ -28,237 +33,323 @@ class Lost(Exception):
 
 
 class Conflict(Exception):
-    """Another handle appended or folded first: take in what it did, and do it again."""
+    """Another handle has appended or folded first."""
+
+
+class Prompt(asyncio.Future[Any]):
+    """A future whose waiters go on at once, inside the browser's event, instead of some tenths of a ms later."""
+
+    def __init__(self) -> None:
+        super().__init__(loop=asyncio.get_running_loop())
+        self._callbacks_now: list[tuple[Callable[[Any], object], Context | None]] = []
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        """Call a function when this is done."""
+        if self.done():
+            super().add_done_callback(fn, context=context)
+        else:
+            self._callbacks_now.append((fn, context))
+
+    def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
+        """Call a function no more."""
+        before = len(self._callbacks_now)
+        self._callbacks_now = [one for one in self._callbacks_now if one[0] != fn]
+        return before - len(self._callbacks_now)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel this, and tell the waiters soon."""
+        if not super().cancel(msg):
+            return False
+        for fn, context in self._take_callbacks():
+            self.get_loop().call_soon(fn, self, context=context)
+        return True
+
+    def finish(self, result: Any = None, error: BaseException | None = None) -> None:
+        """Give the result, or the error, to those who wait; nothing happens if nobody does any more."""
+        if self.done():
+            return
+        if error is None:
+            self.set_result(result)
+        else:
+            self.set_exception(error)
+        for fn, context in self._take_callbacks():
+            if context is None:
+                fn(self)
+            else:
+                context.run(fn, self)
+
+    def _take_callbacks(self) -> list[tuple[Callable[[Any], object], Context | None]]:
+        callbacks, self._callbacks_now = self._callbacks_now, []
+        return callbacks
 
 
 class Connection:
-    """An open database."""
+    """An open database. One transaction at a time writes; others read."""
 
-    def __init__(self, name: str, raw: Any, on_gone: Callable[[str], None]) -> None:
+    def __init__(self, name: str, raw: Any, on_gone: Callable[[StorageReset | None], None]) -> None:
         self.name = name
         self._raw = raw
-        self._proxies = [
-            create_proxy(lambda _: on_gone("closed")),
-            create_proxy(lambda _: self._give_way(on_gone)),
-            create_proxy(self._on_complete),
-            create_proxy(self._on_abort),
-            create_proxy(self._on_generation),
-            create_proxy(self._on_tail),
-        ]
-        raw.onclose, raw.onversionchange = self._proxies[:2]
-        self._stores = to_js([_LOG, _META])
-        self._options = {
-            relaxed: to_js({"durability": "relaxed" if relaxed else "strict"}, dict_converter=js.Object.fromEntries)
-            for relaxed in (True, False)
-        }
-        self._transaction: Any = None
-        self._generation = 0
-        self._is_stale = False
+        self._on_gone = on_gone
+        self._transaction = raw.transaction
+        self._options = _durabilities()
+        self._write: Any = None
         self._failure: BaseException | None = None
-        self._tail: Callable[[Sequence[str]], str | None] | None = None
-        self._done: Callable[[BaseException | None], None] = lambda _: None
+        self._done: Callable[[BaseException | None], None] = _ignore
+        self._on_write = create_proxy(self._end_write)
+        self._on_database = create_proxy(self._end_database)
+        raw.onclose = raw.onversionchange = self._on_database
 
-    def _give_way(self, on_gone: Callable[[str], None]) -> None:
-        """Close for a handle that wants to delete or upgrade the database."""
+    def _end_database(self, event: Any) -> None:
+        """Give way to a tab that upgrades or deletes the database, or note that the browser closed it."""
+        if event.type == "close":
+            self._on_gone(None)
+            return
         self._raw.close()
-        on_gone("given way to another tab that upgrades or deletes it")
+        why = "opened by a newer version of this page" if event.newVersion else "deleted"
+        self._on_gone(StorageReset(f"the database {self.name!r} was {why} in another tab: load this page again"))
 
-    def append(
-        self, seq: int, text: str, generation: int, *, relaxed: bool, done: Callable[[BaseException | None], None]
-    ) -> None:
-        """Add log record ``seq`` if it is the next one and nobody has folded since; ``done`` hears how it went."""
-        transaction = self._begin(relaxed, done)
-        self._generation = generation
-        transaction.objectStore(_META).get(_GENERATION).onsuccess = self._proxies[4]
-        transaction.objectStore(_LOG).add(text, seq)
+    def append(self, seq: int, text: str, *, relaxed: bool, done: Callable[[BaseException | None], None]) -> None:
+        """Add log record ``seq``; ``done`` hears of :class:`Conflict` if there is one already."""
+        transaction = self._begin_write(LOG, relaxed, done)
+        transaction.objectStore(LOG).add(_stored(text), seq)
+        transaction.commit()
 
     def append_after(
         self,
         last: int,
-        tail: Callable[[Sequence[str]], str | None],
-        generation: int,
+        make: Callable[[list[str]], str | None],
         *,
+        relaxed: bool,
         done: Callable[[BaseException | None], None],
     ) -> None:
-        """Give the log after record ``last`` to a function and append the text that it makes, in one transaction."""
-        transaction = self._begin(False, done)
-        self._generation = generation
-        self._tail = tail
-        transaction.objectStore(_META).get(_GENERATION).onsuccess = self._proxies[4]
-        after = js.IDBKeyRange.lowerBound(last, True)
-        transaction.objectStore(_LOG).getAll(after).onsuccess = self._proxies[5]
-        self._last = last
+        """Hand the records after ``last`` to a function and add the one that it makes, in one transaction."""
+        transaction = self._begin_write(LOG, relaxed, done)
+        log = transaction.objectStore(LOG)
 
-    def _begin(self, relaxed: bool, done: Callable[[BaseException | None], None]) -> Any:
+        def on_tail(event: Any) -> None:
+            tail.destroy()
+            try:
+                records = _texts(event.target.result)
+                text = make(records)
+                if text is not None:
+                    log.add(_stored(text), last + len(records) + 1)
+                transaction.commit()
+            except BaseException as error:
+                self._failure = error
+                transaction.abort()
+
+        tail = create_proxy(on_tail)
+        log.getAll(js.IDBKeyRange.lowerBound(last, True)).onsuccess = tail
+
+    def _begin_write(self, stores: Any, relaxed: bool, done: Callable[[BaseException | None], None]) -> Any:
         try:
-            transaction = self._raw.transaction(self._stores, "readwrite", self._options[relaxed])
-        except Exception as error:
+            transaction = self._transaction(stores, "readwrite", self._options[relaxed])
+        except JsException as error:
             raise Lost(str(error)) from error
-        self._transaction, self._done = transaction, done
-        self._is_stale, self._failure = False, None
-        transaction.oncomplete = self._proxies[2]
-        transaction.onabort = self._proxies[3]
+        self._write, self._done, self._failure = transaction, done, None
+        transaction.oncomplete = transaction.onabort = self._on_write
         return transaction
 
-    def _on_generation(self, event: Any) -> None:
-        if (event.target.result or 0) != self._generation:
-            self._is_stale = True
-            self._transaction.abort()
-
-    def _on_tail(self, event: Any) -> None:
-        if self._is_stale or self._tail is None:
-            return
-        try:
-            records = event.target.result.to_py()
-            text = self._tail(records)
-            if text is not None:
-                self._transaction.objectStore(_LOG).add(text, self._last + len(records) + 1)
-        except BaseException as error:
-            self._failure = error
-            self._transaction.abort()
-
-    def _on_complete(self, _: Any) -> None:
-        self._finish(None)
-
-    def _on_abort(self, event: Any) -> None:
-        if self._failure is not None:
-            self._finish(self._failure)
-            return
-        error = event.target.error
-        name = error.name if error else ""
-        if self._is_stale or name == "ConstraintError":
-            self._finish(Conflict("another handle wrote first"))
+    def _end_write(self, event: Any) -> None:
+        done, self._done = self._done, _ignore
+        if event.type == "complete":
+            done(None)
         else:
-            self._finish(translated(name, error.message if error else "the transaction was aborted", self.name))
+            done(self._failure or _translated(self._write.error, self.name))
 
-    def _finish(self, error: BaseException | None) -> None:
-        done, self._transaction, self._tail = self._done, None, None
-        done(error)
+    async def load(self) -> tuple[str | None, list[str]]:
+        """Read the manifest and the log as of one moment."""
+        manifest, log = await self._read((META, LOG), lambda stores: [stores[0].get(_MANIFEST), stores[1].getAll()])
+        return (_text(manifest) if manifest else None), _texts(log)
 
-    async def load(self) -> tuple[str | None, int, list[str], str | None]:
-        """Read the manifest, its generation, the log, and the database's identity, as of one moment."""
-        requests = self._read(
-            lambda log, meta: [
-                meta.get(_MANIFEST),
-                meta.get(_GENERATION),
-                log.getAll(),
-                meta.get(_IDENTITY),
-            ]
+    async def load_log(self, after: int) -> list[str]:
+        """Read the log's records after one."""
+        (log,) = await self._read((LOG,), lambda stores: [stores[0].getAll(js.IDBKeyRange.lowerBound(after, True))])
+        return _texts(log)
+
+    async def segments(self, numbers: Sequence[int]) -> list[str]:
+        """Read segments; raise :class:`Conflict` if one was folded away."""
+        runs = _runs_of(numbers)
+        bound = js.IDBKeyRange.bound
+        results = await self._read(
+            (SEGMENTS,), lambda stores: [stores[0].getAll(bound(first, last)) for first, last in runs]
         )
-        manifest, generation, log, identity = await requests
-        return manifest, generation or 0, log.to_py(), identity
-
-    async def load_log(self, after: int) -> tuple[str | None, int, list[str]]:
-        """Read the manifest, the number of the last log record, and the records after one."""
-        manifest, last, log = await self._read(
-            lambda log, meta: [
-                meta.get(_MANIFEST),
-                log.getAllKeys(js.IDBKeyRange.lowerBound(after, True)),
-                log.getAll(js.IDBKeyRange.lowerBound(after, True)),
-            ]
-        )
-        keys = last.to_py()
-        return manifest, keys[-1] if keys else after, log.to_py()
-
-    async def segments(self, ids: Sequence[int]) -> list[str]:
-        """Read segments; one that was folded away meanwhile raises :class:`Conflict`."""
-        try:
-            transaction = self._raw.transaction(to_js([_SEGMENTS]), "readonly")
-        except Exception as error:
-            raise Lost(str(error)) from error
-        store = transaction.objectStore(_SEGMENTS)
-        texts = await _results(transaction, [store.get(i) for i in ids], self.name)
-        if any(text is None for text in texts):
+        texts = [text for result in results for text in _texts(result)]
+        if len(texts) != len(numbers):
             raise Conflict("a segment was folded away")
         return texts
 
-    async def put_segments(self, first_free: int | None, texts: dict[int, str]) -> None:
-        """Put segments that no manifest names yet; those of a fold that was not finished are removed first."""
-        transaction = self._raw.transaction(to_js([_SEGMENTS]), "readwrite")
-        store = transaction.objectStore(_SEGMENTS)
-        if first_free is not None:
-            store.delete(js.IDBKeyRange.lowerBound(first_free))
-        for number, text in texts.items():
-            store.put(text, number)
-        await _results(transaction, [], self.name)
+    async def _read(self, names: Sequence[str], ask: Callable[[list[Any]], list[Any]]) -> list[Any]:
+        try:
+            transaction = self._transaction(names[0] if len(names) == 1 else to_js(names), "readonly")
+        except JsException as error:
+            raise Lost(str(error)) from error
+        requests = ask([transaction.objectStore(name) for name in names])
+        await _end_of(transaction, self.name)
+        return [request.result for request in requests]
 
-    async def finish_fold(self, manifest: str, generation: int, folded: int, gone: Sequence[int]) -> None:
-        """Make a manifest the one that holds, and remove the log and the segments that it replaces."""
-        transaction = self._raw.transaction(to_js([_LOG, _SEGMENTS, _META]), "readwrite")
-        meta, segments = transaction.objectStore(_META), transaction.objectStore(_SEGMENTS)
-        stale = False
+    async def fold(
+        self, manifest: str, generation: int, segments: dict[int, str], gone: Iterable[int], log: range, keep: bool
+    ) -> None:
+        """Replace a manifest of the generation before, and remove what it no longer needs.
 
-        def check(event: Any) -> None:
-            nonlocal stale
-            if (event.target.result or 0) != generation - 1:
-                stale = True
+        Handles that have not read as far yet must not find a log number free that was taken before: ``keep`` leaves
+        an empty record under each.
+        """
+        try:
+            transaction = self._transaction(to_js((META, SEGMENTS, LOG)), "readwrite", self._options[False])
+        except JsException as error:
+            raise Lost(str(error)) from error
+        meta, store, records = (transaction.objectStore(name) for name in (META, SEGMENTS, LOG))
+        is_stale = False
+
+        def change(event: Any) -> None:
+            nonlocal is_stale
+            is_stale = (event.target.result or 0) != generation - 1
+            if is_stale:
                 transaction.abort()
                 return
-            meta.put(manifest, _MANIFEST)
+            meta.put(_stored(manifest), _MANIFEST)
             meta.put(generation, _GENERATION)
+            for number, text in segments.items():
+                store.put(_stored(text), number)
             for number in gone:
-                segments.delete(number)
-            transaction.objectStore(_LOG).delete(js.IDBKeyRange.upperBound(folded))
+                store.delete(number)
+            if not keep:
+                records.delete(js.IDBKeyRange.upperBound(log.stop - 1))
+            for number in log if keep else ():
+                records.put("", number)
+            transaction.commit()
 
-        proxy = create_proxy(check)
+        proxy = create_proxy(change)
         meta.get(_GENERATION).onsuccess = proxy
         try:
-            await _results(transaction, [], self.name)
+            await _end_of(transaction, self.name)
         except StorageError as error:
-            raise (Conflict("another handle folded first") if stale else error) from error
+            raise (Conflict("another handle has folded first") if is_stale else error) from error
         finally:
             proxy.destroy()
-
-    def _read(self, ask: Callable[[Any, Any], list[Any]]) -> Any:
-        try:
-            transaction = self._raw.transaction(self._stores, "readonly")
-        except Exception as error:
-            raise Lost(str(error)) from error
-        requests = ask(transaction.objectStore(_LOG), transaction.objectStore(_META))
-        return _results(transaction, requests, self.name)
 
     def close(self) -> None:
         """Close the database once its transactions are through."""
         self._raw.onclose = self._raw.onversionchange = None
         self._raw.close()
-        for proxy in self._proxies:
-            proxy.destroy()
+        self._on_write.destroy()
+        self._on_database.destroy()
 
 
-async def connect(name: str, identity: str, on_gone: Callable[[str], None]) -> Connection:
-    """Open a database, or make it with an identity; bring an older format up to this one."""
-    loop = asyncio.get_running_loop()
-    opened: asyncio.Future[Any] = loop.create_future()
+async def connect(name: str, manifest: str | None, on_gone: Callable[[StorageReset | None], None]) -> Connection:
+    """Open a database, and bring an older format up to this one; where there is none, make it with a manifest.
 
-    def settle(error: BaseException | None, event: Any) -> None:
-        if not opened.done():
-            opened.set_exception(error) if error else opened.set_result(event.target.result)
-
-    def failed(event: Any) -> None:
-        error = event.target.error
-        settle(translated(error.name, error.message, name), event)
-
-    proxies = [
-        create_proxy(lambda event: settle(None, event)),
-        create_proxy(failed),
-        create_proxy(lambda event: _upgrade(event, identity)),
-    ]
+    Without a manifest none is made: :class:`StorageReset` says that the database has been deleted.
+    """
+    opening = _Opening(name, manifest)
     try:
-        request = js.indexedDB.open(name, FORMAT)
-    except Exception as error:
-        raise StorageError(f"IndexedDB can't be used here: {error}") from error
-    request.onsuccess, request.onerror, request.onupgradeneeded = proxies
-    try:
-        return Connection(name, await opened, on_gone)
+        return Connection(name, await opening.opened, on_gone)
+    except BaseException:
+        opening.give_up()
+        raise
     finally:
-        for proxy in proxies:
-            proxy.destroy()
+        opening.forget()
+
+
+class _Opening:
+    """A request for a database."""
+
+    def __init__(self, name: str, manifest: str | None) -> None:
+        self.opened = Prompt()
+        self._name = name
+        self._manifest = manifest
+        self._failure: BaseException | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        self._proxy = create_proxy(self._on_event)
+        try:
+            request = js.indexedDB.open(name, FORMAT)
+        except (JsException, AttributeError) as error:
+            raise StorageError(f"IndexedDB can't be used here: {error}") from error
+        request.onsuccess = request.onerror = request.onupgradeneeded = request.onblocked = self._proxy
+        self._request = request
+
+    def _on_event(self, event: Any) -> None:
+        match event.type:
+            case "success" if self.opened.done():
+                self._request.result.close()
+            case "success":
+                self.opened.finish(self._request.result)
+            case "upgradeneeded":
+                self._upgrade(event.oldVersion)
+            case "blocked":
+                self._patience = asyncio.get_running_loop().call_later(_BLOCKED_S, self._lose_patience)
+            case _:
+                error = self._failure or _translated(self._request.error, self._name)
+                self.opened.finish(error=error)
+
+    def _lose_patience(self) -> None:
+        self.opened.finish(
+            error=DatabaseLocked(
+                f"the database {self._name!r} waits to be upgraded, but another tab with an older version of this "
+                "page has it open: close that tab"
+            )
+        )
+
+    def _upgrade(self, old: int) -> None:
+        transaction, database = self._request.transaction, self._request.result
+        try:
+            if old == 0 and self._manifest is None:
+                raise StorageReset(f"the database {self._name!r} was deleted while it was open: open it again")
+            if old == 0:
+                for store in (LOG, SEGMENTS, META):
+                    database.createObjectStore(store)
+                transaction.objectStore(META).put(self._manifest, _MANIFEST)
+            elif old == 2:
+                _from_format_2(transaction, self._manifest, self._fail)
+            else:
+                raise CorruptData(f"the database {self._name!r} has format {old}, which there never was")
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = error
+        self._request.transaction.abort()
+
+    def give_up(self) -> None:
+        """Close what may still be opened."""
+        if not self.opened.done():
+            self.opened.cancel()
+
+    def forget(self) -> None:
+        """Release what the request held."""
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._request.readyState == "done":
+            self._proxy.destroy()
+
+
+def _from_format_2(transaction: Any, manifest: str | None, fail: Callable[[BaseException], None]) -> None:
+    """Turn the manifest, segments and log of format 2 into one log record, inside the upgrading transaction."""
+    stores = [transaction.objectStore(name) for name in (META, SEGMENTS, LOG)]
+    requests = [stores[0].get(_MANIFEST), stores[1].getAll(), stores[2].getAll()]
+
+    def change(_: Any) -> None:
+        proxy.destroy()
+        try:
+            old, segments, log = (request.result for request in requests)
+            text = records_of_format_2(_text(old) if old else None, _texts(segments), _texts(log))
+            for store in stores:
+                store.clear()
+            stores[0].put(manifest, _MANIFEST)
+            stores[2].put(_stored(text), 1)
+        except BaseException as error:
+            fail(error)
+
+    proxy = create_proxy(change)
+    requests[-1].onsuccess = proxy
 
 
 async def delete(name: str) -> None:
     """Delete a database, once every handle on it has given way."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    proxy = create_proxy(lambda _: _settle(done))
+    done = Prompt()
+    proxy = create_proxy(lambda _: done.finish())
     request = js.indexedDB.deleteDatabase(name)
     request.onsuccess = request.onerror = proxy
     try:
@@ -267,80 +358,71 @@ async def delete(name: str) -> None:
         proxy.destroy()
 
 
-def translated(name: str, message: str, database: str) -> StorageError:
-    """Turn the name of a DOMException into an error of ours."""
-    where = f"the database {database!r}"
-    match name:
-        case "QuotaExceededError":
-            return QuotaExceeded(f"{where}: the browser's storage is full, nothing was written")
-        case "VersionError":
-            return FormatTooNew(f"{where} was written by a newer pysync_web than format {FORMAT}: update it")
-        case "InvalidStateError" | "AbortError":
-            return StorageReset(f"{where} was closed or deleted while it was open: {message}")
-        case "DataError" | "NotReadableError" | "EncodingError":
-            return CorruptData(f"{where} can't be read: {message}")
-    return StorageError(f"{where}: {name}: {message}")
+async def _end_of(transaction: Any, name: str) -> None:
+    """Wait until a transaction is through; raise what went wrong."""
+    done = Prompt()
 
+    def on_event(event: Any) -> None:
+        done.finish(error=None if event.type == "complete" else _translated(transaction.error, name))
 
-def _upgrade(event: Any, identity: str) -> None:
-    """Make the stores, and turn the records of format 1 into a log record."""
-    from .segments import encode_writes
-    from .table import Writes
-
-    database, transaction = event.target.result, event.target.transaction
-    names = {_LOG, _SEGMENTS, _META}
-    for name in names:
-        if not database.objectStoreNames.contains(name):
-            database.createObjectStore(name)
-    meta = transaction.objectStore(_META)
-    meta.put(identity, _IDENTITY)
-    if event.oldVersion != 1 or not database.objectStoreNames.contains("records"):
-        return
-    old = transaction.objectStore("records")
-    found: list[Any] = []
-
-    def moved(got: Any) -> None:
-        from ..values import loads
-
-        found.append(got.target.result.to_py())
-        if len(found) < 2:
-            return
-        writes: Writes = {}
-        for packed, text in zip(*found, strict=True):
-            space, *key = loads(packed)
-            writes.setdefault(space, {})[tuple(key)] = text
-        transaction.objectStore(_LOG).put(encode_writes(writes), 1)
-        database.deleteObjectStore("records")
-
-    proxy = create_proxy(moved)
-    old.getAllKeys().onsuccess = proxy
-    old.getAll().onsuccess = proxy
-
-
-def _settle(done: asyncio.Future[None]) -> None:
-    if not done.done():
-        done.set_result(None)
-
-
-async def _results(transaction: Any, requests: Sequence[Any], name: str) -> list[Any]:
-    """Wait for a transaction and give the results of its requests."""
-    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def aborted(_: Any) -> None:
-        error = transaction.error
-        if not done.done():
-            done.set_exception(
-                translated(error.name, error.message, name)
-                if error
-                else StorageReset(f"the database {name!r} was closed while it was read")
-            )
-
-    proxies = [create_proxy(lambda _: _settle(done)), create_proxy(aborted)]
-    transaction.oncomplete, transaction.onabort = proxies
+    proxy = create_proxy(on_event)
+    transaction.oncomplete = transaction.onabort = proxy
     try:
         await done
     finally:
         transaction.oncomplete = transaction.onabort = None
-        for proxy in proxies:
-            proxy.destroy()
-    return [request.result for request in requests]
+        proxy.destroy()
+
+
+def _translated(error: Any, database: str) -> BaseException:
+    """Turn a DOMException into an error of ours; one that is null means that the browser took the database away."""
+    if not error:
+        return Lost("the browser closed the database")
+    where = f"the database {database!r}"
+    match error.name:
+        case "ConstraintError":
+            return Conflict("another handle has appended first")
+        case "QuotaExceededError":
+            return QuotaExceeded(f"{where}: the browser's storage is full, nothing was written")
+        case "VersionError":
+            return FormatTooNew(f"{where} was written by a newer version of pysync_web: update this one")
+        case "InvalidStateError" | "AbortError":
+            return Lost(error.message)
+        case "DataError" | "NotReadableError" | "EncodingError" | "DataCloneError":
+            return CorruptData(f"{where} can't be read: {error.message}")
+    return StorageError(f"{where}: {error.name}: {error.message}")
+
+
+def _stored(text: str) -> Any:
+    return text if len(text) < _MANY_CHARS else to_js(text.encode())
+
+
+def _text(stored: Any) -> str:
+    return stored if isinstance(stored, str) else stored.to_bytes().decode()
+
+
+def _texts(array: Any) -> list[str]:
+    return [one if isinstance(one, str) else bytes(one).decode() for one in array.to_py()]
+
+
+def _runs_of(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Give the runs of successive numbers, each by its first and last."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and runs[-1][1] == number - 1:
+            runs[-1] = runs[-1][0], number
+        else:
+            runs.append((number, number))
+    return runs
+
+
+def _durabilities() -> dict[bool, Any]:
+    options = {}
+    for is_relaxed, durability in ((True, "relaxed"), (False, "strict")):
+        options[is_relaxed] = js.Object.new()
+        options[is_relaxed].durability = durability
+    return options
+
+
+def _ignore(_: BaseException | None) -> None:
+    """Hear nothing."""

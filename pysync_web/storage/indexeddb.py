@@ -1,136 +1,90 @@
-"""Storage in a page's IndexedDB: a log on disk, one record a transaction, and the table that it makes, in memory.
+"""Storage in a page's IndexedDB: a log on disk, one record a commit, and the table that it makes, in memory.
 
-Reads touch no IndexedDB. A write runs over the table and is appended as the next log record; if another tab was
-faster, the record's number is taken, and the write runs again over what that tab wrote, inside the transaction that
-appends it. Now and then the log is folded into sorted segments, so that opening reads only what is asked for.
+Reads touch no IndexedDB. A write runs over the table, and is appended under the next number of the log: if another
+tab has taken that number, the write runs again over what that tab wrote, inside the transaction that appends it.
+Now and then the log is folded into sorted segments, so that opening reads no more than what is asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import secrets
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from ..core.ports import Key, ReadTransaction, Touched, WriteTransaction
-from ..errors import StorageError, StorageReset, TransactionError
+from ..errors import QuotaExceeded, StorageError, StorageReset, TransactionError
 from . import idb
-from .segments import INLINE_CHARS, Fold, Manifest, Segment, decode_writes, encode_writes, plan_fold
+from .idb import Conflict, Connection, Lost, Prompt
+from .segments import (
+    Fold,
+    Manifest,
+    decode_segment,
+    decode_writes,
+    encode_writes,
+    fold,
+    join_writes,
+    label,
+    unlabel,
+)
 from .step import run
-from .table import Table, TableReader, TableWriter, Writes, touched_by
+from .table import Cold, Segment, Table, TableReader, TableWriter, Writes, touched_by
 from .tabs import Tabs
 from .watchers import Watchers
 
 T = TypeVar("T")
 
-FOLD_CHARS: Final = 1024 * 1024
-"""A log of more characters than this, and than half of the segments, is folded."""
+FOLD_CHARS: Final = 512 * 1024
+FOLD_RECORDS: Final = 500
+"""A log with more characters than this (and than half of the segments), or with more records, is folded."""
 
-FOLD_AT_CLOSE_CHARS: Final = 128 * 1024
-PUT_CHARS: Final = 1024 * 1024
-PREFETCH_AFTER_S: Final = 0.05
+FOLD_AT_CLOSE: Final = 0.1
+"""The share of these limits from which it is folded when a handle closes."""
 
-
-class _Cold(BaseException):
-    """A body asked for records that are still on disk; it runs again when they are here."""
-
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        super().__init__()
-        self.segments = segments
+FOLD_AFTER_S: Final = 0.25
+PREFETCH_AFTER_S: Final = 0.03
+PREFETCH_SEGMENTS: Final = 12
 
 
-class _WarmTable(Table):
-    """A table of which some segments may still be on disk."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cold: dict[int, Segment] = {}
-        self.manifest = Manifest()
-        self.fresh: dict[str, set[Key]] = defaultdict(set)  # written since the segments were
-
-    def need(self, space: str, keys: Sequence[Key] | None) -> None:
-        """Raise :class:`_Cold` unless the keys of a space, or (None) all of it, are here."""
-        if keys is None:
-            missing = [segment for segment in self.cold.values() if segment.space == space]
-        else:
-            missing = []
-            fresh = self.fresh[space]
-            for key in keys:
-                segment = None if key in fresh else self.manifest.holding(space, key)
-                if segment is not None and segment.id in self.cold and segment not in missing:
-                    missing.append(segment)
-        if missing:
-            raise _Cold(missing)
-
-    def warm(self, segment: Segment, records: Writes) -> None:
-        """Take in a segment, under what was written since."""
-        if self.cold.pop(segment.id, None) is not None:
-            fresh = self.fresh[segment.space]
-            for space, written in records.items():
-                self[space].apply({key: text for key, text in written.items() if key not in fresh})
-
-    def apply(self, writes: Writes) -> None:
-        """Take over what a transaction wrote."""
-        super().apply(writes)
-        for space, written in writes.items():
-            self.fresh[space].update(written)
-
-
-class _ColdReader(TableReader):
-    """A reader that first makes sure that what it reads is here."""
-
-    __slots__ = ()
-    _table: _WarmTable
-
-    async def get(self, space: str, key: Key) -> str | None:
-        """Give the text under a key, or None."""
-        self._table.need(space, (key,))
-        return await super().get(space, key)
-
-    async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
-        """Give one text or None for each key."""
-        self._table.need(space, keys)
-        return await super().get_many(space, keys)
-
-    async def scan(self, space: str, prefix: Key = (), **how: Any) -> list[tuple[Key, str]]:
-        """List records in key order, or in reverse."""
-        self._table.need(space, None)
-        return await super().scan(space, prefix, **how)
-
-
-class _ColdWriter(TableWriter):
-    """A writer that first makes sure that what it reads is here."""
-
-    __slots__ = ()
-    _table: _WarmTable
-
-    async def get(self, space: str, key: Key) -> str | None:
-        """Give the text under a key, or None."""
-        self._table.need(space, (key,))
-        return await super().get(space, key)
-
-    async def get_many(self, space: str, keys: Any) -> list[str | None]:
-        """Give one text or None for each key."""
-        self._table.need(space, keys)
-        return await super().get_many(space, keys)
-
-    async def scan(self, space: str, prefix: Key = (), **how: Any) -> list[tuple[Key, str]]:
-        """List records in key order, or in reverse."""
-        self._table.need(space, None)
-        return await super().scan(space, prefix, **how)
-
-
-@dataclass(slots=True)
-class _Waiting:
-    """A write that waits for its turn, and what came of it."""
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A write that waits, and what came of its body."""
 
     body: Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
     is_relaxed: bool
-    future: asyncio.Future[Any]
+    done: Prompt
     result: Any = None
     error: BaseException | None = None
+
+    def finish(self, error: BaseException | None = None) -> None:
+        self.done.finish(self.result, self.error or error)
+
+
+@dataclass(slots=True, eq=False)
+class _Batch:
+    """Jobs that share a commit, and what their bodies wrote together."""
+
+    jobs: list[_Job]
+    writes: Writes = field(default_factory=dict)
+    text: str = ""
+
+    @property
+    def is_relaxed(self) -> bool:
+        return all(job.is_relaxed for job in self.jobs)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        for job in self.jobs:
+            job.finish(error)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What is kept of a log record until it is folded: its size and the keys that it wrote."""
+
+    chars: int
+    writes: Sequence[tuple[str, dict[Key, str | None]]]
 
 
 class IndexedDBStorage:
@@ -139,21 +93,20 @@ class IndexedDBStorage:
     def __init__(self, name: str, *, is_relaxed: bool) -> None:
         self.name = name
         self._is_relaxed = is_relaxed
-        self._table = _WarmTable()
+        self._source = secrets.token_hex(8)
+        self._connection: Connection | None = None
+        self._gone: StorageError | None = None  # why this handle can be used no more
+        self._table = Table()
+        self._manifest = Manifest("")
+        self._log: list[_Entry] = []  # what is not folded yet
         self._last = 0  # the log record up to which the table is
-        self._log_chars = 0
-        self._identity = ""
-        self._connection: idb.Connection | None = None
-        self._gone: str | None = None
-        self._waiting: list[_Waiting] = []
-        self._batch: list[_Waiting] = []
-        self._is_busy = False  # a commit is under way
+        self._heard = 0  # the last that another tab has told of
+        self._waiting: list[_Job] = []
+        self._batch: _Batch | None = None  # being committed
         self._is_running = False  # a body is
-        self._is_closed = False
-        self._catching_up: asyncio.Task[None] | None = None
+        self._is_folding = False
+        self._fold_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
         self._watchers = Watchers()
         self._tabs = Tabs(name, self._on_commit_elsewhere)
 
@@ -162,50 +115,63 @@ class IndexedDBStorage:
         """Open a database, or make it."""
         storage = cls(name, is_relaxed=durability == "relaxed")
         try:
-            await storage._connect()
+            await storage._connect(Manifest(secrets.token_hex(16)).text())
             await storage._load()
         except BaseException:
-            storage._tabs.close()
+            storage._release()
             raise
-        storage._later(storage._prefetch())
+        if storage._table.cold():
+            storage._later(storage._prefetch())
+        storage._fold_if_due()
         return storage
 
-    async def _connect(self) -> None:
-        identity = f"{random.SystemRandom().getrandbits(128):032x}"
-        self._gone = None
-        self._connection = await idb.connect(self.name, identity, self._on_gone)
+    async def _connect(self, manifest: str | None) -> None:
+        connection = await idb.connect(self.name, manifest, self._on_gone)
+        await self._tabs.are_known()
+        self._connection = connection
 
-    def _on_gone(self, why: str) -> None:
-        self._gone = why
+    def _on_gone(self, reason: StorageReset | None) -> None:
+        """The connection is lost: for good if there is a reason."""
+        self._gone = reason
+        if reason is None and self._connection is not None:
+            self._connection.close()
+        self._connection = None
 
     async def _load(self) -> None:
         """Build the table from the manifest and the log; segments stay on disk until they are asked for."""
-        assert self._connection is not None
-        text, generation, log, identity = await self._connection.load()
-        manifest = Manifest.from_text(text) if text else Manifest(generation)
-        table = _WarmTable()
-        table.manifest = manifest
-        table.cold = {segment.id: segment for segment in manifest.segments}
-        for space, written in decode_writes(manifest.inline).items():
-            table[space].apply(written)
-        for record in log:
-            table.apply(decode_writes(record))
-        self._table, self._last = table, manifest.folded + len(log)
-        self._log_chars = sum(map(len, log))
-        self._identity = identity or ""
+        text, records = await self._connected().load()
+        manifest = Manifest.from_text(text or "")
+        if self._manifest.identity not in ("", manifest.identity):
+            self._gone = StorageReset(f"the database {self.name!r} was deleted while it was open: open it again")
+            raise self._gone
+        self._manifest, self._table, self._log = manifest, manifest.table(), []
+        self._last = manifest.folded
+        for record in records:
+            if record:  # else it is folded already
+                self._take_in(record)
+
+    def _take_in(self, record: str) -> Writes:
+        """Apply a log record to the table; give what it wrote."""
+        steps = list(decode_writes(unlabel(record)[1]))
+        writes: Writes = defaultdict(dict)
+        for space, written in steps:
+            self._table[space].apply(written)
+            writes[space].update(written)
+        self._log.append(_Entry(len(record), steps))
+        self._last += 1
+        return writes
 
     # Reading
 
     async def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
-        """Run a body over the table; it is as new as this tab has heard."""
+        """Run a body over the table, which is as new as this tab has heard."""
         while True:
             self._check_usable()
-            table = self._table
-            transaction = _ColdReader(table) if table.cold else TableReader(table)
+            transaction = TableReader(self._table)
             self._is_running = True
             try:
                 return run(body(transaction))
-            except _Cold as cold:
+            except Cold as cold:
                 missing = cold.segments
             finally:
                 self._is_running = False
@@ -213,38 +179,33 @@ class IndexedDBStorage:
             await self._warm(missing)
 
     def _check_usable(self) -> None:
-        if self._is_closed:
-            raise StorageError("the storage is closed")
+        if self._gone is not None:
+            raise self._gone
         if self._is_running:
             raise TransactionError("a body may not begin another transaction")
-        if self._gone is not None and self._gone != "closed":
-            raise StorageReset(f"the database {self.name!r} was {self._gone}: open it again")
 
     async def _warm(self, segments: Sequence[Segment]) -> None:
-        """Bring segments into memory."""
+        """Bring segments into memory, or the table up to date where they were folded away."""
         table = self._table
-        connection = await self._usable()
         try:
-            texts = await connection.segments([segment.id for segment in segments])
-        except idb.Conflict:
-            await self._load()
-            return
-        except idb.Lost:
-            await self._reopen()
+            texts = await self._retried(lambda: self._connected().segments([one.id for one in segments]))
+        except Conflict:
+            await self._reload()
             return
         for segment, text in zip(segments, texts, strict=True):
-            if table is self._table:
-                table.warm(segment, decode_writes(text))
+            table[segment.space].warm(segment, decode_segment(text))
+
+    async def _reload(self) -> None:
+        """Build the table anew, because what it was built from is no longer there."""
+        await self._retried(self._load)
+        self._watchers.tell(None)
 
     async def _prefetch(self) -> None:
         """Bring everything into memory, a little at a time."""
         await asyncio.sleep(PREFETCH_AFTER_S)
-        try:
-            while self._table.cold and not self._is_closed and self._gone is None:
-                await self._warm(list(self._table.cold.values())[:8])
-                await asyncio.sleep(0)
-        except StorageError:
-            return  # who asks for what is missing will hear why
+        while cold := self._table.cold():
+            await self._warm(cold[:PREFETCH_SEGMENTS])
+            await asyncio.sleep(0)
 
     # Writing
 
@@ -253,186 +214,179 @@ class IndexedDBStorage:
     ) -> T:
         """Run a body and append what it wrote; writes that come during a commit go together into the next."""
         self._check_usable()
-        waiting = _Waiting(body, relaxed or self._is_relaxed, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        if not self._is_busy:
-            self._commit_next()
-        return await waiting.future  # type: ignore[no-any-return]
+        job = _Job(body, relaxed or self._is_relaxed, Prompt())
+        self._waiting.append(job)
+        if self._batch is None:
+            self._commit_waiting()
+        return await job.done  # type: ignore[no-any-return]
 
-    def _commit_next(self) -> None:
-        """Run the waiting bodies and append what they wrote."""
-        self._batch, self._waiting = self._waiting, []
-        self._is_busy = bool(self._batch)
-        if not self._is_busy:
-            self._idle.set()
-            return
-        self._idle.clear()
-        try:
-            writes = self._run_batch()
-        except _Cold as cold:
-            self._later(self._retry_after(self._warm(cold.segments)))
-            return
-        if not writes:
-            self._settle()
-            return
-        self._append(writes)
+    def _commit_waiting(self) -> None:
+        """Run the bodies that wait, and append what they wrote."""
+        while self._waiting and self._batch is None:
+            batch = self._batch = _Batch(self._waiting)
+            self._waiting = []
+            try:
+                self._run(batch)
+                if batch.text:
+                    self._append(batch)
+                    return
+            except Cold as cold:
+                self._again_after(self._warm(cold.segments))
+                return
+            except Lost:
+                self._again_after(self._reconnect())
+                return
+            self._batch = None
+            batch.finish()
 
-    def _append(self, writes: Writes) -> None:
-        if self._connection is None or self._gone is not None:
-            self._later(self._retry_after(self._reopen()))
-            return
-        text = encode_writes(writes)
-        try:
-            self._connection.append(
-                self._last + 1,
-                text,
-                self._table.manifest.generation,
-                relaxed=all(waiting.is_relaxed for waiting in self._batch),
-                done=lambda error: self._on_appended(error, writes, text),
-            )
-        except idb.Lost:
-            self._later(self._retry_after(self._reopen()))
-        except Exception as error:
-            self._settle(StorageError(str(error)))
-
-    def _run_batch(self) -> Writes:
+    def _run(self, batch: _Batch) -> None:
         """Run the batch's bodies one after the other, each over what those before it wrote."""
-        table = self._table
-        written: Writes = defaultdict(dict)
+        batch.writes = {}
+        texts = []
         self._is_running = True
         try:
-            for waiting in self._batch:
-                writer = _ColdWriter if table.cold else TableWriter
-                transaction = writer(table, written)
+            for job in batch.jobs:
+                transaction = TableWriter(self._table, batch.writes)
                 writes = transaction.writes
-                waiting.result = waiting.error = None
+                job.result = job.error = None
                 try:
-                    waiting.result = run(waiting.body(transaction))
-                    table.check(writes)
-                except _Cold:
-                    raise
-                except BaseException as error:
-                    waiting.error = error
+                    job.result = run(job.body(transaction))
+                    text = encode_writes(writes)
+                except Exception as error:
+                    job.error = error
                     continue
                 finally:
                     transaction.end()
-                for space, changes in writes.items():
-                    written[space].update(changes)
+                if text:
+                    texts.append(text)
+                    _merge(batch, writes)
         finally:
             self._is_running = False
-        return written
+        batch.text = label(self._source, join_writes(texts)) if texts else ""
 
-    def _on_appended(self, error: BaseException | None, writes: Writes, text: str) -> None:
-        """The transaction is through: take the writes over, or do it again after what another tab wrote."""
+    def _append(self, batch: _Batch) -> None:
+        self._connected().append(
+            self._last + 1, batch.text, relaxed=batch.is_relaxed, done=lambda error: self._on_end(batch, error)
+        )
+
+    def _on_end(self, batch: _Batch, error: BaseException | None) -> None:
+        """The transaction is through: take over what was written, or do it again."""
         if error is None:
-            self._last += 1
-            self._log_chars += len(text)
-            self._table.apply(writes)
-            self._tabs.told(self._last)
-            self._settle()
-        elif isinstance(error, idb.Conflict):
-            self._later(self._retry_after(self._catch_up_and_append()))
+            self._finish(batch)
+        elif isinstance(error, Conflict):
+            self._append_after(batch)
+        elif isinstance(error, Lost):
+            self._again_after(self._reconnect(batch))
+        elif isinstance(error, QuotaExceeded) and len(batch.jobs) > 1:
+            self._again_after(self._one_by_one(batch.jobs))
         else:
-            self._settle(error)
+            self._settle(batch, error)
 
-    def _settle(self, error: BaseException | None = None) -> None:
-        """Tell the batch how it went, and go on with those that came meanwhile."""
-        batch, self._batch = self._batch, []
-        for waiting in batch:
-            if waiting.future.done():
-                continue
-            failure = waiting.error or error
-            if failure is not None:
-                waiting.future.set_exception(failure)
-            else:
-                waiting.future.set_result(waiting.result)
+    def _finish(self, batch: _Batch) -> None:
+        """Take over what was committed, and begin the next commit before anybody goes on."""
+        self._table.apply(batch.writes)
+        self._last += 1
+        self._log.append(_Entry(len(batch.text), list(batch.writes.items())))
+        self._settle(batch)
+        self._tabs.tell(self._last)
         self._fold_if_due()
-        self._commit_next()
 
-    async def _retry_after(self, work: Coroutine[Any, Any, bool | None]) -> None:
-        """Do something that takes time, then run the batch again unless that has settled it."""
+    def _settle(self, batch: _Batch, error: BaseException | None = None) -> None:
+        self._batch = None
+        self._commit_waiting()
+        batch.finish(error)
+        if self._heard > self._last and self._batch is None:
+            self._later(self._catch_up())
+
+    def _append_after(self, batch: _Batch) -> None:
+        """Take in what others appended and run the batch again, inside one transaction: nobody can come between."""
+
+        last = self._last
+
+        def make(records: list[str]) -> str | None:
+            self._take_in_tail(last, records)
+            self._run(batch)
+            return batch.text or None
+
+        def done(error: BaseException | None) -> None:
+            if isinstance(error, Cold):
+                self._again_after(self._warm(error.segments))
+            elif isinstance(error, Conflict):
+                self._again_after(self._reload())
+            elif error is None and not batch.text:
+                self._settle(batch)
+            else:
+                self._on_end(batch, error)
+
         try:
-            if await work:
-                return
-        except idb.Lost:
-            self._gone = self._gone or "closed"
-        except StorageError as error:
-            self._settle(error)
+            self._connected().append_after(last, make, relaxed=batch.is_relaxed, done=done)
+        except Lost:
+            self._again_after(self._reconnect())
+
+    def _again_after(self, work: Coroutine[Any, Any, None]) -> None:
+        self._later(self._repeat(work))
+
+    async def _repeat(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that takes time, then run the batch again, or tell it why not."""
+        batch = self._batch
+        assert batch is not None
+        try:
+            await work
+        except (StorageError, Lost) as error:
+            self._settle(batch, _said(error))
             return
-        self._waiting = self._batch + self._waiting
-        self._commit_next()
+        self._waiting = [job for job in batch.jobs if not job.done.done()] + self._waiting
+        self._batch = None
+        self._commit_waiting()
 
-    async def _catch_up_and_append(self) -> bool:
-        """Take in what others wrote and append the batch, in one transaction, so that it can't be outrun again."""
-        await self._catch_up()
-        if self._table.cold:
-            await self._warm(list(self._table.cold.values()))
-        connection = await self._usable()
-        through: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        made: list[tuple[Writes, str]] = []
-
-        def tail(records: Sequence[str]) -> str | None:
-            self._take_in(records)
-            writes = self._run_batch()
-            if not writes:
-                return None
-            made.append((writes, encode_writes(writes)))
-            return made[0][1]
-
-        connection.append_after(self._last, tail, self._table.manifest.generation, done=through.set_result)
-        error = await through
-        if isinstance(error, idb.Conflict):
-            return False
-        if error is not None:
-            self._settle(error)
-            return True
-        if made:
-            self._on_appended(None, *made[0])
-        else:
-            self._settle()
-        return True
+    async def _one_by_one(self, jobs: Sequence[_Job]) -> None:
+        """Commit each job alone, because together they are too large."""
+        for job in jobs:
+            batch = _Batch([job])
+            self._run(batch)
+            ended = Prompt()
+            if batch.text:
+                self._connected().append(
+                    self._last + 1,
+                    batch.text,
+                    relaxed=batch.is_relaxed,
+                    done=lambda error, ended=ended: ended.finish(error),  # type: ignore[misc]
+                )
+                error = await ended
+                if isinstance(error, Conflict | Lost):
+                    return  # those that are left are begun again, together
+                if error is None:
+                    self._table.apply(batch.writes)
+                    self._last += 1
+                    self._log.append(_Entry(len(batch.text), list(batch.writes.items())))
+                    self._tabs.tell(self._last)
+                batch.finish(error)
+            else:
+                batch.finish()
 
     # Other tabs
 
     def _on_commit_elsewhere(self, seq: int) -> None:
-        if seq > self._last and not self._is_closed and self._catching_up is None:
-            self._catching_up = self._later(self._hear())
-
-    async def _hear(self) -> None:
-        """Catch up between commits of our own."""
-        try:
-            while not self._idle.is_set():
-                await self._idle.wait()
-            if not self._is_closed and self._gone is None:
-                await self._catch_up()
-        except StorageError:
-            return
-        finally:
-            self._catching_up = None
+        is_new = seq > self._heard
+        self._heard = max(self._heard, seq)
+        if is_new and seq > self._last and self._batch is None and self._connection is not None:
+            self._later(self._catch_up())
 
     async def _catch_up(self) -> None:
-        """Take in what other handles have appended, or load anew where that was folded away."""
-        connection = await self._usable()
+        """Take in what other handles have appended."""
         before = self._last
-        text, last, log = await connection.load_log(before)
-        if self._last != before:
-            return  # a commit of our own came between
-        manifest = Manifest.from_text(text) if text else Manifest()
-        is_other = manifest.generation != self._table.manifest.generation
-        if manifest.folded > before or last - len(log) != before or (is_other and self._table.cold):
-            await self._load()
-            if self._last != before:
-                self._watchers.tell(None)
-            return
-        self._table.manifest = manifest
-        self._take_in(log)
+        records = await self._retried(lambda: self._connected().load_log(before))
+        try:
+            self._take_in_tail(before, records)
+        except Conflict:
+            await self._reload()
 
-    def _take_in(self, records: Sequence[str]) -> None:
-        for record in records:
-            writes = decode_writes(record)
-            self._table.apply(writes)
-            self._last += 1
-            self._log_chars += len(record)
+    def _take_in_tail(self, last: int, records: Sequence[str]) -> None:
+        """Apply the records after ``last``; raise :class:`Conflict` if some of them were folded already."""
+        for record in records[self._last - last :]:  # the first may have come another way meanwhile
+            if not record:
+                raise Conflict("another handle has folded what this one has not read")
+            writes = self._take_in(record)
             if self._watchers:
                 self._watchers.tell(touched_by(writes))
 
@@ -445,98 +399,134 @@ class IndexedDBStorage:
         self._check_usable()
         return await self._tabs.lead(lost)
 
-    # Connection
+    # The connection
 
-    async def _usable(self) -> idb.Connection:
-        if self._gone is not None:
-            await self._reopen()
-        assert self._connection is not None
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise self._gone or Lost("the browser closed the database")
         return self._connection
 
-    async def _reopen(self) -> None:
-        """Open again after the browser closed the connection; the database must still be the same one."""
-        if self._gone != "closed" and self._gone is not None:
-            self._check_usable()
-        if self._connection is not None:
-            self._connection.close()
-        identity = self._identity
-        await self._connect()
-        await self._load()
-        if self._identity != identity:
-            self._gone = "deleted while it was open"
-            raise StorageReset(f"the database {self.name!r} was {self._gone}: open it again")
+    async def _retried(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something that needs the connection; if that is lost, once more over a new one."""
+        try:
+            return await work()
+        except Lost:
+            await self._reconnect()
+            return await work()
+
+    async def _reconnect(self, batch: _Batch | None = None) -> None:
+        """Open the database again; it must be the same one. See whether the batch under way had been committed."""
+        if self._gone is not None:
+            raise self._gone
+        self._on_gone(None)
+        before = self._last
+        try:
+            await self._connect(None)
+            records = await self._connected().load_log(before)
+            await self._load()
+        except StorageReset as error:
+            self._gone = error
+            raise
+        own = [record for record in records if unlabel(record)[0] == self._source]
+        if batch is not None and own:
+            batch.finish()
+        if len(records) > len(own):
+            self._watchers.tell(None)
 
     # Folding
 
     def _fold_if_due(self) -> None:
-        if self._log_chars > max(FOLD_CHARS, self._table.manifest.chars // 2) and not self._table.cold:
-            self._later(self._fold())
+        if self._fold_timer is None and not self._is_folding and self._is_long(1.0):
+            self._fold_timer = asyncio.get_running_loop().call_later(
+                FOLD_AFTER_S, lambda: self._later(self._fold())
+            )
+
+    def _is_long(self, share: float) -> bool:
+        if len(self._log) > FOLD_RECORDS * share:
+            return True
+        chars = sum(entry.chars for entry in self._log)
+        return chars > max(FOLD_CHARS, self._manifest.chars // 2) * share
 
     async def _fold(self) -> None:
-        """Fold the log into segments; every step leaves a whole database, and one that fails is left undone."""
-        if self._is_closed or self._gone is not None or self._connection is None or self._table.cold:
+        """Fold the log into segments, in one transaction; where another handle is faster, take over what it did."""
+        self._fold_timer = None
+        if self._is_folding:
             return
-        table, connection, chars = self._table, self._connection, self._log_chars
-        if chars < INLINE_CHARS:
-            return
-        self._log_chars = 0  # nobody begins another meanwhile
-        fresh, table.fresh = table.fresh, defaultdict(set)
-        fold = plan_fold(table.manifest, table, fresh, self._last)
+        self._is_folding = True
         try:
-            free: int | None = table.manifest.next_id
-            for part in _by_size(fold.new):
-                await connection.put_segments(free, part)
-                free = None
-            await self._finish_fold(connection, fold)
-        except (StorageError, idb.Lost, idb.Conflict):
-            for space, keys in fresh.items():
-                table.fresh[space] |= keys
-
-    async def _finish_fold(self, connection: idb.Connection, fold: Fold) -> None:
-        """Switch to the new segments between two commits."""
-        while self._is_busy:
-            await self._idle.wait()
-        self._is_busy = True
-        self._idle.clear()
-        try:
-            made = fold.manifest
-            await connection.finish_fold(made.text(), made.generation, made.folded, fold.gone)
-            self._table.manifest = made
+            while cold := self._table.cold():
+                await self._warm(cold)
+            before, folded, count = self._manifest, self._last, len(self._log)
+            touched: dict[str, set[Key]] = defaultdict(set)
+            for entry in self._log:
+                for space, written in entry.writes:
+                    touched[space].update(written)
+            result = Fold([], [], {}, {})
+            for unfinished in fold(before, self._table, touched):
+                result = unfinished
+                await asyncio.sleep(0)
+            await self._put(result, result.manifest(before, folded), range(folded - count + 1, folded + 1))
+        except Conflict:
+            await self._reload()
         finally:
-            self._commit_next()
+            self._is_folding = False
+
+    async def _put(self, result: Fold, manifest: Manifest, log: range) -> None:
+        keep = not await self._tabs.is_alone()
+        connection = self._connected()
+        await connection.fold(manifest.text(), manifest.generation, result.new, result.gone, log, keep)
+        self._manifest = manifest
+        del self._log[: len(log)]
+
+    # The end
 
     async def close(self) -> None:
-        """Wait for commits, fold a long log, and close; a second call does nothing."""
-        if self._is_closed:
+        """Finish the writes that wait, fold a long log, and close; a second call does nothing."""
+        if isinstance(self._gone, _Closed):
             return
-        while self._is_busy or self._waiting:
-            await self._idle.wait()
-        if self._log_chars > FOLD_AT_CLOSE_CHARS:
-            await self._fold()
-        self._is_closed = True
+        while self._batch is not None and self._gone is None:
+            await asyncio.wait([job.done for job in self._batch.jobs])
+        if self._gone is None and self._connection is not None and self._is_long(FOLD_AT_CLOSE):
+            await asyncio.gather(self._fold(), return_exceptions=True)
+        self._gone = _Closed("the storage is closed")
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._release()
+
+    def _release(self) -> None:
         self._watchers.clear()
         self._tabs.close()
+        if self._fold_timer is not None:
+            self._fold_timer.cancel()
         if self._connection is not None:
             self._connection.close()
+            self._connection = None
 
-    def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, StorageError | Lost | Conflict):
+            raise error  # the others come again with the next read or write
 
 
-def _by_size(texts: dict[int, str]) -> list[dict[int, str]]:
-    """Split segments into parts that one small transaction can take."""
-    parts: list[dict[int, str]] = [{}]
-    size = 0
-    for number, text in texts.items():
-        if size > PUT_CHARS:
-            parts.append({})
-            size = 0
-        parts[-1][number] = text
-        size += len(text)
-    return parts
+class _Closed(StorageError):
+    """The handle was closed."""
+
+
+def _said(error: BaseException) -> BaseException:
+    """Give an error that a caller may see."""
+    return StorageError(str(error)) if isinstance(error, Lost) else error
+
+
+def _merge(batch: _Batch, writes: Writes) -> None:
+    if not batch.writes:
+        batch.writes = writes
+        return
+    for space, written in writes.items():
+        batch.writes.setdefault(space, {}).update(written)

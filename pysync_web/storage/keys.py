@@ -58,7 +58,7 @@ def check_keys(keys: Collection[Key]) -> None:
         is_fine = is_fine and (joined.isascii() or not _SURROGATE.search(joined))
         if int in kinds:
             integers = [part for part in parts if type(part) is int]
-            is_fine = is_fine and -_OFFSET < min(integers) and max(integers) < _OFFSET
+            is_fine = is_fine and min(integers) > -_OFFSET and max(integers) < _OFFSET
     except TypeError:
         is_fine = False
     if not is_fine:

@@ -1,172 +1,287 @@
-"""How a log of transactions and sorted segments of records are written as texts.
+"""How IndexedDB's log of transactions, and the sorted segments that it is folded into, are written as texts.
 
-A text is lines: the first names spaces and keys as JSON, each further line is the JSON text of one record, an empty
-one a record that was deleted. JSON texts hold no raw line break, so nothing needs to be escaped.
+One text crosses to JavaScript in one piece, and IndexedDB's cost is per record. JSON texts hold no control
+characters, so those separate them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+import json
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any, Final
 
 from ..core.ports import Key
-from ..values import JSON, dumps, loads
-from .table import Table, Writes
+from ..errors import CorruptData, InvalidDocument
+from .keys import check_keys
+from .table import Segment, Space, Table, Writes
 
-SEGMENT_CHARS: Final = 96 * 1024
-INLINE_CHARS: Final = 8 * 1024
+SEGMENT_CHARS: Final = 64 * 1024
+INLINE_CHARS: Final = 4 * 1024
 """A space that is smaller than this lies in the manifest itself."""
+
+_GROUP, _RECORD, _UNIT = "\x1d", "\x1e", "\x1f"
+_dumps = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+# Records
 
 
 def encode_writes(writes: Writes) -> str:
-    """Give the text of a log record."""
-    head = [[space, list(written)] for space, written in writes.items()]
-    texts = [text or "" for written in writes.values() for text in written.values()]
-    return "\n".join([dumps(head), *texts])
+    """Give what a transaction wrote as text; raise :class:`InvalidDocument` for what can't be stored."""
+    fields: list[str] = []
+    for space, written in writes.items():
+        puts: Mapping[Key, Any] = written
+        deleted: list[Key] = []
+        if None in written.values():
+            puts = {key: text for key, text in written.items() if text is not None}
+            deleted = [key for key, text in written.items() if text is None]
+        fields += [_checked_name(space), _join_keys(puts), _join_texts(puts.values()), _join_keys(deleted)]
+    return _GROUP.join(fields)
 
 
-def decode_writes(record: str) -> Writes:
-    """Read a log record, or a segment."""
-    head, *texts = record.split("\n")
-    writes: Writes = {}
-    start = 0
-    for space, keys in loads(head):
-        end = start + len(keys)
-        values = [text or None for text in texts[start:end]]
-        writes[space] = dict(zip(map(tuple, keys), values, strict=True))
-        start = end
-    return writes
+def decode_writes(text: str) -> Iterator[tuple[str, dict[Key, str | None]]]:
+    """Give back what was written, in steps: a space may come again, for what was written to it later."""
+    fields = text.split(_GROUP) if text else []
+    try:
+        for i in range(0, len(fields), 4):
+            written: dict[Key, Any] = dict(_split_records(fields[i + 1], fields[i + 2]))
+            if fields[i + 3]:
+                written.update(dict.fromkeys(_split_keys(fields[i + 3])))
+            yield fields[i], written
+    except (ValueError, IndexError) as error:
+        raise CorruptData(f"a record of the log can't be read: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A sorted run of a space's records, from ``first`` up to the next segment's first key."""
+def join_writes(texts: Iterable[str]) -> str:
+    """Give one text for the writes of several transactions, one after the other."""
+    return _GROUP.join(filter(None, texts))
 
-    id: int
-    space: str
-    first: Key
-    chars: int
+
+def label(source: str, text: str) -> str:
+    """Write down whose log record this is."""
+    return f"{source}{_GROUP}{text}"
+
+
+def unlabel(record: str) -> tuple[str, str]:
+    """Give a log record's source and its text."""
+    source, _, text = record.partition(_GROUP)
+    return source, text
+
+
+def encode_segment(keys: Collection[Key], texts: Collection[str]) -> str:
+    """Give a segment's text."""
+    return f"{_join_keys(keys)}{_GROUP}{_join_texts(texts)}"
+
+
+def decode_segment(text: str) -> dict[Key, str]:
+    """Give back a segment's texts by key."""
+    keys, _, texts = text.partition(_GROUP)
+    try:
+        return dict(_split_records(keys, texts))
+    except (ValueError, IndexError) as error:
+        raise CorruptData(f"a segment can't be read: {error}") from error
+
+
+def _checked_name(space: str) -> str:
+    if not space.isprintable():
+        raise InvalidDocument(f"space {space!r}: a name holds no control character")
+    return space
+
+
+def _join_texts(texts: Collection[str]) -> str:
+    try:
+        joined = _RECORD.join(texts)
+    except TypeError as error:
+        raise InvalidDocument(f"what is stored is a JSON text: {error}") from error
+    if texts and (joined.count(_RECORD) != len(texts) - 1 or _GROUP in joined or "" in texts):
+        raise InvalidDocument("a JSON text is not empty and holds no control character")
+    return joined
+
+
+def _split_records(keys: str, texts: str) -> Iterable[tuple[Key, str]]:
+    return zip(_split_keys(keys), texts.split(_RECORD) if texts else (), strict=True)
+
+
+def _join_keys(keys: Collection[Key]) -> str:
+    """Join keys: ``t2`` and texts for keys of two texts each, ``j2`` and JSON if there are integers among them."""
+    if not keys:
+        return ""
+    check_keys(keys)
+    lengths = set(map(len, keys))
+    length = lengths.pop()
+    if lengths or length > 9:
+        return "j0" + _dumps(list(keys))
+    parts = list(chain.from_iterable(keys))
+    try:
+        joined = _UNIT.join(parts)  # type: ignore[arg-type]
+    except TypeError:
+        return f"j{length}{_dumps(parts)}"
+    if joined.count(_UNIT) != len(parts) - 1 or _GROUP in joined:
+        return f"j{length}{_dumps(parts)}"
+    return f"t{length}{joined}"
+
+
+def _split_keys(text: str) -> Iterable[Key]:
+    if not text:
+        return ()
+    kind, length = text[0], int(text[1])
+    if kind == "j" and length == 0:
+        return map(tuple, json.loads(text[2:]))
+    parts: Sequence[str | int] = text[2:].split(_UNIT) if kind == "t" else json.loads(text[2:])
+    return zip(*[iter(parts)] * length, strict=True)
+
+
+# Segments
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """Which segments make up the table, and the log record up to which they do.
 
-    ``inline`` holds small spaces as a segment's text; ``next_id`` is the number of the next new segment.
+    ``identity`` is the database's own; ``generation`` counts foldings; ``next_id`` is the number of the next new
+    segment; ``inline`` holds small spaces as the text of their writes.
     """
 
+    identity: str
     generation: int = 0
     folded: int = 0
     next_id: int = 1
     segments: tuple[Segment, ...] = ()
-    inline: str = "[]"
+    inline: str = ""
 
     def text(self) -> str:
         """Give the text that stores the manifest."""
-        rows = [[s.id, s.space, list(s.first), s.chars] for s in self.segments]
-        return dumps([self.generation, self.folded, self.next_id, rows, self.inline])
+        rows = [[s.id, s.space, s.first, s.last, s.count, s.chars] for s in self.segments]
+        return _dumps([self.identity, self.generation, self.folded, self.next_id, rows, self.inline])
 
     @classmethod
     def from_text(cls, text: str) -> Manifest:
         """Read what :meth:`text` gave."""
-        generation, folded, next_id, rows, inline = loads(text)
-        segments = tuple(Segment(i, space, tuple(first), chars) for i, space, first, chars in rows)
-        return cls(generation, folded, next_id, segments, inline)
+        try:
+            identity, generation, folded, next_id, rows, inline = json.loads(text)
+            segments = tuple(
+                Segment(id, space, tuple(first), tuple(last), count, chars)
+                for id, space, first, last, count, chars in rows
+            )
+            return cls(identity, generation, folded, next_id, segments, inline)
+        except (ValueError, TypeError) as error:
+            raise CorruptData(f"the manifest of the database can't be read: {error}") from error
 
     @property
     def chars(self) -> int:
         """How many characters the segments have together."""
         return sum(segment.chars for segment in self.segments)
 
-    def of_space(self, space: str) -> list[Segment]:
-        """Give the segments of a space in the order of their keys."""
-        return [segment for segment in self.segments if segment.space == space]
+    def table(self) -> Table:
+        """Make the table, with all segments still on disk."""
+        table = Table()
+        for segment in self.segments:
+            table[segment.space].cold.append(segment)
+        for space, written in decode_writes(self.inline):
+            table[space].apply(written)
+        return table
 
-    def holding(self, space: str, key: Key) -> Segment | None:
-        """Give the segment in which a key would lie."""
-        segments = self.of_space(space)
-        index = bisect_right(segments, key, key=lambda segment: segment.first)
-        return segments[max(0, index - 1)] if segments else None
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fold:
-    """What folding does: texts of new segments by id, ids of old ones that go, and the manifest after it."""
+    """A log being folded: the segments that stay, those that go, the texts of new ones by number."""
 
-    manifest: Manifest
-    new: dict[int, str] = field(default_factory=dict)
-    gone: tuple[int, ...] = ()
+    kept: list[Segment]
+    gone: list[int]
+    new: dict[int, str]
+    inline: dict[str, dict[Key, str]]
+
+    def manifest(self, before: Manifest, folded: int) -> Manifest:
+        """Give the manifest that holds after the folding."""
+        segments = sorted(self.kept, key=lambda segment: (segment.space, segment.first))
+        return replace(
+            before,
+            generation=before.generation + 1,
+            folded=folded,
+            next_id=before.next_id + len(self.new),
+            segments=tuple(segments),
+            inline=encode_writes({space: dict(texts) for space, texts in self.inline.items()}),
+        )
 
 
-def plan_fold(manifest: Manifest, table: Table, dirty: dict[str, set[Key]], folded: int) -> Fold:
-    """Plan to fold the log up to record ``folded`` into segments; those without a dirty key stay as they are."""
-    kept: list[Segment] = []
-    new: dict[int, str] = {}
-    gone: list[int] = []
-    inline: list[tuple[str, list[tuple[Key, str]]]] = []
-    next_id = manifest.next_id
-    for space in sorted(table):
-        before = manifest.of_space(space)
-        rows = table[space].scan((), None, None, False)
-        if sum(len(text) for _, text in rows) < INLINE_CHARS:
-            inline.append((space, rows))
-            gone += [segment.id for segment in before]
+def fold(before: Manifest, table: Table, touched: dict[str, set[Key]]) -> Iterator[Fold]:
+    """Fold what was written since the manifest, stopping for breath now and then; the last that it gives is whole.
+
+    Only segments with a key that was touched are written anew. The table may change meanwhile: what is written
+    then is in the log, after what is folded, and is applied over it.
+    """
+    result = Fold([], [], {}, {})
+    segments: dict[str, list[Segment]] = {}
+    for segment in before.segments:
+        segments.setdefault(segment.space, []).append(segment)
+    for name in sorted(touched.keys() | segments.keys() | {space for space, _ in decode_writes(before.inline)}):
+        old, space = segments.get(name, []), table[name]
+        dirty = _dirty(old, touched.get(name, set()))
+        result.kept += [segment for segment in old if segment.id not in dirty]
+        result.gone += sorted(dirty)
+        if len(dirty) == len(old) and _is_small(space):
+            result.inline[name] = dict(space.texts)
             continue
-        touched = {segment.id for segment in _touched(before, dirty.get(space, set()))}
-        for segment, part in _parts(before, rows):
-            if segment is not None and segment.id not in touched:
-                kept.append(segment)
-                continue
-            if segment is not None:
-                gone.append(segment.id)
-            for run in _runs(part):
-                new[next_id] = text = _segment_text([(space, run)])
-                kept.append(Segment(next_id, space, run[0][0], len(text)))
-                next_id += 1
-    made = Manifest(manifest.generation + 1, folded, next_id, tuple(kept), _segment_text(inline))
-    return Fold(made, new, tuple(gone))
+        for keys in list(_ranges(old, dirty, space)):
+            for texts in _runs(space, keys):
+                number = before.next_id + len(result.new)
+                text = encode_segment(texts, texts.values())
+                first, last = next(iter(texts)), next(reversed(texts))
+                result.kept.append(Segment(number, name, first, last, len(texts), len(text)))
+                result.new[number] = text
+                yield result
+    yield result
 
 
-def _touched(segments: Sequence[Segment], dirty: set[Key]) -> Iterator[Segment]:
+def _is_small(space: Space) -> bool:
+    texts = space.texts
+    return len(texts) * 20 < INLINE_CHARS and sum(map(len, texts.values())) < INLINE_CHARS
+
+
+def _dirty(segments: Sequence[Segment], keys: set[Key]) -> set[int]:
+    """Give the numbers of the segments in whose ranges these keys lie."""
+    if len(keys) > 20 * len(segments):
+        return {segment.id for segment in segments}
     firsts = [segment.first for segment in segments]
-    for key in dirty:
-        if segments:
-            yield segments[max(0, bisect_right(firsts, key) - 1)]
+    return {segments[max(0, bisect_right(firsts, key) - 1)].id for key in keys}
 
 
-def _parts(
-    segments: Sequence[Segment], rows: list[tuple[Key, str]]
-) -> Iterator[tuple[Segment | None, list[tuple[Key, str]]]]:
-    """Split a space's records by the segments that they belong to."""
+def _ranges(segments: Sequence[Segment], dirty: set[int], space: Space) -> Iterator[list[Key]]:
+    """Give the keys of each run of dirty segments, or of the whole space where it has no segment."""
+    order = space.in_order()
     if not segments:
-        yield None, rows
+        yield list(order)
         return
-    keys = [key for key, _ in rows]
-    starts = [0, *(bisect_left(keys, segment.first) for segment in segments[1:]), len(rows)]
+    starts = [0, *(_place(order, segment.first) for segment in segments[1:]), len(order)]
+    run: list[Key] = []
     for segment, start, end in zip(segments, starts, starts[1:], strict=False):
-        yield segment, rows[start:end]
-
-
-def _runs(rows: list[tuple[Key, str]]) -> Iterator[list[tuple[Key, str]]]:
-    """Cut records into runs of about a segment's size."""
-    run: list[tuple[Key, str]] = []
-    size = 0
-    for key, text in rows:
-        run.append((key, text))
-        size += len(text)
-        if size >= SEGMENT_CHARS:
+        if segment.id in dirty:
+            run += order[start:end]
+        elif run:
             yield run
-            run, size = [], 0
+            run = []
+    yield run
+
+
+def _place(order: list[Key], key: Key) -> int:
+    place = bisect_right(order, key)
+    return place - 1 if place and order[place - 1] == key else place
+
+
+def _runs(space: Space, keys: Iterable[Key]) -> Iterator[dict[Key, str]]:
+    """Cut records into runs of about a segment's size; keys that were deleted meanwhile are left out."""
+    run: dict[Key, str] = {}
+    chars = 0
+    for key in keys:
+        text = space.texts.get(key)
+        if text is not None:
+            run[key] = text
+            chars += len(text) + 24
+            if chars >= SEGMENT_CHARS:
+                yield run
+                run, chars = {}, 0
     if run:
         yield run
-
-
-def _segment_text(spaces: Iterable[tuple[str, list[tuple[Key, str]]]]) -> str:
-    head: list[JSON] = []
-    texts: list[str] = []
-    for space, rows in spaces:
-        head.append([space, [key for key, _ in rows]])
-        texts += [text for _, text in rows]
-    return "\n".join([dumps(head), *texts])

@@ -1,6 +1,7 @@
 """A table in memory: spaces of JSON texts by key, in order, and transactions over it.
 
-Keys are sorted only when somebody scans: until then a write costs what a dict costs.
+Keys are sorted only when somebody scans: until then a write costs what a dict costs. Part of a table may still be
+on disk, in segments; a transaction that asks for it is stopped by :class:`Cold`, and runs again when it is here.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
 from ..core.ports import Key, Touched
@@ -21,13 +23,35 @@ _UNWRITTEN: dict[Key, str | None] = {}
 _MOST_TOUCHED = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A sorted run of a space's records on disk, from the key ``first`` to the key ``last``."""
+
+    id: int
+    space: str
+    first: Key
+    last: Key
+    count: int
+    chars: int
+
+
+class Cold(BaseException):
+    """A transaction asked for records of segments that are still on disk."""
+
+    def __init__(self, segments: Sequence[Segment]) -> None:
+        super().__init__()
+        self.segments = segments
+
+
 class Space:
     """The texts of one space by key."""
 
-    __slots__ = ("_changed", "_order", "texts")
+    __slots__ = ("_changed", "_deleted", "_order", "cold", "texts")
 
     def __init__(self) -> None:
         self.texts: dict[Key, str] = {}
+        self.cold: list[Segment] = []  # what is still on disk, in order
+        self._deleted: set[Key] = set()  # what is no more, though a cold segment has it
         self._order: list[Key] = []
         self._changed: list[Key] = []  # keys that came or went since they were last in order
 
@@ -36,12 +60,37 @@ class Space:
         texts, changed = self.texts, self._changed
         for key, text in writes.items():
             if text is None:
+                if self.cold:
+                    self._deleted.add(key)
                 if texts.pop(key, None) is not None:
                     changed.append(key)
             else:
                 if key not in texts:
                     changed.append(key)
                 texts[key] = text
+
+    def warm(self, segment: Segment, texts: dict[Key, str]) -> None:
+        """Take in a segment's records, but for those that were written since; nothing happens the second time."""
+        place = bisect_left(self.cold, segment.first, key=lambda cold: cold.first)
+        if place == len(self.cold) or self.cold[place].id != segment.id:
+            return
+        del self.cold[place]
+        for key in texts.keys() & self.texts.keys() | texts.keys() & self._deleted:
+            del texts[key]
+        self.texts.update(texts)
+        self._changed.extend(texts)
+        if not self.cold:
+            self._deleted.clear()
+
+    def need(self, keys: Iterable[Key]) -> None:
+        """Raise :class:`Cold` if some of these keys, which are not in ``texts``, may be on disk."""
+        segments = {}
+        for key in keys:
+            place = bisect_right(self.cold, key, key=lambda segment: segment.first) - 1
+            if place >= 0 and key <= self.cold[place].last and key not in self._deleted:
+                segments[self.cold[place].id] = self.cold[place]
+        if segments:
+            raise Cold(list(segments.values()))
 
     def scan(
         self,
@@ -56,19 +105,45 @@ class Space:
         most = None if limit is None else limit + len(written)
         keys = self._keys(prefix, after, most, reverse)
         texts = self.texts
-        if not written:
-            return [(key, texts[key]) for key in keys]
-        keys += sorted(written, reverse=reverse)
-        keys.sort(reverse=reverse)
-        records = [
-            (key, text)
-            for key in dict.fromkeys(keys)
-            if (text := writes[key] if key in writes else texts[key]) is not None
-        ]
-        return records[:limit]
+        if written:
+            keys += sorted(written, reverse=reverse)
+            keys.sort(reverse=reverse)
+            records = [
+                (key, text)
+                for key in dict.fromkeys(keys)
+                if (text := writes[key] if key in writes else texts[key]) is not None
+            ][:limit]
+        else:
+            records = [(key, texts[key]) for key in keys]
+        if self.cold and limit != 0:
+            is_full = limit is not None and len(records) == limit
+            self._need_range(prefix, after, records[-1][0] if is_full else None, limit, reverse)
+        return records
+
+    def _need_range(
+        self, prefix: Key, after: Key | None, until: Key | None, limit: int | None, reverse: bool
+    ) -> None:
+        """Raise :class:`Cold` if records between ``after`` and ``until`` may be on disk."""
+        length = len(prefix)
+        missing = []
+        count = 0
+        for segment in reversed(self.cold) if reverse else self.cold:
+            near, far = (segment.last, segment.first) if reverse else (segment.first, segment.last)
+            if segment.last[:length] < prefix or segment.first[:length] > prefix:
+                continue
+            if after is not None and (far >= after if reverse else far <= after):
+                continue
+            if until is not None and (near < until if reverse else near > until):
+                continue
+            missing.append(segment)
+            count += segment.count
+            if limit is not None and count >= limit:
+                break
+        if missing:
+            raise Cold(missing)
 
     def _keys(self, prefix: Key, after: Key | None, limit: int | None, reverse: bool) -> list[Key]:
-        order = self._in_order()
+        order = self.in_order()
         low, high = 0, len(order)
         if prefix:
             length = len(prefix)
@@ -82,7 +157,8 @@ class Space:
             return order[low : high if limit is None else min(high, low + limit)]
         return order[low if limit is None else max(low, high - limit) : max(low, high)][::-1]
 
-    def _in_order(self) -> list[Key]:
+    def in_order(self) -> list[Key]:
+        """Give all keys, sorted; the list is not the caller's to change."""
         if len(self._changed) > 16 + len(self._order) // 16:
             self._order = sorted(self.texts)
         else:
@@ -126,6 +202,10 @@ class Table(dict[str, Space]):
             known = self[name].texts
             check_keys([key for key in written if key not in known])
 
+    def cold(self) -> list[Segment]:
+        """List what is still on disk."""
+        return [segment for space in self.values() for segment in space.cold]
+
 
 def touched_by(writes: Writes) -> Touched:
     """List what was written, or give None if that is too much to list."""
@@ -154,11 +234,19 @@ class TableReader:
 
     async def get(self, space: str, key: Key) -> str | None:
         """Give the text under a key, or None."""
-        return self._table[space].texts.get(key)
+        found = self._table[space]
+        text = found.texts.get(key)
+        if text is None and found.cold:
+            found.need((key,))
+        return text
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
-        return list(map(self._table[space].texts.get, keys))
+        found = self._table[space]
+        texts = list(map(found.texts.get, keys))
+        if found.cold and None in texts:
+            found.need(key for key, text in zip(keys, texts, strict=True) if text is None)
+        return texts
 
     async def scan(
         self,
@@ -200,18 +288,25 @@ class TableWriter:
 
     async def get(self, space: str, key: Key) -> str | None:
         """Give the text under a key, or None."""
-        return self._get(space, key)
-
-    async def get_many(self, space: str, keys: Iterable[Key]) -> list[str | None]:
-        """Give one text or None for each key."""
-        return [self._get(space, key) for key in keys]
-
-    def _get(self, space: str, key: Key) -> str | None:
         for writes in (self.writes, self._earlier):
             written = writes.get(space)
             if written and key in written:
                 return written[key]
-        return self._table[space].texts.get(key)
+        found = self._table[space]
+        text = found.texts.get(key)
+        if text is None and found.cold:
+            found.need((key,))
+        return text
+
+    async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
+        """Give one text or None for each key."""
+        written = self._written(space)
+        found = self._table[space]
+        if found.cold:
+            found.need(key for key in keys if key not in written and key not in found.texts)
+        if not written:
+            return list(map(found.texts.get, keys))
+        return [written[key] if key in written else found.texts.get(key) for key in keys]
 
     async def scan(
         self,
@@ -223,10 +318,15 @@ class TableWriter:
         reverse: bool = False,
     ) -> list[tuple[Key, str]]:
         """List records in key order, or in reverse."""
-        written = self.writes.get(space) or _UNWRITTEN
-        if earlier := self._earlier.get(space):
-            written = earlier | written
-        return self._table[space].scan(prefix, after, limit, reverse, written)
+        return self._table[space].scan(prefix, after, limit, reverse, self._written(space))
+
+    def _written(self, space: str) -> dict[Key, str | None]:
+        """Give what this transaction and those before it wrote to a space."""
+        written = self.writes.get(space)
+        earlier = self._earlier.get(space)
+        if earlier and written:
+            return earlier | written
+        return written or earlier or _UNWRITTEN
 
     def end(self) -> None:
         """Refuse any further use."""
