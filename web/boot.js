@@ -160,11 +160,16 @@ async function failed(error) {
   document.getElementById("boot-text").textContent =
     typeof WebAssembly === "undefined"
       ? "This browser has no WebAssembly, which Python needs."
-      : `What is on this device is untouched. ${String(error.message ?? error).trim().split("\n").pop()}`;
+      : `What is on this device is untouched. ${lastLine(error)}`;
   document.getElementById("boot-bar").hidden = true;
   const retry = document.getElementById("boot-retry");
   retry.hidden = false;
   retry.addEventListener("click", () => location.reload());
+}
+
+/* Python's errors come with their whole traceback; its last line says what happened. */
+function lastLine(error) {
+  return String(error.message ?? error).trim().split("\n").pop().replace(/^[\w.]+: /, "");
 }
 
 /* The service worker's address names the version, so a new version is a new worker; it waits until the person agrees. */

@@ -34,8 +34,7 @@ def _first_device() -> str:
 
 
 async def _open(name: str, connect: dict[str, Any]) -> Device:
-    device = Device(name, LABELS[name], connect)
-    device.names = _replicas
+    device = Device(name, LABELS[name], connect, _replicas)
     await device.open()
     devices[name] = device
     return device
@@ -91,7 +90,7 @@ def _wire_page(first: Device) -> None:
             return
         if event.key == "?" and not event.target.matches("input, textarea"):
             dialog.showModal()
-        elif last_used[0].pressed(event):
+        elif last_used[0].actions.pressed(event):
             event.preventDefault()
 
     def clicked(event: Any) -> None:
@@ -105,7 +104,7 @@ def _wire_page(first: Device) -> None:
     listen(document, "pointerdown", used)
     listen(document, "keydown", pressed)
     listen(document, "click", clicked)
-    listen(window, "popstate", lambda event: first.close_note())
+    listen(window, "popstate", lambda event: first.actions.close_note())
 
 
 def _token() -> str | None:

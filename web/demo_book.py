@@ -6,6 +6,7 @@ set aside and nobody has looked, ``merged`` for a while after two devices' chang
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -31,6 +32,8 @@ class Notebook:
         self.marks: dict[str, str] = {}
         self.lost: dict[str, ps.Entry] = {}
         self._merged: dict[str, float] = {}
+        self._changed = asyncio.Event()
+        self._changed.set()
         self._place = f"fieldnotes-{name}-settled"
         self._settled: list[str] = json.loads(localStorage.getItem(self._place) or "[]")
 
@@ -41,6 +44,7 @@ class Notebook:
 
     def take(self, change: ps.Change) -> None:
         """Take in what an event tells."""
+        self._changed.set()
         if change.collection != COLLECTION:
             return
         if change.change_type == "Conflict":
@@ -55,8 +59,26 @@ class Notebook:
         """Give the notes as the list shows them."""
         return arrange(self.notes.values())
 
+    async def wait_for_change(self, seconds: float) -> None:
+        """Return when something has changed, or after some seconds."""
+        try:
+            await asyncio.wait_for(self._changed.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def poke(self) -> None:
+        """Let everything be drawn again."""
+        self._changed.set()
+
+    def set_online(self, is_online: bool) -> None:
+        """Give the manager its network, or take it away."""
+        self.sync.set_online(is_online)
+        self._changed.set()
+
     async def look(self) -> bool:
-        """Learn anew where each note stands; tell whether anything is other than before."""
+        """Learn anew where each note stands; tell whether there is anything new to be drawn."""
+        was_changed = self._changed.is_set()
+        self._changed.clear()
         pending = await self.sync.pending_changes()
         lost = await self.sync.lost_changes()
         marks = {key: "merged" for key, until in self._merged.items() if monotonic() < until}
@@ -67,18 +89,42 @@ class Notebook:
         self.lost = {one.key: one for one in reversed(lost) if self._is_unsettled(one)}
         marks |= dict.fromkeys(self.lost, "conflict")
         before, self.marks = self.marks, marks
-        return before != marks
+        return was_changed or before != marks
 
-    def lost_fields(self, key: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """Give the fields that stand and those that were set aside instead; None stands for a delete."""
-        lost = _told(self.lost[key].body)
-        document = {} if key not in self.notes else _document(self.notes[key])
+    def where_kept(self, key: str) -> str:
+        """Say where a note is kept."""
+        match self.marks.get(key):
+            case "waiting" | "sending":
+                return "Saved on this device, not sent yet"
+            case "merged":
+                return "Merged with changes of another device"
+            case _:
+                return "Saved on this device and on the server"
+
+    def conflict(self, key: str) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+        """Give words for a note's conflict (none: ""), the fields that stand, those set aside (None: a delete)."""
+        entry = self.lost.get(key)
+        if entry is None:
+            return "", {}, None
+        words = "Changed in two places at once. The later change stands."
+        if entry.kind == "rejected":
+            words = f"The server refused a change of this note: {entry.message}"
+        lost = _told(entry.body)
+        document = _document(self.notes[key])
         names = document if lost is None else lost
-        return {name: document.get(name) for name in names}, lost
+        return words, {name: document.get(name) for name in names}, lost
+
+    def take_homeless(self) -> list[tuple[str, dict[str, Any]]]:
+        """Give changes of notes that are no more, each once, with what they held."""
+        gone = [(key, entry.body) for key, entry in self.lost.items() if key not in self.notes]
+        for key, _ in gone:
+            self.settle(key)
+        return [(key, body) for key, body in gone if body is not None]
 
     def settle(self, key: str) -> None:
         """Remember that the person has seen what was set aside."""
         entry = self.lost.pop(key, None)
+        self._changed.set()
         if entry is not None:
             self._settled = [*self._settled, entry.id][-SETTLED_KEPT:]
             localStorage.setItem(self._place, json.dumps(self._settled))

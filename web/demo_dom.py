@@ -62,9 +62,15 @@ def spawn(work: Coroutine[Any, Any, Any], failed: Callable[[BaseException], None
 
 
 def toast(
-    region: Element, text: str, *, kind: str = "info", action: str = "", act: Callable[[], None] | None = None
+    region: Element,
+    text: str,
+    *,
+    kind: str = "info",
+    action: str = "",
+    act: Callable[[], None] | None = None,
+    stays: bool = False,
 ) -> None:
-    """Show a message for some seconds, with one button if there is something to be done."""
+    """Show a message, for some seconds unless it ``stays``, with one button if there is something to be done."""
     while region.childElementCount >= 3:
         region.firstElementChild.remove()
     card = stamp("toast")
@@ -75,7 +81,8 @@ def toast(
     region.append(card)
     if act is not None:
         _give_button(card, action, act)
-    asyncio.get_event_loop().call_later(9 if kind == "error" or act else 4, card.remove)
+    if not stays:
+        asyncio.get_event_loop().call_later(9 if kind == "error" or act else 4, card.remove)
 
 
 def _give_button(card: Element, word: str, act: Callable[[], None]) -> None:

@@ -65,6 +65,8 @@ class Editor:
         self._tag_input.value = ""
         self._draw_tags()
         self._draw_done()
+        self.say_saved("" if note else "Nothing written yet", "")
+        self.show_conflict("", {}, None)
 
     def close(self) -> None:
         """Put the note away; what was typed is still saved."""

@@ -28,12 +28,14 @@ class NoteList:
         self._list = part(root, "list")
         self._rows: dict[str, tuple[Element, tuple[Any, ...]]] = {}
         self._limit = PAGE
+        self._query = ""
+        self._show = "all"
         self._opened = False
         self.shown: list[Note] = []
 
-    def draw(self, notes: list[Note], marks: Mapping[str, str], chosen: str | None, query: str, show: str) -> None:
+    def draw(self, notes: list[Note], marks: Mapping[str, str], chosen: str | None) -> None:
         """Bring the rows up to date with the notes."""
-        found = find(notes, query, show)
+        found = find(notes, self._query, self._show)
         self.shown = found[: self._limit]
         self._keep_rows({note.key for note in self.shown})
         for place, note in enumerate(self.shown):
@@ -42,9 +44,23 @@ class NoteList:
             if not at or not at.isSameNode(row):
                 self._list.insertBefore(row, at or None)
         part(self._root, "more").hidden = len(found) <= self._limit
-        self._hint(notes, found, query, show)
+        self._hint(notes, found)
         self._rove(chosen)
         self._opened = True
+
+    def search(self, query: str) -> None:
+        """Let the next drawing hold only what matches."""
+        self._query = query.strip()
+        field = part(self._root, "search")
+        if field.value.strip() != self._query:
+            field.value = self._query
+
+    def show_only(self, show: str) -> None:
+        """Let the next drawing hold ``all`` notes, the ``open`` ones, or those ``done``."""
+        self._show = show
+        for button in self._root.querySelectorAll('[data-action="show"]'):
+            is_chosen = button.getAttribute("data-value") == show
+            button.setAttribute("aria-pressed", "true" if is_chosen else "false")
 
     def show_more(self) -> None:
         """Let the next drawing hold one page more."""
@@ -107,25 +123,26 @@ class NoteList:
         badge.querySelector("use").setAttribute("href", picture)
         say(badge.lastElementChild, word)
 
-    def _hint(self, notes: list[Note], found: list[Note], query: str, show: str) -> None:
+    def _hint(self, notes: list[Note], found: list[Note]) -> None:
         open_ones = sum(not note.done for note in notes)
-        say(
-            part(self._root, "count"),
-            f"{counted(len(notes), 'note')}, {open_ones} open" if notes else "No notes",
-        )
+        say(part(self._root, "count"), f"{counted(len(notes), 'note')}, {open_ones} open" if notes else "No notes")
         part(self._root, "empty").hidden = bool(found)
         if found:
             return
-        if notes:
-            title = "Nothing matches" if query else ("All done" if show == "open" else "Nothing done yet")
-            text = f"No note holds “{query}”." if query else f"{counted(len(notes), 'note')} in the other list."
-        else:
-            title = "Nothing noted yet"
-            text = "Write the first note. It is kept on this device at once, with or without a signal."
+        title, text = self._nothing(len(notes))
         say(part(self._root, "empty-title"), title)
         say(part(self._root, "empty-text"), text)
         part(self._root, "empty-actions").hidden = bool(notes)
         part(self._root, "empty-clear").hidden = not notes
+
+    def _nothing(self, total: int) -> tuple[str, str]:
+        """Say why the list is empty."""
+        if not total:
+            text = "Write the first note. It is kept on this device at once, with or without a signal."
+            return "Nothing noted yet", text
+        if self._query:
+            return "Nothing matches", f"No note here holds “{self._query}”."
+        return ("All done" if self._show == "open" else "Nothing done yet"), f"{counted(total, 'note')} in all."
 
     def _rove(self, chosen: str | None) -> None:
         """One row takes part in tabbing; the arrow keys reach the others."""

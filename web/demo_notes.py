@@ -108,6 +108,7 @@ class Situation:
     next_try_s: float | None = None
     blocked: str | None = None
     syncing: bool = False
+    following: bool = False
     conflicts: int = 0
 
 
@@ -122,6 +123,8 @@ def status_words(now: Situation) -> tuple[str, str]:
         return "offline", f"Cable pulled. {waiting if now.pending else 'Nothing waits to be sent'}."
     if not now.online:
         return "offline", f"No network. {waiting if now.pending else 'Nothing waits to be sent'}."
+    if now.following:
+        return ("waiting" if now.pending else "settled"), "Another tab of this browser keeps it in sync."
     if now.blocked:
         return "trouble", f"{now.blocked} {waiting}." if now.pending else now.blocked
     if now.error:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
+from demo_book import Notebook
 from demo_dom import Element, mark, part, say
 from demo_notes import Situation, age_words, counted, span_words, status_words
 from js import document
 
+import pysync_web as ps
+
 PLUGGED = "M-4 46C34 46 24 92 60 92S74 46 95 46"
 PULLED = "M-4 46C18 46 8 122 34 122S54 102 66 110"
 FLOW_S = 0.75
+
+BLOCKS = {
+    "unauthorized": "The server asks for a token, as in #token=… at the end of this page’s address.",
+    "rejected": "The server refuses what this device sends.",
+}
 
 
 class StatusLine:
@@ -20,15 +29,23 @@ class StatusLine:
     def __init__(self, root: Element) -> None:
         self._root = root
         self._facts = part(root, "status-facts")
+        self.state = "starting"
 
-    def draw(self, now: Situation, more: dict[str, str]) -> str:
-        """Say how things stand, and give the state in one word."""
-        state, sentence = status_words(now)
+    def draw(self, status: ps.SyncStatus, book: Notebook, plugged: bool) -> None:
+        """Say how things stand."""
+        now = situation(status, book, plugged)
+        self._say(*status_words(now))
+        if part(self._root, "details").open:
+            self._draw_facts(_facts(now, status))
+
+    def say_lost(self, why: str) -> None:
+        """Say that the local database can't be used any more."""
+        self._say("trouble", why)
+
+    def _say(self, state: str, sentence: str) -> None:
+        self.state = state
         mark(part(self._root, "status"), "state", state)
         say(part(self._root, "status-text"), sentence)
-        if part(self._root, "details").open:
-            self._draw_facts({**_facts(now), **more})
-        return state
 
     def _draw_facts(self, facts: dict[str, str]) -> None:
         cells = self._facts.children
@@ -39,14 +56,40 @@ class StatusLine:
             say(cells.item(2 * place + 1), value)
 
 
-def _facts(now: Situation) -> dict[str, str]:
+def situation(status: ps.SyncStatus, book: Notebook, plugged: bool) -> Situation:
+    """Gather what the status line speaks of."""
+    return Situation(
+        plugged=plugged,
+        online=book.sync.is_online,
+        pending=status.pending,
+        oldest_s=status.oldest_pending_age_s,
+        synced_ago_s=_seconds_since(status.last_sync),
+        error=status.last_error,
+        next_try_s=status.next_retry_s,
+        blocked=BLOCKS.get(status.blocked_by or ""),
+        syncing=book.sync.is_syncing,
+        following=status.state == "following",
+        conflicts=len(book.lost),
+    )
+
+
+def _facts(now: Situation, status: ps.SyncStatus) -> dict[str, str]:
     return {
         "Waiting here": counted(now.pending, "change"),
         "Oldest of them": "none" if now.oldest_s is None else span_words(now.oldest_s),
         "Last sync": "never" if now.synced_ago_s is None else age_words(now.synced_ago_s),
         "Last error": now.error or "none",
         "Next try": "none planned" if now.next_try_s is None else f"in {max(0, round(now.next_try_s))} s",
+        "State": status.state,
+        "Durability": status.durability,
+        "Storage": f"began anew ({status.storage_reset})" if status.storage_reset else "as it was left",
     }
+
+
+def _seconds_since(moment: str | None) -> float | None:
+    if not moment:
+        return None
+    return max(0.0, (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
 
 
 class Cable:

@@ -53,7 +53,9 @@ def watched(tab: Page) -> list[str]:
 
 async def started(tab: Page) -> None:
     """Wait until the first list is drawn and the card of the start has gone."""
-    await expect(tab.locator("#boot")).to_have_count(0, timeout=60_000)
+    await expect(tab.locator("#boot:not([data-failed])")).to_have_count(0, timeout=60_000)
+    failures = await tab.locator("#boot[data-failed]:not([data-leaving])").all_inner_texts()
+    assert failures == []
 
 
 def device(tab: Page, name: str) -> Locator:

@@ -1,0 +1,266 @@
+"""What a device's buttons and keys do. Each ``do_`` method is an action that index.html or demo_keys.py names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from demo_book import Notebook
+from demo_dom import Element, part, spawn, toast
+from demo_editor import Draft, Editor
+from demo_keys import action_for
+from demo_list import NoteList
+from demo_notes import note_from
+from demo_status import Cable
+from js import document, history
+
+
+class Actions:
+    """Turns clicks and keys into changes of the notebook, the editor, the list and the cable."""
+
+    def __init__(
+        self,
+        root: Element,
+        book: Notebook,
+        notes: NoteList,
+        editor: Editor,
+        cable: Cable,
+        draw_list: Callable[[], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._root = root
+        self._book = book
+        self._list = notes
+        self._editor = editor
+        self._cable = cable
+        self._draw_list = draw_list
+        self._failed = failed
+        self._toasts = part(root, "toasts")
+
+    def clicked(self, event: Any) -> None:
+        """Act on a click."""
+        control = event.target.closest("[data-action]")
+        if control and not control.disabled:
+            name = control.getAttribute("data-action")
+            getattr(self, "do_" + name.replace("-", "_"))(control)
+
+    def pressed(self, event: Any) -> bool:
+        """Act on a key; say whether it meant something."""
+        name = action_for(event, self._root)
+        if name is not None:
+            getattr(self, "do_" + name)(event.target)
+        return name is not None
+
+    def typed(self, event: Any) -> None:
+        """Take typing in."""
+        field = event.target.getAttribute("data-field")
+        if field:
+            self._editor.typed(field)
+        elif event.target.getAttribute("data-part") == "search":
+            self._list.search(event.target.value)
+            self._draw_list()
+
+    def left(self, event: Any) -> None:
+        """A field was left: save at once what was typed into it."""
+        if event.target.getAttribute("data-part") == "tag":
+            self._editor.add_tag()
+        if event.target.matches("input, textarea"):
+            self.save_typing()
+
+    def save_typing(self) -> None:
+        """Save at once what was typed."""
+        spawn(self._editor.flush(), self._failed)
+
+    # Opening and closing
+
+    def do_new(self, control: Element) -> None:
+        """Begin a note."""
+        self._open(None)
+        self._editor.focus("title")
+
+    def do_open(self, control: Element) -> None:
+        """Open the row's note."""
+        self._open(self._list.row_key(control))
+        if self._has_split_view:
+            self._list.focus(self._editor.key)
+
+    def do_edit(self, control: Element) -> None:
+        """Open the row's note and put the cursor into its text."""
+        self.do_open(control)
+        self._editor.focus("text")
+
+    def do_focus_text(self, control: Element) -> None:
+        """Go on from the title to the text."""
+        self._editor.focus("text")
+
+    def _open(self, key: str | None) -> None:
+        self.save_typing()
+        self._editor.show(self._book.notes.get(key) if key else None)
+        if not self._has_split_view and self._fills_page and not history.state:
+            history.pushState("note", "")
+        self._draw_list()
+        self._book.poke()
+
+    def do_back(self, control: Element) -> None:
+        """Return to the list; on a phone the system's own back button does the same."""
+        if self._fills_page and history.state:
+            history.back()
+        else:
+            self.close_note()
+
+    def close_note(self) -> None:
+        """Put the note away, and go on where it stands in the list."""
+        draft = self._editor.draft
+        if draft is None:
+            return
+        self._editor.close()
+        self._draw_list()
+        self._list.focus(draft.key)
+        spawn(self._save_closed(draft, draft.key is None), self._failed)
+
+    async def _save_closed(self, draft: Draft, was_new: bool) -> None:
+        """Save what was typed; a new note gets its row only then."""
+        await self._editor.flush()
+        if was_new and draft.key is not None and self._editor.draft is None:
+            self._draw_list()
+            self._list.focus(draft.key)
+
+    def do_next(self, control: Element) -> None:
+        """Walk down the list."""
+        self._walk(control, 1)
+
+    def do_previous(self, control: Element) -> None:
+        """Walk up the list."""
+        self._walk(control, -1)
+
+    def _walk(self, control: Element, step: int) -> None:
+        key = self._list.beside(self._list.row_key(control), step)
+        if key is not None and self._has_split_view:
+            self._open(key)
+        self._list.focus(key)
+
+    # Changing notes
+
+    def do_toggle(self, control: Element) -> None:
+        """Mark the row's note done, or open again."""
+        key = self._list.row_key(control) or self._editor.key
+        if key is not None and key == self._editor.key:
+            self._editor.toggle_done()
+        elif key in self._book.notes:
+            spawn(self._book.save(key, {"done": not self._book.notes[key].done}), self._failed)
+
+    def do_done(self, control: Element) -> None:
+        """Mark the open note done, or open again."""
+        self._editor.toggle_done()
+
+    def do_add_tag(self, control: Element) -> None:
+        """Take the typed tag in."""
+        self._editor.add_tag()
+
+    def do_drop_tag(self, control: Element) -> None:
+        """Remove this tag from the note, or the last one."""
+        chip = control.closest(".tag")
+        self._editor.drop_tag(chip.getAttribute("data-tag") if chip else None)
+        part(self._root, "tag").focus()
+
+    def do_delete(self, control: Element) -> None:
+        """Delete the row's note, or the open one; it can be undone for a while."""
+        key = self._list.row_key(control) or self._editor.key
+        beside = self._list.beside(key, 1)
+        if self._editor.draft and self._editor.key == key:
+            if key is None:
+                self._editor.discard()
+            self.do_back(control)
+        if key is not None:
+            spawn(self._delete(key), self._failed)
+            self._list.focus(beside if beside != key else self._list.beside(key, -1))
+
+    async def _delete(self, key: str) -> None:
+        await self._editor.flush()
+        fields = await self._book.delete(key)
+        if fields is not None:
+            toast(
+                self._toasts,
+                f"Deleted “{note_from(key, fields).title or 'Untitled'}”",
+                action="Undo",
+                act=lambda: spawn(self._book.restore(key, fields), self._failed),
+            )
+
+    def do_samples(self, control: Element) -> None:
+        """Fill an empty list with notes to play with."""
+        spawn(self._book.add_samples(), self._failed)
+
+    def do_keep_current(self, control: Element) -> None:
+        """Let what stands stand, and stop marking the note."""
+        if self._editor.key is not None:
+            self._book.settle(self._editor.key)
+
+    def do_put_back(self, control: Element) -> None:
+        """Let what was set aside stand after all."""
+        if self._editor.key in self._book.lost:
+            spawn(self._book.put_back(self._editor.key), self._failed)
+
+    # Finding notes
+
+    def do_show(self, control: Element) -> None:
+        """Show all notes, the open ones or those done."""
+        self._list.show_only(control.getAttribute("data-value"))
+        self._draw_list()
+
+    def do_more(self, control: Element) -> None:
+        """Draw one page more."""
+        self._list.show_more()
+        self._draw_list()
+
+    def do_search(self, control: Element) -> None:
+        """Put the cursor into the search field."""
+        self._leave_narrow_editor()
+        field = part(self._root, "search")
+        field.focus()
+        field.select()
+
+    def do_clear_search(self, control: Element) -> None:
+        """Show all notes again."""
+        self._list.search("")
+        self._list.show_only("all")
+        self._draw_list()
+
+    def do_find_tag(self, control: Element) -> None:
+        """Show the notes that bear this tag."""
+        self._list.search("#" + control.textContent)
+        self._draw_list()
+        self._leave_narrow_editor()
+
+    def _leave_narrow_editor(self) -> None:
+        if self._editor.draft and not self._has_split_view:
+            self.do_back(self._root)
+
+    # Sync
+
+    def do_cable(self, control: Element) -> None:
+        """Pull the cable, or plug it in."""
+        self._cable.draw(not self._cable.plugged)
+        self._book.set_online(self._cable.plugged)
+
+    def do_sync(self, control: Element) -> None:
+        """Sync now."""
+        if self._cable.plugged:
+            spawn(self._sync_now(), self._failed)
+        else:
+            toast(self._toasts, "The cable is pulled: plug it in to sync.")
+
+    async def _sync_now(self) -> None:
+        result = await self._book.sync.sync_now()
+        if result.errors:
+            toast(self._toasts, result.errors[0], kind="error")
+        else:
+            toast(self._toasts, f"Synced: {result.pushed} sent, {result.pulled} received.")
+
+    @property
+    def _has_split_view(self) -> bool:
+        """Whether list and editor stand beside each other."""
+        return not part(self._root, "back").checkVisibility()
+
+    @property
+    def _fills_page(self) -> bool:
+        return document.documentElement.getAttribute("data-layout") == "single"
