@@ -1,7 +1,8 @@
 """A user's own code that calls ``requests`` in a page works beside us, with pyodide-http and without.
 
-``pyodide_http.patch_urllib()``, and so ``patch_all()``, breaks ``urllib.request`` on the page's Python 3.14:
-answers come back empty. Patch ``requests`` alone, or use it as it is: urllib3 itself knows how to send from a page.
+After ``pyodide_http.patch_urllib()``, which ``patch_all()`` calls, ``urllib.request`` raises ``IncompleteRead`` for an
+answer that comes in chunks, because the browser has put these together and left the header that tells of them. Call
+``requests``: it reads such answers patched and unpatched, since urllib3 itself knows how to send from a page.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.browser.harness import Chromium, Page, Server
+from tests.conformance.bad_server import CORS, BadServer
 
 
 @pytest.fixture
@@ -54,6 +56,18 @@ async def test_requests_works_beside_us_as_it_is(page: Page):
 async def test_requests_works_beside_us_when_pyodide_http_has_patched_it(page: Page):
     await page.python("import pyodide_http; pyodide_http.patch_requests()")
     assert await page.python(BESIDE) == EXPECTED
+
+
+@pytest.mark.parametrize("patch", ["pass", "pyodide_http.patch_all()"])
+async def test_requests_reads_an_answer_in_chunks(page: Page, patch):
+    chunks = f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n{CORS}\r\n2\r\n{{}}\r\n0\r\n\r\n"
+    session = await page.raw.context.new_cdp_session(page.raw)
+    await session.send("Page.setBypassCSP", {"enabled": True})
+    await page.reload()
+    await page.install_requests()
+    async with BadServer(chunks.encode()) as server:
+        read = f"import pyodide_http, requests; {patch}; requests.get(url).json()"
+        assert await page.python(read, url=server.url) == {}
 
 
 async def test_a_manager_syncs_after_all_has_been_patched(page: Page):
