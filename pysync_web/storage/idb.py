@@ -238,19 +238,44 @@ class Connection:
         self._on_database.destroy()
 
 
-async def connect(name: str, manifest: str | None, on_gone: Callable[[StorageReset | None], None]) -> Connection:
+async def connect(
+    name: str,
+    manifest: str | None,
+    on_gone: Callable[[StorageReset | None], None],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> Connection:
     """Open a database, and bring an older format up to this one; where there is none, make it with a manifest.
 
-    Without a manifest none is made: :class:`StorageReset` says that the database has been deleted.
+    Without a manifest none is made: :class:`StorageReset` says that the database has been deleted. ``meanwhile`` is
+    called while the browser opens it.
     """
     opening = _Opening(name, manifest)
     try:
+        meanwhile()
         return Connection(name, await opening.opened, on_gone)
+    except FormatTooNew as error:
+        found = await _existing_format(name)
+        raise FormatTooNew(
+            f"the database {name!r} has format {found}, this version of pysync_web reads up to {FORMAT}: update "
+            "pysync_web"
+        ) from error
     except BaseException:
-        opening.give_up()
+        opening.opened.cancel()
         raise
     finally:
         opening.forget()
+
+
+async def _existing_format(name: str) -> int:
+    opened = Prompt()
+    proxy = create_proxy(lambda _: opened.finish())
+    request = js.indexedDB.open(name)
+    request.onsuccess = request.onerror = proxy
+    await opened
+    proxy.destroy()
+    version = int(request.result.version)
+    request.result.close()
+    return version
 
 
 class _Opening:
@@ -311,11 +336,6 @@ class _Opening:
     def _fail(self, error: BaseException) -> None:
         self._failure = error
         self._request.transaction.abort()
-
-    def give_up(self) -> None:
-        """Close what may still be opened."""
-        if not self.opened.done():
-            self.opened.cancel()
 
     def forget(self) -> None:
         """Release what the request held."""
@@ -385,7 +405,7 @@ def _translated(error: Any, database: str) -> BaseException:
         case "QuotaExceededError":
             return QuotaExceeded(f"{where}: the browser's storage is full, nothing was written")
         case "VersionError":
-            return FormatTooNew(f"{where} was written by a newer version of pysync_web: update this one")
+            return FormatTooNew(f"{where} has a newer format than {FORMAT}")
         case "InvalidStateError" | "AbortError":
             return Lost(error.message)
         case "DataError" | "NotReadableError" | "EncodingError" | "DataCloneError":

@@ -126,8 +126,8 @@ class IndexedDBStorage:
         return storage
 
     async def _connect(self, manifest: str | None) -> None:
-        connection = await idb.connect(self.name, manifest, self._on_gone)
-        await self._tabs.are_known()
+        connection = await idb.connect(self.name, manifest, self._on_gone, self._tabs.enter)
+        await self._tabs.know_us()
         self._connection = connection
 
     def _on_gone(self, reason: StorageReset | None) -> None:

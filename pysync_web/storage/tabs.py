@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, Final
 
 import js
-from pyodide.ffi import JsException, create_proxy
+from pyodide.ffi import create_once_callable, create_proxy
 
 from ..errors import StorageError
+from .idb import Prompt
 
 ASK_S: Final = 2.0
 """How often a tab that waits to lead asks for the leader; two questions without an answer are enough."""
@@ -28,18 +28,24 @@ class Tabs:
 
     def __init__(self, name: str, on_commit: Callable[[int], None]) -> None:
         self._name = f"pysync_web:{name}"
-        self._on_commit = on_commit
-        self._channel = js.BroadcastChannel.new(self._name)
-        self._listener = create_proxy(self._on_message)
-        self._channel.onmessage = self._listener
-        self._locks = getattr(js.navigator, "locks", None)  # there are none on an insecure origin
         self._own = f"{self._name}:tab:{secrets.token_hex(8)}"
-        self._here = _Lock(self._locks, self._own) if self._locks else None
+        self._on_commit = on_commit
+        self._locks = getattr(js.navigator, "locks", None)  # there are none on an insecure origin
+        self._channel: Any = None
+        self._listener: Any = None
+        self._here: _Lock | None = None
         self._claims: list[_Lock] = []
         self._unanswered = 0
-        self._is_closed = False
 
-    async def are_known(self) -> None:
+    def enter(self) -> None:
+        """Be there for the others, and listen to them; nothing happens the second time."""
+        if self._channel is None:
+            self._channel = js.BroadcastChannel.new(self._name)
+            self._channel.onmessage = self._listener = create_proxy(self._on_message)
+            if self._locks is not None:
+                self._here = _Lock(self._locks, self._own)
+
+    async def know_us(self) -> None:
         """Wait until the others can see that this handle is here."""
         if self._here is not None:
             await self._here.granted
@@ -56,7 +62,7 @@ class Tabs:
 
     def tell(self, seq: int) -> None:
         """Say that log record ``seq`` is committed."""
-        if not self._is_closed:
+        if self._channel is not None:
             self._channel.postMessage(seq)
 
     def _on_message(self, event: Any) -> None:
@@ -98,14 +104,15 @@ class Tabs:
 
     def close(self) -> None:
         """Give leadership up, refuse it to those who wait, and listen no more."""
-        self._is_closed = True
         for claim in list(self._claims):
             self._give_up(claim)
         if self._here is not None:
             self._here.release()
-        self._channel.onmessage = None
-        self._channel.close()
-        self._listener.destroy()
+        if self._channel is not None:
+            self._channel.onmessage = None
+            self._channel.close()
+            self._listener.destroy()
+            self._channel = None
 
 
 class _Lock:
@@ -114,52 +121,39 @@ class _Lock:
     def __init__(
         self, locks: Any, name: str, lost: Callable[[], None] | None = None, *, steal: bool = False
     ) -> None:
-        self.granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.granted = Prompt()
         self.is_held = False
-        self._lost = lost
         self._is_over = False
-        self._abort = js.AbortController.new()
+        self._lost = lost
         self._until = js.Promise.withResolvers()
-        self._proxies = [create_proxy(self._on_grant), create_proxy(self._on_end)]
         options = js.Object.new()
-        if steal:
-            options.steal = True
-        else:
-            options.signal = self._abort.signal
-        asked = locks.request(name, options, self._proxies[0])
-        asked.then(self._proxies[1], self._proxies[1])
+        options.steal = steal
+        asked = locks.request(name, options, create_once_callable(self._on_grant))
+        if lost is not None:
+            self._end = create_proxy(self._on_end)
+            asked.then(self._end, self._end)
 
     def _on_grant(self, _: Any) -> Any:
-        self.is_held = True
-        if not self.granted.done():
-            self.granted.set_result(None)
+        self.is_held = not self._is_over
+        self.granted.finish()
         return self._until.promise
 
     def _on_end(self, _: Any = None) -> None:
-        """The lock was released, was refused, or was stolen."""
+        """The lock was released or stolen."""
+        self._end.destroy()
         was_held, self.is_held = self.is_held, False
-        for proxy in self._proxies:
-            proxy.destroy()
-        if was_held and not self._is_over and self._lost is not None:
-            self._is_over = True
+        if was_held and self._lost is not None:
             self._lost()
 
     async def wait(self, seconds: float) -> bool:
         """Wait for the lock for so long; say whether it is there."""
         await asyncio.wait([self.granted], timeout=seconds)
-        if not self.granted.done():
-            return False
-        self.granted.result()
-        return True
+        return self.granted.done() and self.granted.result() is None
 
     def release(self) -> None:
-        """Give the lock up, or the wait for it."""
-        if self._is_over:
-            return
-        self._is_over = True
-        if not self.granted.done():
-            self.granted.set_exception(StorageError("the storage is closed"))
+        """Give the lock up, or the wait for it: then it is released as soon as it is granted."""
+        if not self._is_over:
+            self._is_over, self.is_held = True, False
+            self.granted.finish(error=StorageError("the storage is closed"))
             self.granted.exception()  # nobody need have waited
-        with suppress(JsException):
-            self._abort.abort()
-        self._until.resolve(None)
+            self._until.resolve(None)
