@@ -70,10 +70,15 @@ def main(
 
 
 def serve(config: Config, host: str, port: int) -> None:
-    """Listen and serve until a signal ends it; exit with a sentence if the address can't be had."""
+    """Listen and serve until a signal ends it; exit with a sentence if the address or the folder can't be had."""
     from .app import App
     from .serve import Server, listen
 
+    try:
+        if config.data is not None:
+            config.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"{config.data} can't be the folder for the databases: {error.strerror or error}")
     try:
         listener = listen(host, port)
     except OSError as error:

@@ -1,7 +1,7 @@
 """A user's own code that calls ``requests`` in a page works beside us, with pyodide-http and without.
 
 After ``pyodide_http.patch_urllib()``, which ``patch_all()`` calls, ``urllib.request`` raises ``IncompleteRead`` for
-an answer that comes in chunks, because the browser has put these together and left the header that tells of them. Call
+an answer that comes in chunks: the browser has put these together and left the header that tells of them. Call
 ``requests``: it reads such answers patched and unpatched, since urllib3 itself knows how to send from a page.
 """
 

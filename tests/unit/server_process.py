@@ -82,10 +82,12 @@ class ServerProcess:
         """End it at once."""
         self.end(signal.SIGKILL)
 
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, dict[str, str]]:
+    def call(
+        self, method: str, path: str, body: Any = None, *, raw: bool = False, **headers: str
+    ) -> tuple[int, Any, dict[str, str]]:
         """Send a request with the token and the given headers, "" for none; give status, JSON or text, headers."""
-        content = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, content, method=method)
+        sent_body = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, sent_body, method=method)
         sent = {"content-type": "application/json"} if body is not None else {}
         if self.token is not None:
             sent["authorization"] = f"Bearer {self.token}"
@@ -95,7 +97,8 @@ class ServerProcess:
                 request.add_header(name, value)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, decoded(answer.read()), lower(answer.headers)
+                content = answer.read()
+                return answer.status, content if raw else decoded(content), lower(answer.headers)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, decoded(error.read()), lower(error.headers)

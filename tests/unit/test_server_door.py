@@ -188,6 +188,12 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path, server: ServerProcess):
     assert said.strip() == f"127.0.0.1:{server.port} can't be listened on: Address already in use"
 
 
+def test_a_folder_that_can_not_be_is_said_so(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    code, said = run("--port", "0", "--data", str(tmp_path / "file"))
+    assert (code, said.strip()) == (1, f"{tmp_path / 'file'} can't be the folder for the databases: File exists")
+
+
 def test_help_names_every_option():
     code, said = run("--help")
     assert code == 0

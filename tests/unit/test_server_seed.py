@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,6 +153,23 @@ def test_the_data_outlive_the_process(server: ServerProcess):
     server.start()
     _, answer, _ = server.call("GET", "/_api/sync/status/mydb?client_id=client-A")
     assert answer["server_version"] == {"client-A": 6, "server": 1}
+
+
+def test_a_long_answer_is_compressed_for_who_takes_it(server: ServerProcess):
+    changes = [
+        {"collection": "c", "key": str(i), "operation": "insert", "document": {"text": "lorem ipsum " * 10}}
+        for i in range(100)
+    ]
+    server.call("POST", "/_api/sync/push/mydb", {"client_id": "client-A", "changes": changes})
+    path = "/_api/sync/pull/mydb?client_id=client-B"
+    _, plain, headers = server.call("GET", path)
+    assert "content-encoding" not in headers and headers["vary"] == "Accept-Encoding"
+    for takes, packed in (("br, gzip", True), ("*", True), ("gzip;q=0", False), ("identity", False)):
+        _, content, headers = server.call("GET", path, accept_encoding=takes, raw=True)
+        assert headers.get("content-encoding") == ("gzip" if packed else None)
+        text = gzip.decompress(content) if packed else content
+        assert json.loads(text)["server_changes"] == plain["server_changes"]
+        assert not packed or len(content) < len(text) / 4
 
 
 def quoted(query: str) -> str:
