@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..core.hub import Hub
 from ..core.wire import PROTOCOL, SyncRequest, decode_request
-from ..errors import Rejected
+from ..errors import Rejected, StorageReset
 from ..transport.local import now_ms
 from ..transport.problems import Refusal, refusal_of
 from ..values import JSON, check_database, decode, dumps
@@ -116,7 +116,11 @@ class App:
         return await self._site.respond(request)
 
     async def _exchange(self, request: Request, hub: Hub, wanted: SyncRequest) -> Response:
-        answer = await hub.exchange(wanted, now_ms(), self._rng)
+        try:
+            answer = await hub.exchange(wanted, now_ms(), self._rng)
+        except StorageReset:
+            await self.databases.forget(wanted.database)
+            raise
         return await json_text(request, answer.text())
 
     async def _known(self, name: str) -> Hub:

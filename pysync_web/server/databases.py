@@ -68,6 +68,12 @@ class Databases:
 
         return stop
 
+    async def forget(self, name: str) -> None:
+        """Close a database whose file was deleted or replaced; who asks for it next opens what is there then."""
+        task = self._open.pop(name, None)
+        if task is not None:
+            await (await task).storage.close()
+
     async def close(self) -> None:
         """Close every storage, after the transactions that were begun."""
         tasks, self._open = list(self._open.values()), {}

@@ -17,6 +17,7 @@ from ..errors import (
     QuotaExceeded,
     Rejected,
     SchemaError,
+    StorageReset,
     TransportError,
     Unauthorized,
     Unreachable,
@@ -105,6 +106,8 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(507, "storage_full", detail, retry_after_s=60)
         case DatabaseLocked():
             return Refusal(503, "storage_busy", "The server's storage is busy.", retry_after_s=1)
+        case StorageReset():
+            return Refusal(503, "storage_reset", "The server's storage was replaced.", retry_after_s=1)
         case FormatTooNew():
             return Refusal(503, "format_too_new", "The server is older than its data.", retry_after_s=60)
         case _:

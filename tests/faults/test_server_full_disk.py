@@ -67,7 +67,7 @@ def test_a_full_disk_is_said_and_loses_nothing(small_disk: Path):
     [
         (QuotaExceeded("/data/x.sqlite: full"), 507, 60),
         (DatabaseLocked("/data/x.sqlite: locked"), 503, 1),
-        (StorageReset("/data/x.sqlite: gone"), 500, None),
+        (StorageReset("/data/x.sqlite: gone"), 503, 1),
         (RuntimeError("/data/x.sqlite"), 500, None),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import shutil
@@ -228,11 +229,11 @@ def test_headers_have_a_limit(server: ServerProcess):
 
 
 def test_headers_without_end_are_cut_off(server: ServerProcess):
-    with connection(server) as client, pytest.raises(ConnectionError):
+    with connection(server) as client, contextlib.suppress(ConnectionError):
         client.sendall(b"GET /_api/health HTTP/1.1\r\n")
         for _ in range(1000):
             client.sendall(b"x-more: " + b"x" * 1000 + b"\r\n")
-        raise AssertionError("a million bytes of headers were taken")
+        assert not client.recv(1), "that the request has not ended yet, and still the connection was closed"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +242,7 @@ def test_headers_without_end_are_cut_off(server: ServerProcess):
         ("", "client_id"),
         ("?client_id=a&version_vector=5", "version_vector"),
         ("?client_id=a&version_vector=%7B", "version_vector"),
-        ("?client_id=a&limit=0", "limit"),
+        ("?client_id=a&limit=-1", "limit"),
         ("?client_id=a&limit=many", "limit"),
         ("?client_id=a&collections=a,b-c", "collections[1]"),
     ],
@@ -289,7 +290,7 @@ def test_requests_that_take_too_long_are_let_go(tmp_path: Path):
             slow.sendall(b"GET /_api/health HTTP/1.1\r\nhost: x\r\n")
             slower.sendall(head("Content-Length: 1000") + b"{")
             assert not silent.recv(1) and not slow.recv(1)
-            answer = slower.recv(10_000).decode()
+            answer = b"".join(iter(lambda: slower.recv(10_000), b"")).decode()
         assert answer.startswith("HTTP/1.1 408 ") and '"read_timeout"' in answer
         assert server.call("GET", "/_api/health")[0] == 200
 
@@ -328,6 +329,16 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path):
         assert path.read_bytes() == before
 
 
+def test_a_database_that_is_replaced_is_opened_again(server: ServerProcess):
+    assert server.call("POST", DELTA, message(change(key="before"), database="replaced"))[0] == 200
+    for path in server.data.glob("replaced.sqlite*"):
+        path.unlink()
+    status, problem, headers = server.call("POST", DELTA, message(change(key="after"), database="replaced"))
+    assert (status, problem["code"], headers["retry-after"]) == (503, "storage_reset", "1")
+    status, answer, _ = server.call("POST", DELTA, message(change(key="after"), database="replaced"))
+    assert (status, answer["server_version"]["server"]) == (200, 1)
+
+
 def test_a_failure_tells_nothing_of_the_inside(tmp_path: Path):
     with ServerProcess(tmp_path / "data") as server:
         server.call("POST", DELTA, message(change()))
@@ -361,7 +372,7 @@ def connection(server: ServerProcess) -> socket.socket:
 
 
 def exchange(server: ServerProcess, request: bytes) -> str:
-    """Send bytes, give the beginning of the answer."""
+    """Send bytes, give the answer."""
     with connection(server) as client:
         client.sendall(request)
-        return client.recv(10_000).decode()
+        return b"".join(iter(lambda: client.recv(10_000), b"")).decode()
