@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -447,6 +448,48 @@ async def check_a_write_sees_what_the_other_handle_wrote_before(place: Place) ->
         seen = await exchange(second, ("turn",), f"second {n}")
         assert seen == f"first {n}", seen
         assert await exchange(first, ("turn",), "back") == f"second {n}"
+
+
+async def check_random_transactions_by_three_handles_do_as_a_dict_would(place: Place) -> None:
+    rng = random.Random(7)
+    handles = [await place.open() for _ in range(3)]
+    model: dict[Key, str] = {}
+    spaces = ("s", "another")
+
+    def key() -> Key:
+        return (rng.choice("ab"), rng.randrange(40))
+
+    for n in range(400):
+        space, seen, changed = (
+            rng.choice(spaces),
+            [key() for _ in range(3)],
+            [key() for _ in range(rng.randrange(1, 9))],
+        )
+        prefix, limit = rng.choice([(), ("a",), ("b",)]), rng.choice([None, 3])
+
+        async def body(tx: WriteTransaction) -> list[Any]:
+            tx.put("turn", ("n",), str(n))  # noqa: B023
+            got = [await tx.get_many(space, seen), await tx.scan(space, prefix, limit=limit)]  # noqa: B023
+            for i, name in enumerate(changed):  # noqa: B023
+                if i % 3 == 2:
+                    tx.delete(space, name)  # noqa: B023
+                else:
+                    tx.put(space, name, f"{n}" + "x" * (n % 50))  # noqa: B023
+            return got
+
+        got = await rng.choice(handles).write(body, relaxed=n % 2 == 0)
+        rows = sorted((name[1:], text) for name, text in model.items() if name[0] == space)
+        wanted = [row for row in rows if row[0][: len(prefix)] == prefix][:limit]
+        assert got == [[model.get((space, *name)) for name in seen], wanted], n
+        for i, name in enumerate(changed):
+            if i % 3 == 2:
+                model.pop((space, *name), None)
+            else:
+                model[space, *name] = f"{n}" + "x" * (n % 50)
+        if rng.random() < 0.03 and place.is_durable:
+            number = rng.randrange(3)
+            await handles[number].close()
+            handles[number] = await place.open()
 
 
 async def check_a_handle_is_told_what_others_wrote(place: Place) -> None:

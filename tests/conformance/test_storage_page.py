@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pysync_web.core.ports import Storage
-from pysync_web.storage import idb, open_storage
+from pysync_web.storage import idb, indexeddb, open_storage, segments
 from tests.conformance.storage import CHECKS
 
 pytestmark = pytest.mark.browser
@@ -18,6 +18,7 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "memory": {"engine": "memory"},
     "indexeddb": {"engine": "indexeddb"},
     "indexeddb-relaxed": {"engine": "indexeddb", "durability": "relaxed"},
+    "indexeddb-folding": {"engine": "indexeddb", "durability": "relaxed"},
 }
 numbers = itertools.count(1)
 
@@ -45,11 +46,23 @@ class Place:
 
 
 @pytest.fixture(params=BACKENDS)
-async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+async def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
     """An empty database of each backend."""
+    if request.param == "indexeddb-folding":
+        fold_all_the_time(monkeypatch)
     made = Place(BACKENDS[request.param])
     yield made
     await made.close()
+
+
+def fold_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every few commits be folded, into tiny segments, which come into memory when they are asked for."""
+    monkeypatch.setattr(indexeddb, "FOLD_RECORDS", 3)
+    monkeypatch.setattr(indexeddb, "FOLD_AFTER_S", 0.0)
+    monkeypatch.setattr(indexeddb, "PREFETCH_AFTER_S", 0.02)
+    monkeypatch.setattr(indexeddb, "PREFETCH_SEGMENTS", 1)
+    monkeypatch.setattr(segments, "SEGMENT_CHARS", 300)
+    monkeypatch.setattr(segments, "INLINE_CHARS", 30)
 
 
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
