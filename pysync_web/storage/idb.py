@@ -12,7 +12,7 @@ from contextvars import Context
 from typing import Any, Final
 
 import js
-from pyodide.ffi import JsException, create_proxy, to_js
+from pyodide.ffi import JsException, create_once_callable, create_proxy, to_js
 
 from ..errors import CorruptData, DatabaseLocked, FormatTooNew, QuotaExceeded, StorageError, StorageReset
 from .formats import records_of_format_2
@@ -127,7 +127,6 @@ class Connection:
         log = transaction.objectStore(LOG)
 
         def on_tail(event: Any) -> None:
-            tail.destroy()
             try:
                 records = _texts(event.target.result)
                 text = make(records)
@@ -138,8 +137,7 @@ class Connection:
                 self._failure = error
                 transaction.abort()
 
-        tail = create_proxy(on_tail)
-        log.getAll(js.IDBKeyRange.lowerBound(last, True)).onsuccess = tail
+        log.getAll(js.IDBKeyRange.lowerBound(last, True)).onsuccess = create_once_callable(on_tail)
 
     def _begin_write(self, stores: Any, relaxed: bool, done: Callable[[BaseException | None], None]) -> Any:
         try:
@@ -221,14 +219,11 @@ class Connection:
                 records.put("", number)
             transaction.commit()
 
-        proxy = create_proxy(change)
-        meta.get(_GENERATION).onsuccess = proxy
+        meta.get(_GENERATION).onsuccess = create_once_callable(change)
         try:
             await _end_of(transaction, self.name)
-        except StorageError as error:
+        except (StorageError, Lost) as error:
             raise (Conflict("another handle has folded first") if is_stale else error) from error
-        finally:
-            proxy.destroy()
 
     def close(self) -> None:
         """Close the database once its transactions are through."""
@@ -351,7 +346,6 @@ def _from_format_2(transaction: Any, manifest: str | None, fail: Callable[[BaseE
     requests = [stores[0].get(_MANIFEST), stores[1].getAll(), stores[2].getAll()]
 
     def change(_: Any) -> None:
-        proxy.destroy()
         try:
             old, segments, log = (request.result for request in requests)
             text = records_of_format_2(_text(old) if old else None, _texts(segments), _texts(log))
@@ -362,8 +356,7 @@ def _from_format_2(transaction: Any, manifest: str | None, fail: Callable[[BaseE
         except BaseException as error:
             fail(error)
 
-    proxy = create_proxy(change)
-    requests[-1].onsuccess = proxy
+    requests[-1].onsuccess = create_once_callable(change)
 
 
 async def delete(name: str) -> None:
