@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.harness import Chromium, Page, Server
+import build
+from tests.browser.harness import Chromium, Page, Server, Site, firefox
 from tests.conformance.bad_server import CASES, STREAM, STREAMS, BadServer, begun
 from tests.conformance.transport import CHECKS
 
 SOURCE = Path(__file__).parents[1] / "conformance" / "transport.py"
 
 
-@pytest.fixture
-async def connected(chromium: Chromium, server: Server):
+@pytest.fixture(scope="module")
+def own_server(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The real server, which also serves the site."""
+    server = Server(tmp_path_factory.mktemp("transport") / "server").start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+async def connected(chromium: Chromium, own_server: Server) -> AsyncIterator[Page]:
     """A page of the server's own site, with the checks in it."""
-    page = await chromium.open(f"{server.url}/tests/blank.html")
+    page = await chromium.open(f"{own_server.url}/tests/blank.html")
     load = """
         import sys, types
         checks = types.ModuleType("checks")
@@ -26,25 +37,50 @@ async def connected(chromium: Chromium, server: Server):
         exec(compile(source, "checks.py", "exec"), vars(checks))
         from pysync_web.transport import HttpClient
         """
-    await page.python(load, source=SOURCE.read_text("utf-8"), token=server.token)
+    await page.python(load, source=SOURCE.read_text("utf-8"), token=own_server.token)
     yield page
     assert page.errors == []
     await page.close()
 
 
-@pytest.fixture
-async def free_page(connected: Page):
-    """The same page, now allowed to connect to any server."""
-    session = await connected.raw.context.new_cdp_session(connected.raw)
+@pytest.fixture(scope="module")
+async def free_page(chromium: Chromium, own_server: Server) -> AsyncIterator[Page]:
+    """A page that may connect to any server."""
+    page = await chromium.open("about:blank", python=False)
+    session = await page.raw.context.new_cdp_session(page.raw)
     await session.send("Page.setBypassCSP", {"enabled": True})
-    await connected.reload()
-    await connected.python("from pysync_web.transport import HttpClient")
-    return connected
+    await page.raw.goto(f"{own_server.url}/tests/blank.html")
+    await page.until_ready()
+    await page.python("from pysync_web.transport import HttpClient")
+    yield page
+    assert page.errors == []
+    await page.close()
 
 
 async def test_every_promise_is_kept_in_a_page(connected: Page):
     for check in CHECKS:
         await connected.python(f"await checks.{check.__name__}(lambda: HttpClient('/', token=token))")
+
+
+async def test_every_promise_is_kept_in_firefox(site: Site, tmp_path: Path):
+    if not build.want_firefox():
+        pytest.skip("no Firefox here")
+    server = Server(tmp_path / "open", token=None).start()
+    with firefox(f"{server.url}/tests.html?path=tests/conformance/test_transport.py&k=fetch"):
+        passed: set[str] = set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(55):
+                while len(passed) < len(CHECKS):
+                    await asyncio.sleep(0.5)
+                    passed = keys(server, "report")
+    server.stop()
+    assert passed == {check.__name__ for check in CHECKS}
+
+
+def keys(server: Server, database: str) -> set[str]:
+    """Give the keys of all documents in a database, none if there is no such database."""
+    status, answer = server.request("GET", f"/_api/sync/pull/{database}?client_id=test")
+    return {change["key"] for change in answer["server_changes"]} if status == 200 else set()
 
 
 async def test_every_bad_answer_raises_what_its_class_promises(free_page: Page):
@@ -68,7 +104,7 @@ async def test_an_exchange_ends_within_its_deadline_on_the_wire_too(free_page: P
         async with BadServer(reply, hangs=True) as bad:
             error = await failure(free_page, bad, "await transport.exchange('db', '{}')", timeout_s=0.3)
             assert (error["class"], error["text"]) == ("Unreachable", "no answer within 0.3 s")
-            await asyncio.wait_for(bad.left.wait(), 2)
+            await asyncio.wait_for(bad.left.wait(), 5)
 
 
 async def test_a_silent_stream_is_dead_and_let_go(free_page: Page):
@@ -76,7 +112,20 @@ async def test_a_silent_stream_is_dead_and_let_go(free_page: Page):
         read = "[head async for head in transport.pokes('db')]"
         error = await failure(free_page, bad, read, silence_s=0.3)
         assert (error["class"], error["text"]) == ("Unreachable", "the stream was silent for 0.3 s")
-        await asyncio.wait_for(bad.left.wait(), 2)
+        await asyncio.wait_for(bad.left.wait(), 5)
+
+
+async def test_a_stream_that_is_left_ends_on_the_wire(free_page: Page):
+    leave = """
+        import gc
+        transport = HttpClient(url)
+        async for head in transport.pokes("db"):
+            break
+        gc.collect()
+        """
+    async with BadServer(begun(STREAM, b"event: poke\ndata:\n\n"), hangs=True) as bad:
+        await free_page.python(leave, url=bad.url)
+        await asyncio.wait_for(bad.left.wait(), 5)
 
 
 async def test_cancelling_an_exchange_aborts_it_on_the_wire(free_page: Page):
@@ -84,13 +133,14 @@ async def test_cancelling_an_exchange_aborts_it_on_the_wire(free_page: Page):
         import asyncio
         transport = HttpClient(url)
         task = asyncio.ensure_future(transport.exchange("db", "{}"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         """
     async with BadServer(hangs=True) as bad:
         await free_page.python(cancel, url=bad.url)
-        await asyncio.wait_for(bad.left.wait(), 2)
+        assert bad.requests
+        await asyncio.wait_for(bad.left.wait(), 5)
 
 
 async def test_nobody_listening_is_unreachable(free_page: Page):

@@ -1,4 +1,7 @@
-"""Every transport keeps the promises: to a hub in the process everywhere, over HTTP natively."""
+"""Every transport keeps the promises: to a hub in the process everywhere, over HTTP natively.
+
+In a page whose own server has an API, ``fetch`` too; what passed is then a document of the database ``report``.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pysync_web.core.hub import Hub
+from pysync_web.errors import TransportError
 from pysync_web.storage import open_storage
 from pysync_web.transport import HttpClient, LocalTransport
-from tests.conformance.transport import CHECKS
+from tests.conformance.transport import CHECKS, ask, insert
 
 if TYPE_CHECKING:
     from tests.unit.server_process import ServerProcess
@@ -32,6 +36,19 @@ async def test_the_local_transport(check):
 @each_check
 async def test_the_http_transport(check, server: ServerProcess):
     await check(lambda: HttpClient(server.url, token=server.token))
+
+
+@pytest.mark.browser
+@each_check
+async def test_the_fetch_transport(check):
+    transport = HttpClient("/")
+    try:
+        await transport.ping()
+    except TransportError:
+        pytest.skip("this page's own server has no API")
+    await check(lambda: HttpClient("/"))
+    await ask(transport, "report", changes=[insert(check.__name__, passed=True)])
+    await transport.close()
 
 
 @pytest.fixture(scope="module")
