@@ -93,8 +93,8 @@ async def load_sync(tx: ReadTransaction) -> SyncState:
 
 
 async def has_pending(tx: ReadTransaction) -> bool:
-    """Tell whether changes wait to be sent."""
-    return bool(await tx.scan("outbox", limit=1))
+    """Tell whether changes wait to be sent, or for the answer to a request that had some."""
+    return bool(await tx.scan("outbox", limit=1)) or await tx.get("meta", ("inflight",)) is not None
 
 
 async def build_pull(tx: ReadTransaction, options: ExchangeOptions) -> SyncRequest:
@@ -188,6 +188,16 @@ async def fork(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> N
     tx.delete("meta", ("inflight",))
     tx.put("meta", ("counters",), counters.text())
     tx.put("meta", ("sync",), sync.text())
+
+
+async def is_overtaken(tx: ReadTransaction, request: SyncRequest) -> bool:
+    """Tell whether another handle on this database has exchanged, or is about to, since a request was built.
+
+    The fence of such a request may be refused although nobody restored or cloned anything.
+    """
+    text = await tx.get("meta", ("inflight",))
+    in_flight = None if text is None else loads(text)["request"]
+    return request.fence != (await load_sync(tx)).fence or in_flight not in (None, request.request_id)
 
 
 async def choose_collections(tx: WriteTransaction, names: Sequence[str] | None) -> None:
@@ -437,14 +447,17 @@ class _Intake:
             record = decode_record(text)
             if record.confirmed is not None and record.sequence > known_until:
                 self.stored[name] = record
-                self.records[name] = self._offered(appender, name, record)
+                self.records[name] = self._offered(appender, name, record, known_until)
         appender.write(self.tx)
         self.outcome.epoch_changed = True
         self.outcome.has_more = True
         await self._finish(response, "", is_next=False)
 
-    def _offered(self, appender: Appender, name: Name, record: Record) -> Record:
-        """Turn a document into one change; what nobody changed since gets the same op id from every replica."""
+    def _offered(self, appender: Appender, name: Name, record: Record, known_until: int) -> Record:
+        """Turn a document into one change; what nobody changed since gets the same op id from every replica.
+
+        It was made on what the server may have kept, as its version says.
+        """
         state = current_state(record) or ABSENT
         self.struck += [(change.n, size_of(change)) for change in record.pending]
         op_id = self.rng.randbytes(16).hex()
@@ -452,7 +465,8 @@ class _Intake:
             op_id = f"offer-{record.confirmed.op_id}"
         n = appender.add(name, len(dumps(state.body)))
         operation: Operation = "delete" if state.body is None else "insert"
-        return Record(None, (Pending(op_id, n, operation, state, MERGE_FIELDS, {}),))
+        base = {**(record.confirmed.version if record.confirmed else {}), SERVER: known_until}
+        return Record(None, (Pending(op_id, n, operation, state, MERGE_FIELDS, base),))
 
     async def _finish(self, response: SyncResponse, before: str, is_next: bool) -> None:
         """Write what changed; nothing at all where nothing did."""

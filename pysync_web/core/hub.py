@@ -146,7 +146,9 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int) -> Answe
         return _epoch_answer(state, request)
     text = await tx.get("replicas", (request.client_id,))
     replica = loads(text) if text else None
-    if request.protocol and replica and request.fence != replica["fence"]:
+    if replica and request.request_id is not None and request.request_id == replica["request"]:
+        return None
+    if _is_forked(state, request, replica):
         raise _forked([])
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
@@ -166,7 +168,7 @@ async def _exchange(
     replica = loads(text) if text else None
     if replica and request.request_id is not None and request.request_id == replica["request"]:
         return await _repeat(tx, request, state, now_ms, replica)
-    if request.protocol and replica and request.fence != replica["fence"]:
+    if _is_forked(state, request, replica):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
@@ -174,7 +176,7 @@ async def _exchange(
     fence = rng.randbytes(16).hex()
     results = [encode_result(result) for result in push.results]
     record = {"fence": fence, "request": request.request_id, "results": results, "n": push.n}
-    record |= {"cursor": request.since, "at": state.clock}
+    record |= {"cursor": request.since, "at": state.clock, "epoch": state.epoch}
     tx.put("replicas", (request.client_id,), dumps(record))
     return await _answer(
         tx,
@@ -216,6 +218,13 @@ async def _repeat(
 
 def _op_ids(request: SyncRequest) -> Iterator[str]:
     return (change.op_id for change in request.changes if change.op_id is not None)
+
+
+def _is_forked(state: _State, request: SyncRequest, replica: dict[str, JSON] | None) -> bool:
+    """Tell whether a replica's fence is not the last one given; a new epoch asks for none of an earlier one."""
+    if not request.protocol or replica is None or request.fence == replica["fence"]:
+        return False
+    return request.fence is not None or replica.get("epoch") == state.epoch
 
 
 def _forked(known: list[str]) -> Rejected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ from ..core.exchange import (
     build_push,
     fork,
     has_pending,
+    is_overtaken,
 )
-from ..core.ports import ReadTransaction, Storage, Transport
+from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event
 from ..core.wire import SyncRequest, decode_response, encode_request
 from ..errors import Rejected, SchemaError, Unreachable
@@ -27,6 +29,11 @@ MOST_ROUNDS: Final = 10_000
 
 MOST_RESTARTS: Final = 5
 """How often one sync may fork, change the epoch or start over."""
+
+MOST_STALE: Final = 100
+"""How often another tab or process may be faster, before this one leaves it to them."""
+
+STALE_PAUSE_S: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -64,9 +71,13 @@ class Exchanger:
 
     async def run(self, options: ExchangeOptions, tally: Tally) -> None:
         """Exchange until both sides have everything; raise what the transport or the storage raises."""
-        restarts = 0
+        restarts = stale = 0
         for _ in range(MOST_ROUNDS):
             outcome = await self._round(options, tally)
+            if outcome is not None and outcome.is_stale and stale < MOST_STALE:
+                stale += 1
+                await asyncio.sleep(self._rng.random() * STALE_PAUSE_S)
+                continue
             if outcome is None or outcome.is_stale or outcome.epoch_changed:
                 restarts += 1
                 if restarts > MOST_RESTARTS:
@@ -91,9 +102,7 @@ class Exchanger:
         except Rejected as error:
             if error.code != "replica_forked":
                 raise
-            await self._storage.write(lambda tx: fork(tx, self._rng, options))
-            self.was_forked = True
-            return None
+            return await self._fork(request, options)
         try:
             response = decode_response(text)
         except SchemaError as error:
@@ -105,6 +114,20 @@ class Exchanger:
         self._has_sent_all = await self._is_all_sent(request, options)
         self._count(outcome, tally)
         return outcome
+
+    async def _fork(self, request: SyncRequest, options: ExchangeOptions) -> Outcome | None:
+        """Become another replica, unless the fence was another handle's doing: then the request was merely late."""
+
+        async def body(tx: WriteTransaction) -> bool:
+            if await is_overtaken(tx, request):
+                return False
+            await fork(tx, self._rng, options)
+            return True
+
+        if not await self._storage.write(body):
+            return Outcome(is_stale=True)
+        self.was_forked = True
+        return None
 
     async def _build(self, options: ExchangeOptions) -> SyncRequest:
         async def idle(tx: ReadTransaction) -> SyncRequest | None:

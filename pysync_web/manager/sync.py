@@ -643,7 +643,7 @@ async def _read_events(tx: ReadTransaction, names: Any) -> list[Event]:
     for collection, key in names:
         record = decode_record(await tx.get("docs", (collection, key)))
         view = await local.read_view(tx, collection, key)
-        origin = "Local" if record.pending else "Remote"
+        origin = "Local" if record.pending or record.confirmed is None else "Remote"
         kind: Any = f"{origin}Delete" if view is None else f"{origin}Update"
         events.append(Event(kind, collection, key, view.document(key) if view else None))
     return events
