@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, compress, repeat
+from operator import is_
 from typing import Any, TypeAlias
 
 from .errors import InvalidDocument, SchemaError
@@ -26,19 +27,26 @@ MAX_INTEGER = 2**53 - 1
 MAX_KEY_BYTES = 128
 
 
-def _encoder() -> Callable[[JSON], str]:
+def _encoder() -> Callable[[JSON, int], Sequence[str]]:
     """Make the canonical encoder. The C encoder is kept, where ``JSONEncoder.encode`` makes one each time."""
     plain = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False)
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None:
-        return plain.encode
-    encode = make(None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False)
-    join = "".join
-    return lambda value: join(encode(value, 0))
+        return lambda value, _: (plain.encode(value),)
+    encode: Callable[[JSON, int], Sequence[str]] = make(
+        None, plain.default, json.encoder.encode_basestring_ascii, None, ":", ",", True, False, False
+    )
+    return encode
 
 
-dumps = _encoder()
-"""Give the canonical text of a value that is known to be valid."""
+_parts = _encoder()
+_join = "".join
+
+
+def dumps(value: JSON) -> str:
+    """Give the canonical text of a value that is known to be valid."""
+    return _join(_parts(value, 0))
+
 
 loads = json.loads
 """Read back canonical text that this library wrote; use :func:`decode` for what comes from outside."""
@@ -62,7 +70,7 @@ def canonical(document: JSON, place: str = "document") -> str:
     """Give the canonical text of a user's document, or raise :class:`InvalidDocument` that names the place."""
     if type(document) is not dict:
         raise InvalidDocument(f"{place}: a document is a dict, not {type(document).__name__}")
-    if not _are_plain([document]):
+    if not _is_plain(document):
         _refuse(document, place, InvalidDocument)
     try:
         text = dumps(document)
@@ -80,11 +88,10 @@ def canonical_many(documents: Sequence[JSON], places: Sequence[str]) -> list[str
     """Give the canonical texts of many documents: what :func:`canonical` does, for all at once."""
     if {dict}.issuperset(map(type, documents)) and _are_plain(documents):
         try:
-            texts = list(map(dumps, documents))
+            texts = list(map(_join, map(_parts, documents, repeat(0))))
         except ValueError:
             texts = []
-        is_bad = any("\\u" in text and _BAD_ESCAPE.search(text) for text in texts)
-        if texts and not is_bad and max(map(len, texts)) <= MAX_STRING_BYTES:
+        if texts and max(map(len, texts)) <= MAX_STRING_BYTES and not _BAD_ESCAPE.search(_join(texts)):
             return texts
     return [canonical(document, f"document {place!r}") for document, place in zip(documents, places, strict=True)]
 
@@ -176,20 +183,50 @@ def order_key(value: JSON) -> tuple[Any, ...]:
     return (5, [(name, order_key(value[name])) for name in sorted(value)])
 
 
-def _are_plain(documents: Sequence[JSON]) -> bool:
-    """Tell quickly, level by level, that all shapes are right; what texts show better is left to the texts."""
-    level: Sequence[Any] = documents
+def _is_plain(document: JSON) -> bool:
+    """Tell quickly that all shapes are right; what the text shows better is left to the text."""
+    level = [document]
     for _ in range(MAX_DEPTH):
-        dicts = [node for node in level if type(node) is dict]
-        names = list(chain.from_iterable(dicts))
+        deeper: list[JSON] = []
+        for node in level:
+            if type(node) is dict:
+                if not _are_members(node):
+                    return False
+                node = node.values()
+            for child in node:
+                kind = type(child)
+                if kind is dict or kind is list:
+                    deeper.append(child)
+                elif kind not in _SCALARS or (kind is int and not -MAX_INTEGER <= child <= MAX_INTEGER):
+                    return False
+        if not deeper:
+            return True
+        level = deeper
+    return False
+
+
+def _are_members(names: Mapping[Any, JSON]) -> bool:
+    for name in names:
+        if type(name) is not str or len(name) > MAX_NAME_BYTES // 4:
+            return False
+    return len(names) <= MAX_MEMBERS
+
+
+def _are_plain(documents: Sequence[JSON]) -> bool:
+    """Tell what :func:`_is_plain` does for many documents: level by level, and no step for one value alone."""
+    dicts: Sequence[Any] = documents
+    lists: Sequence[Any] = ()
+    for _ in range(MAX_DEPTH):
+        names = set(chain.from_iterable(dicts))
         if not _NAMES_ONLY.issuperset(map(type, names)) or max(map(len, dicts), default=0) > MAX_MEMBERS:
             return False
         if max(map(len, names), default=0) > MAX_NAME_BYTES // 4:
             return False
-        values = list(chain.from_iterable([node.values() if type(node) is dict else node for node in level]))
-        kinds = set(map(type, values))
+        values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+        types = list(map(type, values))
+        kinds = set(types)
         if int in kinds:
-            integers = [value for value in values if type(value) is int]
+            integers = list(_only(int, values, types))
             if max(integers) > MAX_INTEGER or min(integers) < -MAX_INTEGER:
                 return False
         kinds -= _SCALARS
@@ -197,8 +234,12 @@ def _are_plain(documents: Sequence[JSON]) -> bool:
             return True
         if not _CONTAINERS.issuperset(kinds):
             return False
-        level = [value for value in values if type(value) is dict or type(value) is list]
+        dicts, lists = list(_only(dict, values, types)), list(_only(list, values, types))
     return False
+
+
+def _only(kind: type, values: list[Any], types: list[type]) -> Iterator[Any]:
+    return compress(values, map(is_, types, repeat(kind)))
 
 
 def _refuse(value: JSON, place: str, error: type[InvalidDocument] | type[SchemaError]) -> None:
