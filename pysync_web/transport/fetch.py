@@ -19,7 +19,7 @@ from .answers import MAX_ANSWER_BYTES, Answer
 
 def resolved(url: str) -> str:
     """Give an absolute address for one that is relative to the page's own server, as ``"/"`` is."""
-    if url and not url.startswith("/"):
+    if not url.startswith("/"):
         return url
     return urljoin(str(js.location.origin), url)
 
