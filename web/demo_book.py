@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
 
 from demo_notes import COLLECTION, SAMPLES, Note, arrange, note_from
-from js import localStorage
+from js import Date, localStorage
 
 import pysync_web as ps
 
@@ -141,7 +140,7 @@ class Notebook:
     async def save(self, key: str | None, fields: dict[str, Any]) -> str:
         """Write fields of a note, or a new note, and give its key."""
         if fields.keys() != {"done"}:
-            fields = {**fields, OWN_STAMP: _stamp(datetime.now(UTC))}
+            fields = {**fields, OWN_STAMP: _minutes_ago(0)}
         document = await self.sync.save_document(COLLECTION, key, fields)
         return str(document["_key"])
 
@@ -157,9 +156,7 @@ class Notebook:
 
     async def add_samples(self) -> None:
         """Write notes to play with, in one transaction."""
-        now = datetime.now(UTC)
-        ages = [timedelta(minutes=17 * place * place) for place in range(len(SAMPLES))]
-        given = [sample | {OWN_STAMP: _stamp(now - age)} for sample, age in zip(SAMPLES, ages, strict=True)]
+        given = [sample | {OWN_STAMP: _minutes_ago(17 * place**2)} for place, sample in enumerate(SAMPLES)]
         await self.sync.save_documents(COLLECTION, given)
 
     def _put(self, key: str, document: dict[str, Any]) -> None:
@@ -184,5 +181,5 @@ def _document(note: Note) -> dict[str, Any]:
     return {"title": note.title, "text": note.text, "tags": list(note.tags), "done": note.done}
 
 
-def _stamp(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _minutes_ago(minutes: float) -> str:
+    return str(Date.new(Date.now() - minutes * 60_000).toISOString())

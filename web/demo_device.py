@@ -82,6 +82,9 @@ class Device:
 
     def failed(self, error: BaseException) -> None:
         """Tell what went wrong, in the words of the error."""
+        if isinstance(error, ps.StorageReset):
+            self._lose_storage(error)
+            return
         console.error(f"{self.label}: {type(error).__name__}: {error}")
         toast(self._toasts, f"That did not work: {error}", kind="error")
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from functools import cache
 from typing import Any
 
 from demo_dom import Element, mark, part, say, stamp
 from demo_notes import Note, age_words, counted, find, first_line
+from js import Date, Intl, Object
+from pyodide.ffi import to_js
 
 PAGE = 100
 
@@ -158,14 +160,23 @@ def _flash(row: Element) -> None:
 
 
 def _when(edited: str) -> str:
-    try:
-        then = datetime.fromisoformat(edited).astimezone()
-    except ValueError:
+    """Say when a note was edited, in the words of the reader's own country."""
+    then = Date.new(edited)
+    age_s = (Date.now() - then.getTime()) / 1000
+    if age_s != age_s:  # no date at all
         return ""
-    now = datetime.now().astimezone()
-    age_s = (now - then).total_seconds()
     if age_s < 3600:
         return "just now" if age_s < 60 else age_words(age_s)
-    if then.date() == now.date():
-        return f"{then:%H:%M}"
-    return f"{then:%-d %b}" if then.year == now.year else f"{then:%-d %b %Y}"
+    if then.toDateString() == Date.new().toDateString():
+        return str(_formats("time").format(then))
+    return str(_formats("day" if then.getFullYear() == Date.new().getFullYear() else "year").format(then))
+
+
+@cache
+def _formats(name: str) -> Any:
+    options = {
+        "time": {"hour": "2-digit", "minute": "2-digit"},
+        "day": {"day": "numeric", "month": "short"},
+        "year": {"day": "numeric", "month": "short", "year": "numeric"},
+    }
+    return Intl.DateTimeFormat.new([], to_js(options[name], dict_converter=Object.fromEntries))

@@ -1,4 +1,4 @@
-"""What a note is, how notes are found and ordered, and how their state is put into words.
+"""What a note is, and how notes are found, ordered and spoken of.
 
 Plain functions without a page. Documents may come from any program, so every field is read with care: what is
 not of the expected shape shows as empty, and stays as it is in the document.
@@ -93,50 +93,6 @@ def span_words(seconds: float) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 note``, ``2 notes``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What the status line speaks of; ages and waits are in seconds."""
-
-    plugged: bool
-    online: bool = True
-    pending: int = 0
-    oldest_s: float | None = None
-    synced_ago_s: float | None = None
-    error: str | None = None
-    next_try_s: float | None = None
-    blocked: str | None = None
-    syncing: bool = False
-    following: bool = False
-    conflicts: int = 0
-
-
-def status_words(now: Situation) -> tuple[str, str]:
-    """Give the state (``settled waiting syncing offline trouble``) and the sentence for it."""
-    waiting = f"{counted(now.pending, 'change')} {'waits' if now.pending == 1 else 'wait'} here"
-    if now.pending and now.oldest_s is not None and now.oldest_s >= 5:
-        waiting += f", {'the oldest ' if now.pending > 1 else ''}for {span_words(now.oldest_s)}"
-    if now.conflicts:
-        return "trouble", f"{counted(now.conflicts, 'note')} changed in two places: open to choose."
-    if not now.plugged:
-        return "offline", f"Cable pulled. {waiting if now.pending else 'Nothing waits to be sent'}."
-    if not now.online:
-        return "offline", f"No network. {waiting if now.pending else 'Nothing waits to be sent'}."
-    if now.following:
-        return ("waiting" if now.pending else "settled"), "Another tab of this browser keeps it in sync."
-    if now.blocked:
-        return "trouble", f"{now.blocked} {waiting}." if now.pending else now.blocked
-    if now.error:
-        again = "" if now.next_try_s is None else f" Next try in {max(1, round(now.next_try_s))} s."
-        return "offline", f"The server can’t be reached. {waiting + '.' if now.pending else ''}{again}"
-    if now.pending:
-        return (
-            ("syncing", f"Sending {counted(now.pending, 'change')}…") if now.syncing else ("waiting", waiting + ".")
-        )
-    if now.synced_ago_s is None:
-        return "waiting", "Not synced yet."
-    return "settled", f"All on the server, checked {age_words(now.synced_ago_s)}."
 
 
 def _text(value: object) -> str:
