@@ -12,19 +12,9 @@ import pytest
 from playwright.async_api import Page as RawPage
 from playwright.async_api import Playwright, expect
 
-from tests.browser.devices import (
-    agreed,
-    blank,
-    body_of,
-    eventually,
-    held_by,
-    open_here,
-    open_in,
-    server_for,
-    status_of,
-    sync,
-)
 from tests.browser.harness import TOKEN, Chromium, Page, Server, Site
+from tests.browser.servers import blank, server_for
+from tests.devices import agreed, body_of, eventually, held_by, open_here, open_in, status_of, sync
 from tests.unit.test_readme import EXAMPLES
 
 pytestmark = pytest.mark.timeout(150)

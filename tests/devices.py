@@ -1,15 +1,37 @@
-"""Devices for tests, in pages and natively, and their server: all are asked alike for what they hold."""
+"""Devices for tests, in pages, other processes and here, and their server: all are asked alike what they hold."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pysync_web as ps
-from tests.browser.harness import BLANK, Page, Server, Site
 
+
+class Elsewhere(Protocol):
+    """A page or another process, which runs Python; its database is ``db`` there."""
+
+    async def python(self, code: str, **values: Any) -> Any:
+        """Run code with values as variables; give its last expression."""
+        ...
+
+
+class Server(Protocol):
+    """A server as a process."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        ...
+
+    token: str | None
+
+
+Device: TypeAlias = "Elsewhere | ps.SyncManager"
 Documents: TypeAlias = "dict[str, dict[str, Any]]"
 """Documents by ``collection/key``, as an application gets them."""
 
@@ -29,21 +51,10 @@ found
 """
 
 
-def server_for(folder: Path, site: Site, *origins: str) -> Server:
-    """Give a server, not started, that pages of the site at these origins may call from another port."""
-    options = [word for origin in origins for word in ("--cors", site.address("", origin))]
-    return Server(folder, options=tuple(options))
-
-
-def blank(site: Site, origin: str) -> str:
-    """Give the address of a blank page with Python in it, on an origin."""
-    return site.address(BLANK, origin)
-
-
-async def open_in(page: Page, server: Server | None = None, name: str = "db", **options: Any) -> None:
-    """Open a database in a page, as ``db``."""
+async def open_in(place: Elsewhere, server: Server | None = None, name: str | Path = "db", **options: Any) -> None:
+    """Open a database in a page or a process, as ``db``."""
     url, token = (server.url, server.token) if server else (None, None)
-    await page.python(OPEN, name=name, server=url, token=token, options=options)
+    await place.python(OPEN, name=str(name), server=url, token=token, options=options)
 
 
 async def open_here(path: Path, server: Server | None = None, **options: Any) -> ps.SyncManager:
@@ -52,31 +63,31 @@ async def open_here(path: Path, server: Server | None = None, **options: Any) ->
     return await ps.open(str(path), server=url, token=token, **options)
 
 
-async def held_by(holder: Page | ps.SyncManager | Server, database: str = "default") -> Documents:
-    """Give all documents that a page's ``db``, a native database or a server has."""
-    if isinstance(holder, Page):
+async def held_by(holder: Device | Server, database: str = "default") -> Documents:
+    """Give all documents that a device or (of a database) a server has."""
+    if isinstance(holder, ps.SyncManager):
+        return {
+            f"{collection}/{key}": document
+            for collection in await holder.list_collections()
+            for key, document in await holder.query_documents(collection)
+        }
+    if hasattr(holder, "python"):
         found: Documents = await holder.python(READ)
         return found
-    if isinstance(holder, Server):
-        return await asyncio.to_thread(held_by_server, holder, database)
-    return {
-        f"{collection}/{key}": document
-        for collection in await holder.list_collections()
-        for key, document in await holder.query_documents(collection)
-    }
+    return await asyncio.to_thread(held_by_server, holder, database)
 
 
 def held_by_server(server: Server, database: str) -> Documents:
     """Pull all documents as a plain client does, each exactly once."""
     found: Documents = {}
+    seen: set[str] = set()
     cursor, has_more = 0, True
     while has_more:
-        asked = {"database": database, "client_id": "reader", "version_vector": {"server": cursor}, "changes": []}
-        status, answer = server.request("POST", "/_api/sync/delta", asked)
-        assert status == 200, answer
+        answer = ask(server, database, cursor)
         for change in answer["server_changes"]:
             name = f"{change['collection']}/{change['key']}"
-            assert name not in found, f"{name} came twice"
+            assert name not in seen, f"{name} came twice"
+            seen.add(name)
             if change["operation"] != "delete":
                 meta = {"_version": change["version_vector"], "_timestamp": change["timestamp"]}
                 found[name] = {"_key": change["key"], **change["document"], **meta}
@@ -84,23 +95,34 @@ def held_by_server(server: Server, database: str) -> Documents:
     return found
 
 
-async def status_of(device: Page | ps.SyncManager) -> dict[str, Any]:
+def ask(server: Server, database: str, cursor: int) -> Any:
+    """Ask a server for what changed after a cursor."""
+    asked = {"database": database, "client_id": "reader", "version_vector": {"server": cursor}, "changes": []}
+    request = urllib.request.Request(f"{server.url}/_api/sync/delta", json.dumps(asked).encode())
+    request.add_header("Content-Type", "application/json")
+    if server.token:
+        request.add_header("Authorization", f"Bearer {server.token}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+async def status_of(device: Device) -> dict[str, Any]:
     """Give a device's status as JSON."""
-    if isinstance(device, Page):
-        found: dict[str, Any] = await device.python("(await db.status()).to_json()")
-        return found
-    return (await device.status()).to_json()
+    if isinstance(device, ps.SyncManager):
+        return (await device.status()).to_json()
+    found: dict[str, Any] = await device.python("(await db.status()).to_json()")
+    return found
 
 
-async def sync(device: Page | ps.SyncManager) -> dict[str, Any]:
+async def sync(device: Device) -> dict[str, Any]:
     """Sync a device now and give the result as JSON."""
-    if isinstance(device, Page):
-        found: dict[str, Any] = await device.python("(await db.sync_now()).to_json()")
-        return found
-    return (await device.sync_now()).to_json()
+    if isinstance(device, ps.SyncManager):
+        return (await device.sync_now()).to_json()
+    found: dict[str, Any] = await device.python("(await db.sync_now()).to_json()")
+    return found
 
 
-async def agreed(server: Server, *devices: Page | ps.SyncManager) -> Documents:
+async def agreed(server: Server, *devices: Device) -> Documents:
     """Sync until nothing is pending anywhere and all hold the same documents in the same versions; give them."""
     for _ in range(PATIENCE_ROUNDS):
         results = [await sync(device) for device in devices]
