@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from ..errors import SchemaError, Unreachable
@@ -75,6 +74,8 @@ _HINT: Final = "is this address a sync server, and the network open?"
 
 def _seconds_until(text: str, headers: Mapping[str, str]) -> float:
     """Give the seconds to a date by the server's own clock where it told the time, else by this one."""
+    from email.utils import parsedate_to_datetime  # it takes as long to import as all else here
+
     at = parsedate_to_datetime(text).timestamp()
     try:
         return at - parsedate_to_datetime(headers.get("date", "")).timestamp()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
-from ..core.hub import Hub
 from ..core.ports import Random
 from ..core.wire import decode_request
 from ..errors import SyncError, Unreachable
 from .pokes import Pokes
 from .problems import refusal_of
+
+if TYPE_CHECKING:
+    from ..core.hub import Hub
 
 
 def now_ms() -> int:
