@@ -155,8 +155,8 @@ class Cable:
             switch.setAttribute("aria-checked", "true" if plugged else "false")
         for wire in self._big.querySelectorAll(".wire, .wire-shade"):
             wire.setAttribute("d", PLUGGED if plugged else PULLED)
-        say(part(self._big, "cable-word"), "Connected" if plugged else "Cable pulled")
-        say(part(self._big, "cable-hint"), "Pull the cable" if plugged else "Plug it in")
+        say(part(self._big, "cable-word"), "Connected" if plugged else "Unplugged")
+        say(part(self._big, "cable-hint"), "Pull it out" if plugged else "Plug it in")
         say(part(self._small, "mini-word"), "Connected" if plugged else "Unplugged")
 
     def light(self, state: str) -> None:
