@@ -194,6 +194,15 @@ def test_a_folder_that_can_not_be_is_said_so(tmp_path: Path):
     assert (code, said.strip()) == (1, f"{tmp_path / 'file'} can't be the folder for the databases: File exists")
 
 
+def test_what_is_not_installed_is_named():
+    hide = "import runpy, sys; sys.modules['{}'] = None; "
+    code, said = program(hide.format("typer") + "runpy.run_module('pysync_web.server', run_name='__main__')")
+    assert (code, said.strip()) == (1, "The server needs its extra: pip install 'pysync-web[server]'")
+    code, said = program(hide.format("httpx") + "import pysync_web; pysync_web.HttpClient('localhost')")
+    assert code == 1
+    assert said.strip().endswith("ImportError: HttpClient needs httpx: pip install 'pysync-web[http]'")
+
+
 def test_help_names_every_option():
     code, said = run("--help")
     assert code == 0
@@ -213,8 +222,18 @@ def test_an_origin_is_as_a_browser_sends_it(origin):
 
 def run(*options: str) -> tuple[int, str]:
     """Run the command until it ends by itself; give its exit code and all that it said."""
+    return python("-m", "pysync_web.server", *options)
+
+
+def program(text: str) -> tuple[int, str]:
+    """Run a Python program; give its exit code and all that it said."""
+    return python("-c", text)
+
+
+def python(*arguments: str) -> tuple[int, str]:
+    """Run Python in a plain environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYSYNC_")}
     environment |= {"COLUMNS": "200", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "pysync_web.server", *options]
+    command = [sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, env=environment)
     return done.returncode, done.stdout + done.stderr
