@@ -1,0 +1,119 @@
+"""Our side of the bench, inside the page: the workloads of plain.js, over the manager and its IndexedDB.
+
+This file and documents.py are written into the page's own file system, and imported there.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import documents
+import js
+
+import pysync_web as ps
+
+COLLECTION = "people"
+
+databases: dict[str, ps.SyncManager] = {}
+database: ps.SyncManager  # the one that was opened last
+given: dict[str, Any] = {}
+more: dict[str, Any] = {}
+keys: list[str] = []
+
+
+def prepare() -> None:
+    """Make the documents, for this side and for plain.js."""
+    given.update(documents.make())
+    more.update(documents.make(documents.SAVES, seed=3))
+    keys.extend(documents.some_keys(given))
+    js.benchDocuments = _handed_over([{"_key": key, **body} for key, body in given.items()])
+    js.benchMore = _handed_over([{"_key": key, **body} for key, body in more.items()])
+    js.benchKeys = _handed_over(keys)
+
+
+def _handed_over(value: Any) -> Any:
+    return js.JSON.parse(json.dumps(value))
+
+
+async def timed(work: Callable[[], Awaitable[Any]]) -> float:
+    """Give the milliseconds that some work takes."""
+    gc.collect()
+    began = js.performance.now()
+    await work()
+    return float(js.performance.now() - began)
+
+
+async def open(name: str, engine: str | None = None, **how: Any) -> None:
+    """Open a database; the functions that name none use it."""
+    global database
+    chosen = ps.StorageEngine(engine) if engine else None
+    database = databases[name] = await ps.open(name, engine=chosen, durability="relaxed", **how)
+
+
+async def close() -> None:
+    """Close the database."""
+    await database.close()
+
+
+async def bulk() -> float:
+    """Save all documents at once."""
+    return await timed(lambda: database.save_documents(COLLECTION, given))
+
+
+async def reads() -> float:
+    """Read some documents, one after the other."""
+
+    async def work() -> None:
+        for key in keys:
+            assert await database.get_document(COLLECTION, key)
+
+    return await timed(work)
+
+
+async def saves() -> float:
+    """Save more documents, one after the other."""
+
+    async def work() -> None:
+        for key, document in more.items():
+            await database.save_document(COLLECTION, key, document)
+
+    return await timed(work)
+
+
+async def all() -> float:
+    """Read all documents."""
+
+    async def work() -> None:
+        assert len(await database.query_documents(COLLECTION)) >= len(given)
+
+    return await timed(work)
+
+
+async def open_and_read(name: str, key: str) -> float:
+    """Open a database and read one document of it."""
+
+    async def work() -> None:
+        await open(name)
+        assert await database.get_document(COLLECTION, key)
+
+    return await timed(work)
+
+
+async def sync(name: str, changes: int) -> float:
+    """Sync a database; so many changes must go or come."""
+    result: list[ps.SyncResult] = []
+
+    async def work() -> None:
+        result.append(await databases[name].sync_now())
+
+    taken = await timed(work)
+    assert result[0].success and result[0].pushed + result[0].pulled == changes, result
+    return taken
+
+
+async def change(name: str, keys: list[str], fields: dict[str, Any]) -> None:
+    """Change some fields of some documents of a database."""
+    await databases[name].save_documents(COLLECTION, dict.fromkeys(keys, fields))
