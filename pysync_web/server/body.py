@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from starlette.requests import ClientDisconnect, Request
 
 from ..core.wire import MAX_BODY_BYTES
-from ..errors import Rejected
+from ..errors import Rejected, TransportError
+from ..transport.problems import body_too_large
 from .config import Limits
 
 SLACK_BYTES = 64 * 1024
@@ -86,10 +87,8 @@ def _check_type(request: Request) -> None:
         raise Rejected("Content-Type application/json is due.", status=415, code="not_json_type")
 
 
-def _too_large(limits: Limits) -> Rejected:
-    detail: dict[str, object] = {"limit": "body_bytes", "maximum": limits.body_bytes}
-    message = f"The body is over the limit of {limits.body_bytes} bytes: send fewer changes at once."
-    return Rejected(message, status=413, code="body_too_large", detail=detail)
+def _too_large(limits: Limits) -> TransportError:
+    return body_too_large(None, limits.body_bytes).error()
 
 
 def _too_dense(limits: Limits) -> Rejected:

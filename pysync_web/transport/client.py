@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from ..core.wire import MAX_BODY_BYTES
 from ..errors import SchemaError, Unreachable
 from ..values import decode
 from .answers import Answer, check_status, text_of
 from .events import Event, EventReader
+from .problems import body_too_large
 
 T = TypeVar("T")
 
@@ -108,6 +110,8 @@ class HttpClient:
     async def exchange(self, database: str, body: str) -> str:
         """Post a request to ``/_api/sync/delta`` and give the answer's text."""
         content = body.encode("utf-8")
+        if len(content) > MAX_BODY_BYTES:
+            raise body_too_large(len(content), MAX_BODY_BYTES).error()
         headers = {**self._headers, "content-type": "application/json", "accept": "application/json"}
 
         async def post() -> Answer:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 from ..core.ports import Random
-from ..core.wire import decode_request
+from ..core.wire import MAX_BODY_BYTES, decode_request
 from ..errors import SyncError, Unreachable
 from .pokes import Pokes
-from .problems import refusal_of
+from .problems import body_too_large, refusal_of
 
 if TYPE_CHECKING:
     from ..core.hub import Hub
@@ -35,6 +35,9 @@ class LocalTransport:
     async def exchange(self, database: str, body: str) -> str:
         """Decode a request, let the hub decide, give the answer's text; raise as any transport does."""
         self._check_open()
+        size = len(body.encode("utf-8"))
+        if size > MAX_BODY_BYTES:
+            raise body_too_large(size, MAX_BODY_BYTES).error()
         try:
             request = decode_request(body, database=database)
             return (await self._hub.exchange(request, self._clock(), self._rng)).text()

@@ -114,6 +114,13 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(500, "internal", "The server failed to answer; the same request may be sent again.")
 
 
+def body_too_large(size_bytes: int | None, maximum: int) -> Refusal:
+    """Refuse a request's body, of a size that may not be known to its end."""
+    has = "is" if size_bytes is None else f"has {size_bytes} bytes and is"
+    detail = f"The body {has} over the limit of {maximum} bytes: send fewer changes at once."
+    return Refusal(413, "body_too_large", detail, {"limit": "body_bytes", "maximum": maximum})
+
+
 def refusal_from(status: int, problem: JSON, retry_after_s: float | None) -> Refusal:
     """Read what a server sent as a problem; anything that is not one gives a refusal without more."""
     members = dict(problem) if isinstance(problem, dict) else {}

@@ -130,6 +130,14 @@ async def check_a_limit_that_was_passed_is_named(connect: Connect) -> None:
         assert (await ask(transport, database))["server_version"]["server"] == 0
 
 
+async def check_a_body_that_nobody_takes_is_rejected_at_once(connect: Connect) -> None:
+    async with connected(connect) as (transport, database):
+        with raises(Rejected) as caught:
+            await ask(transport, database, changes=[insert(str(i), text="é" * 20_000) for i in range(210)])
+        assert (caught.error.status, caught.error.code) == (413, "body_too_large")
+        assert caught.error.detail == {"limit": "body_bytes", "maximum": 8 * 1024 * 1024}
+
+
 async def check_a_stream_pokes_at_once_and_after_a_commit(connect: Connect) -> None:
     async with connected(connect) as (transport, database), pokes_of(transport, database) as pokes:
         assert await soon(anext(pokes)) == 0
@@ -248,7 +256,7 @@ def insert(key: str, **document: Any) -> dict[str, Any]:
 
 def request(database: str, client: str = "client", **members: Any) -> str:
     """Give a request's text."""
-    return json.dumps({"database": database, "client_id": client, **members})
+    return json.dumps({"database": database, "client_id": client, **members}, ensure_ascii=False)
 
 
 async def ask(transport: Transport, database: str, client: str = "client", **members: Any) -> Any:
