@@ -79,6 +79,11 @@ def covers(base: VersionVector, version: VersionVector) -> bool:
     return all(base.get(replica, 0) >= n for replica, n in version.items() if replica != SERVER)
 
 
+def follows(version: VersionVector, base: VersionVector, n: int) -> bool:
+    """Tell whether a version is a base with one change more, that of number ``n`` of whatever replica."""
+    return [m for replica, m in version.items() if m > base.get(replica, 0) and replica != SERVER] == [n]
+
+
 def advance(version: VersionVector, replica: str, n: int, sequence: int | None = None) -> VersionVector:
     """Give the version after change ``n`` of a replica, numbered ``sequence`` by the server.
 

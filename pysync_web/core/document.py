@@ -110,14 +110,20 @@ def removals(state: State) -> list[str]:
     return sorted(path for path in state.stamps if path and _lookup(state.body, path) is _REMOVED)
 
 
-def lost(before: State, after: State) -> State | None:
-    """Give the part of a state whose values did not survive in another, or None."""
+def lost(before: State, after: State, known: Body | None = None) -> State | None:
+    """Give the part of a state whose values did not survive in another, or None.
+
+    Values that ``known`` has too do not count: whoever replaced them had seen them.
+    """
     body: Body = {}
     stamps: dict[str, str] = {}
     for path, (stamp, value) in _registers(before).items():
         survivor = _lookup(after.body, path)
         gone = survivor is _REMOVED or not same(survivor, value)
         if path and gone and value is not _REMOVED and value != {}:
+            seen = _lookup(known, path)
+            if seen is not _REMOVED and same(seen, value):
+                continue
             _assign(body, path, value)
             stamps[path] = stamp
     return State(body, before.since, stamps) if stamps else None

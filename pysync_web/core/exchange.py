@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..causality import SERVER, tick
+from ..causality import SERVER, follows, tick
 from ..values import dumps, loads
 from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
@@ -19,6 +19,7 @@ from .optimistic import (
     Pending,
     Record,
     View,
+    applied,
     as_change,
     current_state,
     decode_record,
@@ -29,9 +30,11 @@ from .optimistic import (
 from .outbox import Appender, Bounds, Counters, Name, first_blocks, numbered, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
-from .wire import MAX_PAGE, PROTOCOL, Operation, Result, ServerChange, SyncRequest, SyncResponse
+from .wire import MAX_PAGE, PROTOCOL, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
 MERGE_FIELDS: Final = "fields"
+
+_NOBODY: Final = Document(ABSENT, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,10 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
         entries = await _entries(tx, counters, options)
         if not entries:
             return _request(counters, sync, options, None, ())
+        # What the server knows already, or refuses, must not meet the documents of others as if it were pending.
+        is_part = options.where is None and len(entries) < counters.pending
         inflight = {"request": rng.randbytes(16).hex(), "entries": entries, "cursor": sync.cursor}
+        inflight["limit"] = 0 if is_part else options.page_limit
         counters.seal()
         tx.put("meta", ("inflight",), dumps(inflight))
         tx.put("meta", ("counters",), counters.text())
@@ -126,7 +132,8 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
         index = next((i for i, change in enumerate(record.pending) if change.n == n), None)
         if index is not None:
             changes.append(as_change((collection, key), record, index, counters.replica))
-    return _request(counters, sync, options, inflight["request"], tuple(changes))
+    request = _request(counters, sync, options, inflight["request"], tuple(changes))
+    return replace(request, limit=inflight["limit"])
 
 
 async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> list[list[Any]]:
@@ -281,7 +288,7 @@ class _Intake:
             change = sent.get(result.op_id)
             if change is not None:
                 name = (change.collection, change.key)
-                self._verdict(name, result, server_has.get(name), in_conflict.get(name))
+                self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
         is_next = response.since == self.sync.cursor
         touched = {(change.collection, change.key) for change in request.changes}
         for incoming in response.server_changes:
@@ -304,7 +311,7 @@ class _Intake:
         for name, text in zip(names, await self.tx.get_many("docs", names), strict=True):
             self.stored[name] = self.records[name] = decode_record(text)
 
-    def _verdict(self, name: Name, result: Result, found: Document | None, conflicting: Document | None) -> None:
+    def _verdict(self, name: Name, result: Result, found: Document, conflicting: Document | None) -> None:
         record = self.records[name]
         index = next((i for i, c in enumerate(record.pending) if c.op_id == result.op_id), None)
         if index is None:
@@ -315,6 +322,9 @@ class _Intake:
             if conflicting is not None:
                 self._resolve(name, conflicting)
             return
+        if result.status == "rejected" and result.error is not None and result.error.code == "op_id_reused":
+            self._rename(name, record, index)
+            return
         self.struck.append((change.n, size_of(change)))
         self.outcome.pushed += result.status != "rejected"
         if result.status == "applied":
@@ -322,16 +332,39 @@ class _Intake:
                 self.tx.put("seen", name, "1")
             self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest)
             return
-        self.records[name] = Record(record.confirmed, rest)
+        # Known, and nobody else has changed the document: what is pending was made on exactly this.
+        version = record.confirmed.version if record.confirmed else {}
+        base = version if change.base is None else change.base
+        is_same = result.status == "duplicate" and found.op_id == change.op_id
+        is_same = is_same and follows(found.version, base, change.n)
+        if is_same:
+            self.records[name] = Record(found, rest)
+        elif result.status == "rejected":
+            self.records[name] = Record(record.confirmed, rest)
+        else:
+            # The server's document comes with this answer; what is pending was made on the change.
+            under = record.confirmed or Document(ABSENT, {})
+            under = replace(under, state=merge(under.state, change.state))
+            self.records[name] = Record(under if rest else record.confirmed, rest)
         if result.status == "rejected":
             self.outcome.rejected.append(result)
             self._note(name, "rejected", change.state, change, None, result)
-        elif result.status == "merged" and found is not None:
-            self._note_lost(name, change.state, _over(found, rest), change.op_id)
+        elif result.lost is not None:
+            self._note_fields(name, result.lost, change.op_id, found)
+        if result.overwritten is not None:
+            known = record.confirmed.body if record.confirmed else None
+            gone = lost(result.overwritten.state, ABSENT, known)
+            self._note_fields(name, gone, result.overwritten.op_id, Document(change.state, {}, change.op_id))
+
+    def _rename(self, name: Name, record: Record, index: int) -> None:
+        """Give a change another id: before this storage was restored, it was sent with other content."""
+        again = replace(record.pending[index], op_id=self.rng.randbytes(16).hex())
+        pending = (*record.pending[:index], again, *record.pending[index + 1 :])
+        self.records[name] = Record(record.confirmed, pending)
 
     def _acknowledged(self, confirmed: Document | None, change: Pending, result: Result) -> Document | None:
         """Give the document that the server has now, which is the confirmed one with the change."""
-        if SERVER not in result.version:
+        if SERVER not in result.version or (confirmed and confirmed.version == result.version):
             return confirmed
         state = merge(confirmed.state if confirmed else ABSENT, change.state)
         return Document(state, result.version, change.op_id)
@@ -349,22 +382,29 @@ class _Intake:
         if known and record.sequence == sequence and known.state == change.document.state:
             return
         self.outcome.pulled += 1
-        if record.pending:
+        if record.pending and record.sequence != sequence:
             self._resolve(name, change.document)
         else:
-            self.records[name] = Record(change.document)
+            self.records[name] = Record(change.document, record.pending)
         self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
 
     def _resolve(self, name: Name, remote: Document) -> None:
         """Put the server's version under pending changes that had not seen it."""
         record = self.records[name]
+        if not remote.version.get(SERVER, 0):
+            self._resolve_absent(name, record, remote)
+            return
         local = view(record, self.counters.replica)
         state = current_state(record) or ABSENT
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
         has_deletes = any(change.operation == "delete" for change in record.pending)
         if is_merging and local and remote.body is not None and not has_deletes:
+            known = record.confirmed.body if record.confirmed else None
+            over = _over(remote, record.pending)
+            self._note_fields(name, lost(remote.state, over.state, known), remote.op_id, over)
             self.records[name] = rebased(record, remote)
             return
+        self._note_hidden(name, record)
         if local is None and remote.body is None:
             self._drop(name, record, remote)
             return
@@ -377,42 +417,72 @@ class _Intake:
             self._note(name, "lost", state, record.pending[-1], remote)
             self._drop(name, record, remote)
         else:
-            self._replace(name, record, remote, body, state, keeps_time=is_local)
+            self._keep(name, record, remote, _bodies(record) if is_local else [*_bodies(record)[:-1], body])
+
+    def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
+        """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
+        inserts = [i for i, change in enumerate(record.pending) if change.operation == "insert"]
+        kept = record.pending[inserts[-1] :] if inserts else ()
+        if not kept:
+            self.outcome.conflicts += 1
+            problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
+            last = record.pending[-1]
+            result = Result(last.op_id, "rejected", error=problem)
+            self._note(name, "rejected", current_state(record) or ABSENT, last, None, result)
+        gone = record.pending[: len(record.pending) - len(kept)]
+        self.struck += [(change.n, size_of(change)) for change in gone]
+        self.records[name] = Record(None, tuple(replace(change, base=None) for change in kept))
+
+    def _note_hidden(self, name: Name, record: Record) -> None:
+        """Note what of rebased changes later ones of others have hidden: no server will merge these any more."""
+        for change in record.pending:
+            if change.base is not None and record.confirmed is not None:
+                over = _over(record.confirmed, (change,))
+                self._note_fields(name, lost(change.state, over.state), change.op_id, record.confirmed)
 
     def _drop(self, name: Name, record: Record, remote: Document) -> None:
         self.struck += [(change.n, size_of(change)) for change in record.pending]
         self.records[name] = Record(remote)
 
-    def _replace(
-        self, name: Name, record: Record, remote: Document, body: Body | None, state: State, *, keeps_time: bool
-    ) -> None:
-        """Put one change that dominates both versions in the place of the pending ones."""
-        first, *others = record.pending
-        at = record.pending[-1].state.timestamp
-        if not (keeps_time and at > remote.timestamp):
-            self.counters.clock = max(self.counters.clock, remote.timestamp)
-            at = self.counters.clock = tick(self.counters.clock, self.now_ms)
-        patch = _difference(remote.body, body, at)
-        if patch is None:
-            self._drop(name, record, remote)
-            return
-        operation: Any = "delete" if body is None else "insert" if remote.body is None else "update"
-        change = replace(
-            first,
-            op_id=self.rng.randbytes(16).hex(),
-            operation=operation,
-            state=patch,
-            base=None,
-        )
-        self.struck += [(other.n, size_of(other)) for other in others]
-        more = size_of(change) - size_of(first)
-        self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
-        result = Record(remote, (change,))
-        self._note_lost(name, remote.state, Document(current_state(result) or ABSENT, {}), remote.op_id)
+    def _keep(self, name: Name, record: Record, remote: Document, bodies: Sequence[Body | None]) -> None:
+        """Put the server's version under the pending changes, made anew so that each gives its body.
+
+        Each keeps its place in the outbox, so none is seen before what caused it, and its time where that is later
+        than the server's version.
+        """
+        kept: list[Pending] = []
+        before, at = remote.body, remote.timestamp
+        for change, body in zip(record.pending, bodies, strict=True):
+            at = max(change.state.timestamp, tick(at, 0))
+            patch = _difference(before, body, at)
+            if patch is None:
+                self.struck.append((change.n, size_of(change)))
+                continue
+            operation: Operation = "delete" if body is None else "insert" if before is None else "update"
+            op_id = self.rng.randbytes(16).hex()
+            again = replace(change, op_id=op_id, operation=operation, state=patch, base=None)
+            more = size_of(again) - size_of(change)
+            self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+            kept.append(again)
+            before = body
+        self.counters.clock = max(self.counters.clock, at)
+        result = Record(remote, tuple(kept))
+        if kept:
+            self._note_loser(name, remote, result, record.confirmed)
         self.records[name] = result
 
-    def _note_lost(self, name: Name, before: State, after: Document, op_id: str) -> None:
-        gone = lost(before, after.state)
+    def _note_loser(self, name: Name, remote: Document, record: Record, base: Document | None) -> None:
+        """Note what of a server's document a resolution gave up, which this replica had not seen before."""
+        after = Document(current_state(record) or ABSENT, {}, record.pending[-1].op_id)
+        if remote.body is None:
+            entry = Entry("lost", *name, "delete", None, remote.timestamp, remote.op_id, self.now_ms)
+            entry = replace(entry, against_op_id=after.op_id, against_timestamp=after.timestamp)
+            record_entry(self.tx, entry, self.rng)
+        else:
+            known = base.body if base else None
+            self._note_fields(name, lost(remote.state, after.state, known), remote.op_id, after)
+
+    def _note_fields(self, name: Name, gone: State | None, op_id: str, after: Document) -> None:
         if gone is not None:
             record_entry(self.tx, lost_fields(name, gone, op_id, after, self.now_ms), self.rng)
 
@@ -527,6 +597,16 @@ class _Intake:
         rows: Iterable[tuple[Key, str]] = await self.tx.scan("collections")
         total = sum(int(loads(text)["digest"], 16) for key, text in rows if wanted is None or key[0] in wanted)
         return f"{total % 2**64:016x}"
+
+
+def _bodies(record: Record) -> list[Body | None]:
+    """Give the body after each pending change."""
+    bodies: list[Body | None] = []
+    state = record.confirmed.state if record.confirmed else None
+    for change in record.pending:
+        state = applied(state, change)
+        bodies.append(state.body)
+    return bodies
 
 
 def _over(remote: Document, pending: Sequence[Pending]) -> Document:

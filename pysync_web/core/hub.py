@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final
 
-from ..causality import SERVER, VersionVector, advance, covers, timestamp
+from ..causality import SERVER, VersionVector, advance, covers, follows, timestamp
 from ..causality import tick as next_timestamp
 from ..errors import Rejected
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .digest import digest
-from .document import ABSENT, Document, State, changed, deleted, merge, restamped
+from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
     MAX_PAGE_BYTES,
@@ -279,6 +279,7 @@ class _Push:
         self.extras: list[tuple[str, str]] = []
         self.own: set[tuple[str, str]] = set()
         self.restamped: set[tuple[str, str]] = set()
+        self.known: dict[tuple[str, str], Change] = {}
         self.before: dict[tuple[str, str], _Stored] = {}
         self.after: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], _Stored] = {}
@@ -302,21 +303,30 @@ class _Push:
         head, clock = self.state.head, self.state.clock
         verdicts = [await self._decide(change) for change in unit]
         failed = [result for result in verdicts if result.status in ("conflict", "rejected")]
-        if len(unit) == 1 or not failed:
+        if not self._must_wait() and (len(unit) == 1 or not failed):
             self._accept(unit, verdicts)
             return
         self.state.head, self.state.clock = head, clock
         self.staged.clear()
-        if any(result.status == "rejected" for result in failed):
+        if not self._must_wait() and any(result.status == "rejected" for result in failed):
             problem = Problem("transaction_rejected", "another change of the same transaction was rejected")
+            stands = ("rejected", "duplicate")
             verdicts = [
-                result if result.status == "rejected" else Result(result.op_id, "rejected", error=problem)
+                result if result.status in stands else Result(result.op_id, "rejected", error=problem)
                 for result in verdicts
             ]
             self._accept(unit, verdicts)
         else:
-            conflicting = [i for i, result in enumerate(verdicts) if result.status == "conflict"]
-            self._accept([unit[i] for i in conflicting], [verdicts[i] for i in conflicting])
+            certain = [i for i, result in enumerate(verdicts) if result.status in ("conflict", "duplicate")]
+            self._accept([unit[i] for i in certain], [verdicts[i] for i in certain])
+
+    def _must_wait(self) -> bool:
+        """Tell whether an earlier change of this replica is in conflict: nobody may see what came after it first.
+
+        Later conflicts are told at once, so that all of them are resolved before the replica asks again; a plain
+        client would not ask again.
+        """
+        return bool(self.conflicts and self.request.protocol)
 
     def _accept(self, unit: Sequence[Change], verdicts: Sequence[Result]) -> None:
         self.results.extend(verdicts)
@@ -324,6 +334,10 @@ class _Push:
             name = (change.collection, change.key)
             if result.status in ("applied", "merged"):
                 self.tx.put("ops", (result.op_id,), dumps(_fingerprint(change)))
+            if result.status == "applied" and name in self.staged and name not in self.restamped:
+                self.own.add(name)
+            elif name in self.staged:
+                self.own.discard(name)
             if result.status == "conflict":
                 self.conflicts.append(_conflict_text(change, self._seen(name).document))
             elif result.status in ("duplicate", "merged") or name in self.restamped:
@@ -347,10 +361,11 @@ class _Push:
         current = (await self._current(name)).document
         known = await self.tx.get("ops", (op_id,))
         if known is not None:
+            self.known[name] = change
             if loads(known) != _fingerprint(change):
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
             return Result(op_id, "duplicate", current.version if current else {})
-        is_covered = current is None or covers(change.base_version or {}, current.version)
+        is_covered = current is None or self._has_seen(change, current)
         needs_time = self._needs_time(change, current if is_covered else None)
         if needs_time:
             self.restamped.add(name)
@@ -359,7 +374,20 @@ class _Push:
         state = _outcome(change, current, is_covered, is_plain=not self.request.protocol)
         if state is None:
             return Result(op_id, "conflict", current.version if current else {})
-        return self._stage(change, current, state, "applied" if is_covered else "merged")
+        if is_covered or current is None:
+            return self._stage(change, current, state, "applied")
+        return _with_losses(self._stage(change, current, state, "merged"), change, current, state)
+
+    def _has_seen(self, change: Change, current: Document) -> bool:
+        """Tell whether a change was made on the current version, or right on one that was known by its id.
+
+        The number of that one was given to it under another replica's id, if the replica had to fork since.
+        """
+        base = change.base_version or {}
+        if covers(base, current.version):
+            return True
+        before = self.known.get((change.collection, change.key))
+        return bool(before and current.op_id == before.op_id and follows(current.version, base, before.n or 0))
 
     def _needs_time(self, change: Change, base: Document | None) -> bool:
         """Tell whether a change's own time can't stand: none, too far ahead, or not after what it was based on."""
@@ -384,10 +412,6 @@ class _Push:
         self.state.head += 1
         name = (change.collection, change.key)
         self.staged[name] = _Stored(document, self.state.head)
-        if status == "applied" and name not in self.restamped:
-            self.own.add(name)
-        else:
-            self.own.discard(name)
         return Result(op_id, status, version)
 
     async def _write(self) -> None:
@@ -459,6 +483,15 @@ def _outcome(change: Change, current: Document | None, is_covered: bool, *, is_p
     if is_covered or change.merge == "fields":
         return merge(before, change.state)
     return None
+
+
+def _with_losses(result: Result, change: Change, before: Document, after: State) -> Result:
+    """Add to a merged change's verdict what of it, and what of the document that it met, gave way."""
+    if result.status != "merged":
+        return result
+    gone = lost(before.state, after)
+    overwritten = Document(gone, {}, before.op_id) if gone else None
+    return replace(result, lost=lost(change.state, after), overwritten=overwritten)
 
 
 def _rejected(op_id: str, code: str, message: str) -> Result:

@@ -1,8 +1,8 @@
 """The order in which changes are sent: numbered entries that name documents, in blocks that travel whole.
 
-The changes themselves lie in their documents' records. A change may be merged into an earlier one that waits only
-inside the open block: everything it was caused by travels with it, so no other replica ever sees an effect
-without its cause.
+The changes themselves lie in their documents' records. A change may be merged into one that waits only where
+nothing was changed between them: the server takes changes in their order, so no other replica ever sees an effect
+without its cause. A transaction's changes lie in one block.
 """
 
 from __future__ import annotations

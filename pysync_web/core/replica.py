@@ -19,6 +19,7 @@ from .optimistic import (
     Pending,
     Record,
     View,
+    current_state,
     decode_record,
     documents_of,
     encode_record,
@@ -239,6 +240,7 @@ class Writer:
         if text is None and item.body:
             return await self._insert_new(name, item)
         record = decode_record(text)
+        self._follow(record)
         before = view(record, self.counters.replica)
         after = self._changed(name, record, before.body if before else None, item)
         if after is record:
@@ -285,6 +287,12 @@ class Writer:
         seen = View(item.body or {}, {self.counters.replica: n}, self._at)
         return Event("LocalInsert", *name, seen.document(name[1])), seen
 
+    def _follow(self, record: Record) -> None:
+        """Let the clock pass what a document shows: it may have come from a faster clock than the server's."""
+        state = current_state(record)
+        if state is not None and state.timestamp >= self._at:
+            self._at = self.counters.clock = tick(state.timestamp, self._now_ms)
+
     def _changed(self, name: Name, record: Record, body: Body | None, item: Write) -> Record:
         """Give the record after a write, the same one where nothing changes."""
         if item.body is None:
@@ -298,12 +306,20 @@ class Writer:
     def _append(self, name: Name, record: Record, operation: Operation, state: State) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
         last = record.pending[-1] if record.pending else None
-        if last and self.counters.is_open(last.n) and last.unit == self._unit and last.operation != "delete":
+        if last and self._may_grow(last):
             return self._coalesced(record, last, operation, state)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
         pending = Pending(self._op_id(), n, operation, state, self.options.merge, unit=self._unit)
         return Record(record.confirmed, (*record.pending, pending))
+
+    def _may_grow(self, last: Pending) -> bool:
+        """Tell whether a change takes in another: only the last of all, so that none gets ahead of what caused it.
+
+        One that was rebased has not seen what this one has.
+        """
+        is_last = last.n == self.counters.n and self.counters.is_open(last.n) and last.unit == self._unit
+        return is_last and last.base is None and last.operation != "delete"
 
     def _coalesced(self, record: Record, last: Pending, operation: Operation, state: State) -> Record:
         earlier = record.pending[:-1]

@@ -65,7 +65,8 @@ class Change:
 class SyncRequest:
     """What a replica sends: its changes, and the cursor from which it wants those of others.
 
-    ``collections`` None means all. ``protocol`` 0 is a plain client without identity or idempotence.
+    ``limit`` is how many documents of others it takes, 0 only beside changes. ``collections`` None means all.
+    ``protocol`` 0 is a plain client without identity or idempotence.
     """
 
     database: str
@@ -96,12 +97,18 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The server's verdict on one change; ``version`` is the document's version after it."""
+    """The server's verdict on one change; ``version`` is the document's version after it.
+
+    Of a merged change, ``lost`` is the part that later changes had already replaced, and ``overwritten`` what it
+    replaced without having seen it.
+    """
 
     op_id: str
     status: Status
     version: VersionVector = field(default_factory=dict)
     error: Problem | None = None
+    lost: State | None = None
+    overwritten: Document | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         request_id=_optional(_id, message.get("request_id"), "request_id"),
         fence=_optional(_id, message.get("fence"), "fence"),
         epoch=_optional(_id, message.get("epoch"), "epoch"),
-        limit=_integer(message.get("limit", MAX_PAGE), "limit", 1, MAX_PAGE),
+        limit=_integer(message.get("limit", MAX_PAGE), "limit", 0 if changes else 1, MAX_PAGE),
         collections=None if collections is None else decode_collections(collections),
     )
 
@@ -320,11 +327,16 @@ def _decode_result(value: JSON, place: str) -> Result:
     if error is not None:
         error = _object(error, f"{place}.error")
         problem = Problem(*(str(error.get(name, ""))[:1000] for name in ("code", "message", "hint")))
+    lost, overwritten = (
+        _optional(_decode_part, message.get(name), f"{place}.{name}") for name in ("lost", "overwritten")
+    )
     return Result(
         _id(message.get("op_id"), f"{place}.op_id"),
         _one_of(_STATUSES, message.get("status"), f"{place}.status"),
         decode_vector(message.get("version_vector", {}), f"{place}.version_vector"),
         problem,
+        lost.state if lost else None,
+        overwritten,
     )
 
 
@@ -341,7 +353,27 @@ def encode_result(result: Result) -> dict[str, JSON]:
             "message": result.error.message,
             "hint": result.error.hint,
         }
+    if result.lost is not None:
+        message["lost"] = _encode_part(Document(result.lost, {}))
+    if result.overwritten is not None:
+        message["overwritten"] = _encode_part(result.overwritten)
     return message
+
+
+def _encode_part(part: Document) -> dict[str, JSON]:
+    """Give fields with their stamps, and whose they are where that is known."""
+    message: dict[str, JSON] = {"document": part.body}
+    if part.op_id:
+        message["op_id"] = part.op_id
+    _encode_stamps(message, part.state)
+    return message
+
+
+def _decode_part(value: JSON, place: str) -> Document:
+    message = _object(value, place)
+    body = _object(message.get("document"), f"{place}.document")
+    op_id = _optional(_id, message.get("op_id"), f"{place}.op_id")
+    return Document(_decode_stamps(message, body, place), {}, op_id or "")
 
 
 def _encode_stamps(message: dict[str, JSON], state: State) -> None:

@@ -78,6 +78,7 @@ class Checkers:
     of_collection: dict[str, int] = field(default_factory=dict)
     last_operation: dict[tuple[Name, str], int] = field(default_factory=dict)
     pushes: int = 0
+    copies: int = 0
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
         """Check a local transaction that was committed, and note its writes."""
@@ -162,25 +163,30 @@ class Checkers:
         behind = self._of_server(name, text)
         if confirmed is not None:
             self._check_confirmed(replica, name, confirmed, old.get("c"), is_new_epoch)
+            know.know |= self.model.shown_at.get((name, confirmed["v"].get("server", 0)), 0)
         seen_before = know.behind.get(name, 0)
         for change in pending:
             operation = self.model.operations.get(change["i"])
             if operation is None:
-                operation = self._replacement(name, old.get("p", []), seen_before | behind)
+                operation = self._replacement(name, change, old.get("p", []), behind, seen_before)
                 self.model.operations[change["i"]] = operation
             behind |= operation.behind
         if response is not None and not replica.is_merging:
-            self._check_winner(replica, name, old, new)
+            self._check_winner(replica, name, old, new, response)
         body = view_text(text, "").body if text and view_text(text, "") else None  # type: ignore[union-attr]
         for written in self.model.members(seen_before & ~behind):
             problem = self.model.unaccounted(written, body, behind)
             if problem:
                 raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
         know.behind[name] = behind
-        know.know |= behind
 
-    def _replacement(self, name: Name, gone: list[Any], behind: int) -> Operation:
-        """Describe a change that a replica made itself, in the place of pending ones."""
+    def _replacement(self, name: Name, change: Any, gone: list[Any], behind: int, seen: int) -> Operation:
+        """Describe a change that a replica made itself, in the place of a pending one or of all of them."""
+        for old in gone:
+            if old["n"] == change["n"]:
+                before = self.model.operations[old["i"]]
+                return Operation(name, before.own, before.behind | behind, before.unit)
+        behind |= seen
         olds = [self.model.operations[change["i"]] for change in gone]
         own = 0
         for old in olds:
@@ -194,7 +200,8 @@ class Checkers:
         known = self.model.states.get((name, sequence))
         if known is not None and known != normal_confirmed(confirmed):
             raise Violation(
-                "I3", f"{replica.label} has {name} at {sequence} as {normal_confirmed(confirmed)}, the server {known}"
+                "I3",
+                f"{replica.label} has {name} at {sequence} as {normal_confirmed(confirmed)}, the server {known}",
             )
         if known is None and sequence:
             raise Violation("I3", f"{replica.label} has {name} at {sequence}, which the server never had")
@@ -202,15 +209,17 @@ class Checkers:
         if sequence < last and not is_new_epoch and not replica.knowledge.is_resync:
             raise Violation("I6", f"{replica.label} went back in {name} from {last} to {sequence}")
 
-    def _check_winner(self, replica: Replica, name: Name, old: Any, new: Any) -> None:
+    def _check_winner(self, replica: Replica, name: Name, old: Any, new: Any, response: SyncResponse) -> None:
         """Check that of two versions that had not seen each other the later one stands, in the total order."""
         waiting, remote = old.get("p"), new.get("c")
         if not waiting or remote is None or remote == old.get("c"):
             return
         mine, theirs = waiting[-1], (latest(remote), remote["o"])
-        if any(change["i"] in self.applied for change in waiting):
+        decided = {result.op_id for result in response.results if result.status != "conflict"}
+        if any(change["i"] in self.applied or change["i"] in decided for change in waiting):
             return
-        if remote["b"] is None and mine["k"] == "delete":
+        seen = view_text(dumps(old), "")
+        if remote["b"] == (seen.body if seen else None):
             return
         is_local = bool(new.get("p"))
         if is_local != ((latest(mine), mine["i"]) > theirs):
@@ -269,10 +278,13 @@ class Checkers:
         for written in self.model.members(know.know & ~know.closed & ~self.model.may_lose):
             missing |= written.past
         know.closed = know.know
-        for written in self.model.members(missing & ~know.know & ~self.model.may_lose):
-            if not wants(replica, written.name):
+        for written in self.model.members(missing & ~know.know & ~self.model.may_lose & ~self.model.refused):
+            name = written.name
+            text = replica.storage.text("docs", name)
+            has = (loads(text).get("c") or {"v": {}})["v"].get("server", 0) if text else 0
+            is_there = self.model.server.get(name, 0) >> written.id & 1 and has == self.model.sequences.get(name)
+            if is_there or not wants(replica, name):
                 continue
-            text = replica.storage.text("docs", written.name)
             seen = view_text(text, "") if text else None
             problem = self.model.unaccounted(written, seen.body if seen else None, 0)
             if problem:
@@ -282,7 +294,7 @@ class Checkers:
         """Check what a push that was committed changed on the server."""
         self.pushes += 1
         record = loads(server.text("replicas", (request.client_id,)) or "{}")
-        by_op = {result["op_id"]: result["status"] for result in record["results"]}
+        by_op = {result["op_id"]: self._status(result) for result in record["results"]}
         touched = []
         for change in request.changes:
             status = by_op.get(str(change.op_id), "")
@@ -295,7 +307,7 @@ class Checkers:
                 touched.append(name)
         if request.request_id is not None:
             self.requests[request.request_id] = record["results"]
-        for (space, key), _ in originals(server).items():
+        for space, key in originals(server):
             if space == "docs":
                 self._check_served(server, (key[0], key[1]))
         for name in touched:
@@ -307,12 +319,19 @@ class Checkers:
         if first != loads(answer)["results"]:
             raise Violation("I10", f"{request.request_id} was answered {first}, and now {answer}")
 
+    def _status(self, result: Any) -> str:
+        """Give a verdict; a copied storage may let a change grow that the original has sent: it gets another id."""
+        is_reused = result["status"] == "rejected" and result["error"]["code"] == "op_id_reused"
+        return "" if is_reused and self.copies else str(result["status"])
+
     def _check_status(self, request: SyncRequest, change: Any, status: str) -> None:
         op_id = change.op_id
         if op_id in self.applied and status != "duplicate":
             raise Violation("I2", f"{op_id} was applied before, and now is {status}")
         if status == "duplicate" and op_id not in self.applied:
             raise Violation("I1", f"{op_id} was never applied, but is called a duplicate")
+        if status == "rejected":
+            self.model.refused |= self.model.operations[op_id].own
         if status not in ("applied", "merged"):
             return
         self.applied[op_id] = self.pushes
@@ -337,6 +356,7 @@ class Checkers:
         self.model.sequences[name] = sequence
         self.model.states[name, sequence] = normal_served(stored)
         self.model.server_at[name, sequence] = self.model.server.get(name, 0)
+        self.model.shown_at[name, sequence] = self.model.server.get(name, 0)
 
     def destroyed(self, replica: Replica, others: Sequence[SimulatedStorage]) -> None:
         """Note which writes may go with a storage: those that lie unpushed in it alone."""
@@ -345,6 +365,11 @@ class Checkers:
             operation = self.model.operations[op_id]
             if op_id not in elsewhere and op_id not in self.applied:
                 self.model.may_lose |= operation.own
+
+    def restored(self, replica: Replica) -> None:
+        """Note that what lies in a storage that came back is there again."""
+        for op_id in pending_operations(replica.storage):
+            self.model.may_lose &= ~self.model.operations[op_id].own
 
     def agree(self, replicas: Sequence[Replica], server: SimulatedStorage) -> None:
         """Check after the healing that everything was sent, that all hold the same, and that nothing is lost."""
@@ -381,7 +406,9 @@ class Checkers:
                 mine = dumps(normal_confirmed(confirmed)) if confirmed else ""
                 theirs = dumps(normal_served(loads(server.text("docs", name) or "{}")))
                 if mine != theirs:
-                    raise Violation("I3", f"{replica.label} has {name} as {mine}, the server at {sequence} {theirs}")
+                    raise Violation(
+                        "I3", f"{replica.label} has {name} as {mine}, the server at {sequence} {theirs}"
+                    )
         self._check_totals(replica, rows)
 
     def _check_totals(self, replica: Replica, rows: dict[Key, Any]) -> None:
@@ -413,10 +440,7 @@ def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:
 def pending_operations(storage: SimulatedStorage) -> list[str]:
     """List the ids of the changes that wait in a storage."""
     return [
-        change["i"]
-        for _, text in storage.rows("docs")
-        if '"p":[' in text
-        for change in loads(text).get("p", ())
+        change["i"] for _, text in storage.rows("docs") if '"p":[' in text for change in loads(text).get("p", ())
     ]
 
 

@@ -71,12 +71,16 @@ class Model:
     operations: dict[str, Operation] = field(default_factory=dict)
     server: dict[Name, int] = field(default_factory=dict)
     server_at: dict[tuple[Name, int], int] = field(default_factory=dict)
+    """All that a version has taken in, also what was merged later and changed nothing."""
+    shown_at: dict[tuple[Name, int], int] = field(default_factory=dict)
+    """What a version had taken in when it was made: who sees it sees this."""
     states: dict[tuple[Name, int], Any] = field(default_factory=dict)
     sequences: dict[Name, int] = field(default_factory=dict)
     log: list[Name] = field(default_factory=lambda: [("", "")])
     """The document of each sequence; sequences count from 1."""
     ledger_tokens: set[int] = field(default_factory=set)
     ledger_operations: set[str] = field(default_factory=set)
+    refused: int = 0
     may_lose: int = 0
     """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
 
@@ -108,7 +112,7 @@ class Model:
     def unaccounted(self, write: Written, body: Body | None, behind: int) -> str:
         """Say what of a write is gone without a trace from a document, or ""."""
         if write.kind == "delete":
-            if body is None or self._was_overwritten(write, (), behind) or self._delete_is_in_ledger(write):
+            if body is None or any(self._delete_is_settled(other, behind) for other in self._same_deletes(write)):
                 return ""
             return f"write {write.id} deleted {write.name}, which is there: {body}"
         shown = flat(body)
@@ -135,13 +139,21 @@ class Model:
         """Tell whether somebody who had seen the write wrote over it, and may not have been lost."""
         for i in self.of_document[write.name]:
             other = self.writes[i]
-            if other.past >> write.id & 1 and (not self.may_lose >> i & 1 or behind >> i & 1):
-                if not path or other.overlaps(path):
-                    return True
+            is_certain = not self.may_lose >> i & 1 or behind >> i & 1
+            if is_certain and other.past >> write.id & 1 and (not path or other.overlaps(path)):
+                return True
         return False
 
-    def _delete_is_in_ledger(self, write: Written) -> bool:
-        return any(
+    def _same_deletes(self, write: Written) -> Iterator[Written]:
+        """Give a delete and those that came to the same without having seen each other."""
+        yield write
+        for i in self.of_document[write.name]:
+            other = self.writes[i]
+            if other.kind == "delete" and not other.past >> write.id & 1 and not write.past >> i & 1:
+                yield other
+
+    def _delete_is_settled(self, write: Written, behind: int) -> bool:
+        return self._was_overwritten(write, (), behind) or any(
             operation.own >> write.id & 1 and op_id in self.ledger_operations
             for op_id, operation in self.operations.items()
         )

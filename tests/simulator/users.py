@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from .profile import below, pick
+from .profile import pick
 
 Body = dict[str, Any]
 

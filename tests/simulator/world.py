@@ -24,7 +24,7 @@ from pysync_web.values import dumps, loads
 
 from .checkers import Checkers, Plan, Violation
 from .model import Knowledge, Name
-from .profile import Profile, below, draw, pick
+from .profile import below, draw, pick
 from .storage import Crash, SimulatedStorage, Snapshot
 from .subject import Subject
 from .users import imagine
@@ -71,7 +71,9 @@ class Device:
 class World:
     """One run of one seed."""
 
-    def __init__(self, seed: int, subject: Subject | None = None, *, say: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, seed: int, subject: Subject | None = None, *, say: Callable[[str], None] | None = None
+    ) -> None:
         self.seed = seed
         self.subject = subject or Subject()
         self.rng = Random(seed)
@@ -171,6 +173,7 @@ class World:
         if rng.random() < profile.wipe:
             self._wipe(device)
         if rng.random() < profile.clone and len(self.devices) < 8:
+            self.checkers.copies += 1
             self._clone(device)
 
     def _look(self, device: Device) -> None:
@@ -304,7 +307,11 @@ class World:
         answer: str | Rejected | None
         try:
             answer = self.subject.serve(
-                self.server, request, START_MS + self.now_ms + self.profile.server_skew_ms, self.chance, self._guard()
+                self.server,
+                request,
+                START_MS + self.now_ms + self.profile.server_skew_ms,
+                self.chance,
+                self._guard(),
             )
             self.hash = crc32(answer.encode(), self.hash)
         except Rejected as refusal:
@@ -344,6 +351,8 @@ class World:
             return
         if handle.session is session:
             handle.session = None
+        elif isinstance(answer, Rejected):
+            return
         try:
             again = self._take(device, session, answer)
         except LeaseLost:
@@ -410,6 +419,7 @@ class World:
         assert device.backup is not None
         self._note(lambda: f"{device.label} is restored")
         snapshot, knowledge = device.backup
+        self.checkers.copies += 1
         self._destroy(device, snapshot, knowledge.copy())
 
     def _destroy(self, device: Device, snapshot: Snapshot, knowledge: Knowledge) -> None:
@@ -418,6 +428,7 @@ class World:
         self.checkers.destroyed(device, others)
         device.storage.restore(snapshot)
         device.knowledge = knowledge
+        self.checkers.restored(device)
         self._crash(device)
 
     def _clone(self, device: Device) -> None:
@@ -444,7 +455,8 @@ class World:
         for device in self.devices:
             device.cut = ""
         for _ in range(MOST_SWEEPS):
-            if not any([self._sync_now(device) for device in self.devices]):
+            did_something = [self._sync_now(device) for device in self.devices]
+            if not any(did_something):
                 break
         else:
             raise Violation("I12", f"after {MOST_SWEEPS} sweeps the devices still have something to tell")
