@@ -25,7 +25,7 @@ from .body import read_body
 from .config import Config
 from .databases import Databases
 from .edge import API, Edge
-from .live import Streams
+from .live import EVENTS, Streams
 from .responses import json_text, problem
 from .site import Site
 
@@ -103,6 +103,8 @@ class App:
 
     async def _stream(self, request: Request) -> Response:
         """Poke after each commit."""
+        if request.method == "HEAD":
+            return Response(media_type=EVENTS)
         return await self.streams.respond(check_database(request.path_params["database"]))
 
     async def _health(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Final
 
 from starlette.responses import StreamingResponse
 
@@ -11,7 +12,8 @@ from ..errors import Rejected
 from ..transport.pokes import Pokes
 from .databases import Databases
 
-_BYE = b"event: bye\ndata: {}\n\n"
+EVENTS: Final = "text/event-stream"
+_BYE: Final = b"event: bye\ndata: {}\n\n"
 
 
 class Streams:
@@ -34,7 +36,7 @@ class Streams:
         reader = Pokes()
         reader.poke(await hub.head() if hub else 0)
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-        return StreamingResponse(self._events(name, reader), headers=headers, media_type="text/event-stream")
+        return StreamingResponse(self._events(name, reader), headers=headers, media_type=EVENTS)
 
     def end(self) -> None:
         """Say goodbye on every stream, and at once on those still to come."""

@@ -39,6 +39,12 @@ async def test_a_stream_is_plain_server_sent_events(server: ServerProcess):
         assert await stream.event() == b'event: poke\ndata: {"server":1}\n\n'
 
 
+def test_a_head_request_for_a_stream_ends(server: ServerProcess):
+    status, content, headers = server.call("HEAD", "/_api/sync/stream/db")
+    assert (status, content) == (200, "")
+    assert headers["content-type"].startswith("text/event-stream")
+
+
 async def test_a_stream_hears_of_its_own_database_alone_and_of_changes_alone(server: ServerProcess):
     transport = HttpClient(server.url, token=server.token)
     async with Raw(server, "mine") as stream:
