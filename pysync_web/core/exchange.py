@@ -51,6 +51,8 @@ class ExchangeOptions:
     page_limit: int = MAX_PAGE
     lease: int | None = None
     where: Callable[[str, str, Body | None], bool] | None = None
+    splits: bool = False
+    """Whether a block may be sent in parts, because the server takes no whole one."""
 
 
 @dataclass(slots=True)
@@ -138,15 +140,16 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
 
 async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> list[list[Any]]:
     """Choose what to push: the oldest whole blocks, or of everything what the application asked for."""
-    if options.where is None:
-        return [[*name, n] for name, n in numbered(await first_blocks(tx, options.push_limit))]
+    chosen = numbered(await first_blocks(tx, options.push_limit if options.where is None else counters.pending))
+    if options.where is None and not options.splits:
+        return [[*name, n] for name, n in chosen]
     wanted: list[tuple[int | None, list[Any]]] = []
     refused: set[int] = set()
-    for name, n in numbered(await first_blocks(tx, counters.pending)):
+    for name, n in chosen:
         record = decode_record(await tx.get("docs", name))
         unit = next((change.unit for change in record.pending if change.n == n), None)
         seen = view(record, counters.replica)
-        if options.where(*name, seen.body if seen else None):
+        if options.where is None or options.where(*name, seen.body if seen else None):
             wanted.append((unit, [*name, n]))
         elif unit is not None:
             refused.add(unit)
@@ -195,6 +198,13 @@ async def fork(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> N
     tx.delete("meta", ("inflight",))
     tx.put("meta", ("counters",), counters.text())
     tx.put("meta", ("sync",), sync.text())
+
+
+async def withdraw(tx: WriteTransaction, request: SyncRequest) -> None:
+    """Let the changes of a request wait again that the server refused unread."""
+    text = await tx.get("meta", ("inflight",))
+    if text is not None and loads(text)["request"] == request.request_id:
+        tx.delete("meta", ("inflight",))
 
 
 async def is_overtaken(tx: ReadTransaction, request: SyncRequest) -> bool:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from ..core.ports import Storage, Transport
 from ..core.replica import LeaseLost, take_lease
 from ..core.schedule import Schedule
-from ..errors import StorageError, SyncError
+from ..errors import DatabaseLocked, QuotaExceeded, StorageError, SyncError
 from .hooks import log
 
 POKES_PAUSE_S = 1.0
 POKES_LONGEST_PAUSE_S = 60.0
+STORAGE_PAUSE_S = 5.0
+"""How long to wait where the storage has no room, or no turn for us, before it is asked again."""
 
 
 def monotonic_ms() -> int:
@@ -39,6 +42,7 @@ class Background:
         self._sync = sync
         self._woken = asyncio.Event()
         self._lost = asyncio.Event()
+        self._reached = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.lease: int | None = None
 
@@ -59,6 +63,10 @@ class Background:
         """Look at the schedule again."""
         self._woken.set()
 
+    def reached(self) -> None:
+        """Note that the server answers again: the stream of pokes is opened without a further wait."""
+        self._reached.set()
+
     async def stop(self) -> None:
         """End the loop and give leadership up; what was in flight is safe to repeat."""
         tasks, self._tasks = self._tasks, []
@@ -77,6 +85,9 @@ class Background:
                     await self._step(self.lease)
             except LeaseLost as error:
                 log.info("%s", error)
+            except (QuotaExceeded, DatabaseLocked) as error:
+                log.warning("the background sync waits: %s", error)
+                await asyncio.sleep(STORAGE_PAUSE_S)
             except StorageError:
                 log.exception("the background sync stopped")
                 return
@@ -118,4 +129,11 @@ class Background:
                 except SyncError as error:
                     log.debug("the stream of pokes broke: %s", error)
                 pause = min(pause * 2, POKES_LONGEST_PAUSE_S)
-            await asyncio.sleep(pause)
+            await self._pause(pause)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but no longer than until the server answers again."""
+        self._reached.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._reached.wait()

@@ -18,7 +18,9 @@ from ..core.exchange import (
     fork,
     has_pending,
     is_overtaken,
+    withdraw,
 )
+from ..core.outbox import BLOCK_CHANGES
 from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event
 from ..core.wire import SyncRequest, decode_response, encode_request
@@ -34,6 +36,8 @@ MOST_STALE: Final = 100
 """How often another tab or process may be faster, before this one leaves it to them."""
 
 STALE_PAUSE_S: Final = 0.05
+
+TOO_LARGE: Final = 413
 
 
 @dataclass(slots=True)
@@ -100,6 +104,8 @@ class Exchanger:
         try:
             text = await self._transport.exchange(options.database, encode_request(request))
         except Rejected as error:
+            if error.status == TOO_LARGE:
+                await self._storage.write(lambda tx: withdraw(tx, request))
             if error.code != "replica_forked":
                 raise
             return await self._fork(request, options)
@@ -161,7 +167,8 @@ def smaller(options: ExchangeOptions) -> ExchangeOptions | None:
     """Give options with half the changes in a push, or None where it can't be less."""
     if options.push_limit <= 1:
         return None
-    return replace(options, push_limit=options.push_limit // 2)
+    less = options.push_limit // 2
+    return replace(options, push_limit=less, splits=less < BLOCK_CHANGES)
 
 
 def _now_ms() -> int:

@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace as with_values
 from typing import Any
 
@@ -21,12 +22,22 @@ from ..core.outbox import oldest
 from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.schedule import Schedule
-from ..errors import InvalidDocument, Rejected, SyncError, TransactionError, Unauthorized, Unreachable
+from ..errors import (
+    DatabaseLocked,
+    InvalidDocument,
+    QuotaExceeded,
+    Rejected,
+    StorageError,
+    SyncError,
+    TransactionError,
+    Unauthorized,
+    Unreachable,
+)
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
-from .exchanger import Exchanger, Tally, smaller
+from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
 from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
@@ -503,7 +514,7 @@ class SyncManager:
         began = time.monotonic()
         try:
             await self._run_exchanges(exchanger, self._exchange_options(lease, where), tally)
-        except (Unreachable, Rejected, Unauthorized) as error:
+        except (Unreachable, Rejected, Unauthorized, QuotaExceeded, DatabaseLocked) as error:
             tally.errors.append(str(error))
             await self._note_failure(error)
         else:
@@ -528,7 +539,7 @@ class SyncManager:
                 await exchanger.run(options, tally)
                 return
             except Rejected as error:
-                less = smaller(options) if error.status == 413 else None
+                less = smaller(options) if error.status == TOO_LARGE else None
                 if less is None:
                     raise
                 options = less
@@ -542,10 +553,13 @@ class SyncManager:
         self._last_sync_ms = _now_ms()
         self._last_duration_s = duration_s
         self._schedule.on_success(monotonic_ms())
+        if self._attempt and self._background is not None:
+            self._background.reached()
         if self._attempt or has_news:
             self._attempt = 0
             last: dict[str, JSON] = {"at_ms": self._last_sync_ms, "duration_s": duration_s}
-            await self._storage.write(lambda tx: _put_last(tx, last), relaxed=True)
+            with suppress(QuotaExceeded):  # what it tells is for people
+                await self._storage.write(lambda tx: _put_last(tx, last), relaxed=True)
 
     async def _note_failure(self, error: SyncError) -> None:
         """Keep everything, and decide whether to wait or to ask for help."""
@@ -566,7 +580,8 @@ class SyncManager:
         self._schedule.on_failure(now, round(delay_s * 1000))
         record: dict[str, JSON] = {"attempt": self._attempt, "error": str(error)}
         record["not_before_ms"] = _now_ms() + round(delay_s * 1000)
-        await self._storage.write(lambda tx: _put_retry(tx, record))
+        with suppress(StorageError):  # where even this finds no room, a restart begins without the wait
+            await self._storage.write(lambda tx: _put_retry(tx, record))
 
     async def _load_retry(self) -> None:
         """Go on with a wait that was begun before a restart."""

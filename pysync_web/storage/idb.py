@@ -397,6 +397,8 @@ def _translated(error: Any, database: str) -> BaseException:
             return Conflict("another handle has appended first")
         case "QuotaExceededError":
             return QuotaExceeded(f"{where}: the browser's storage is full, nothing was written")
+        case "UnknownError" if "NO_SPACE" in error.message:
+            return QuotaExceeded(f"{where}: the disk is full, nothing was written")
         case "VersionError":
             return FormatTooNew(f"{where} has a newer format than {FORMAT}")
         case "InvalidStateError" | "AbortError":

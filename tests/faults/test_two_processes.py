@@ -343,6 +343,21 @@ async def test_a_server_restored_from_an_older_copy_is_given_back_what_it_lost(
         assert (await each.status()).storage_reset is None and await each.lost_changes() == []
 
 
+@pytest.mark.parametrize("options", [(), ("--max-body", "100000")], ids=["the usual limit", "a small limit"])
+async def test_what_is_too_large_for_one_request_is_sent_in_parts(
+    device: OpenHere, tmp_path: Path, options: tuple[str, ...]
+):
+    rng = random.Random(13)
+    with ServerProcess(tmp_path / "strict-server", *options) as strict:
+        writer = await device(strict)
+        await writer.save_documents("notes", {f"k{n}": {"text": rng.randbytes(2500).hex()} for n in range(500)})
+        async with writer.transaction() as t:
+            for n in range(10):
+                await t.save_document("pairs", f"p{n}", {"text": rng.randbytes(2500).hex()})
+        found = await agreed(strict, writer)
+        assert len(found) == 510 and (await writer.status()).blocked_by is None
+
+
 async def synced(device: OpenHere, server: ServerProcess) -> ps.SyncManager:
     """Give a new device that has synced once."""
     new = await device(server, auto_sync=False)
