@@ -80,6 +80,7 @@ class SyncManager:
         self._attempt = 0
         self._next_retry_ms: int | None = None
         self._blocked_by: str | None = None
+        self._wants_online = self._has_network = True
         self._is_closed = False
 
     # Opening
@@ -96,7 +97,7 @@ class SyncManager:
             return
         watch_online = getattr(self._client, "watch_online", None)
         if watch_online is not None:
-            self._undo.append(watch_online(self.set_online))
+            self._undo.append(watch_online(self._on_network))
         self._background = Background(
             self._storage, self._client, self._schedule, self.config.database, self._sync_in_background
         )
@@ -259,8 +260,8 @@ class SyncManager:
 
         A call during a sync waits for that one, and for one more where changes are left.
         """
-        if self._client is None:
-            return SyncResult(False, errors=["there is no server"])
+        if (refusal := self._refusal()) is not None:
+            return refusal
         if self._exchanging is not None:
             await asyncio.gather(self._exchanging, return_exceptions=True)
         if self._exchanging is None or self._exchanging.done():
@@ -274,13 +275,21 @@ class SyncManager:
 
         ``document`` is None where the change deletes it. A transaction is pushed if all of its documents are chosen.
         """
-        if self._client is None:
-            return SyncResult(False, errors=["there is no server"])
+        if (refusal := self._refusal()) is not None:
+            return refusal
         if self._exchanging is not None:
             await asyncio.gather(self._exchanging, return_exceptions=True)
         lease = self._background.lease if self._background else None
         self._exchanging = asyncio.ensure_future(self._sync(lease, predicate))
         return await asyncio.shield(self._exchanging)
+
+    def _refusal(self) -> SyncResult | None:
+        """Give the result of a sync that can't begin."""
+        if self._client is None:
+            return SyncResult(False, errors=["there is no server"])
+        if not self._schedule.is_online:
+            return SyncResult(False, errors=["offline"])
+        return None
 
     async def send(self, command: SyncCommand) -> SyncResult | None:
         """Carry out a command: ``SyncNow()``, ``SetOnline(False)``, ``Stop()``."""
@@ -294,8 +303,17 @@ class SyncManager:
         return None
 
     def set_online(self, is_online: bool) -> None:
-        """Say that the network is there or not; offline, nothing is sent until it comes back."""
-        self._schedule.on_online(monotonic_ms(), is_online)
+        """Say whether to go online; offline, nothing is sent until it is said again, whatever the browser says."""
+        self._wants_online = is_online
+        self._set_online()
+
+    def _on_network(self, is_there: bool) -> None:
+        """The browser says that the network came or went."""
+        self._has_network = is_there
+        self._set_online()
+
+    def _set_online(self) -> None:
+        self._schedule.on_online(monotonic_ms(), self._wants_online and self._has_network)
         self._wake()
 
     def pause_sync(self) -> None:

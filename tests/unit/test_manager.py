@@ -380,6 +380,7 @@ async def test_offline_and_paused_nothing_is_sent_until_it_is_over(open_device):
     sent = cable.sent
     await asyncio.sleep(0.15)
     assert cable.sent == sent and (await device.status()).state == "offline"
+    assert (await device.sync_now()).errors == ["offline"] and cable.sent == sent
     device.set_online(True)
     await eventually(lambda: _has_sent_all(device))
     device.pause_sync()
