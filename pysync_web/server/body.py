@@ -22,14 +22,11 @@ DISCARD_S = 5
 
 async def read_body(request: Request, limits: Limits) -> bytes:
     """Give the body of a JSON request; raise ``Rejected`` with 408, 413 or 415 for what can't be taken."""
-    _check_type(request)
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise Rejected(f"Content-Encoding {encoding[:40]!r}: gzip or none is taken", status=415, code="encoding")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limits.body_bytes:
+    try:
+        encoding = _check_head(request, limits)
+    except TransportError:
         await discard(request.stream(), limits)
-        raise _too_large(limits)
+        raise
     try:
         async with asyncio.timeout(limits.read_timeout_s):
             return await (_gunzip if encoding == "gzip" else _collect)(request.stream(), limits)
@@ -80,11 +77,20 @@ async def _gunzip(stream: AsyncIterator[bytes], limits: Limits) -> bytes:
     return bytes(content)
 
 
-def _check_type(request: Request) -> None:
-    """Insist on JSON by name: a page of another site can't send that without asking first."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+def _check_head(request: Request, limits: Limits) -> str:
+    """Refuse what the headers already tell against; give the encoding.
+
+    JSON must be called by its name: a page of another site can't send that without asking first.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Rejected("Content-Type application/json is due.", status=415, code="not_json_type")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise Rejected(f"Content-Encoding {encoding[:40]!r}: gzip or none is taken", status=415, code="encoding")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limits.body_bytes:
+        raise _too_large(limits)
+    return encoding
 
 
 def _too_large(limits: Limits) -> TransportError:
