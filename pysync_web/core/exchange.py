@@ -277,6 +277,7 @@ class _Intake:
     ) -> None:
         self.tx = tx
         self.counters = counters
+        self.counted = counters.text()
         self.sync = sync
         self.now_ms = now_ms
         self.rng = rng
@@ -556,11 +557,10 @@ class _Intake:
         if self.struck:
             await strike(self.tx, self.counters, self.struck)
         self.totals.write()
-        touched = bool(self.struck or self.outcome.pulled or self.outcome.pushed or self.outcome.epoch_changed)
-        if touched:
-            for word in ("pushed", "pulled", "conflicts"):
-                total = self.sync.totals.get(word, 0) + getattr(self.outcome, word)
-                self.sync.totals[word] = total
+        for word in ("pushed", "pulled", "conflicts"):
+            if more := getattr(self.outcome, word):
+                self.sync.totals[word] = self.sync.totals.get(word, 0) + more
+        if self.counters.text() != self.counted:
             self.tx.put("meta", ("counters",), self.counters.text())
         if self.sync.text() != before:
             self.tx.put("meta", ("sync",), self.sync.text())

@@ -26,7 +26,9 @@ from .wire import (
     Problem,
     Result,
     SyncRequest,
+    decode_losses,
     decode_server_change,
+    encode_losses,
     encode_result,
     encode_server_change,
 )
@@ -333,7 +335,8 @@ class _Push:
         for change, result in zip(unit, verdicts, strict=True):
             name = (change.collection, change.key)
             if result.status in ("applied", "merged"):
-                self.tx.put("ops", (result.op_id,), dumps(_fingerprint(change)))
+                record = {"content": _fingerprint(change), **encode_losses(result)}
+                self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "applied" and name in self.staged and name not in self.restamped:
                 self.own.add(name)
             elif name in self.staged:
@@ -362,9 +365,10 @@ class _Push:
         known = await self.tx.get("ops", (op_id,))
         if known is not None:
             self.known[name] = change
-            if loads(known) != _fingerprint(change):
+            record = loads(known)
+            if record["content"] != _fingerprint(change):
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
-            return Result(op_id, "duplicate", current.version if current else {})
+            return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
         is_covered = current is None or self._has_seen(change, current)
         needs_time = self._needs_time(change, current if is_covered else None)
         if needs_time:

@@ -99,8 +99,8 @@ class Problem:
 class Result:
     """The server's verdict on one change; ``version`` is the document's version after it.
 
-    Of a merged change, ``lost`` is the part that later changes had already replaced, and ``overwritten`` what it
-    replaced without having seen it.
+    Of a change that was merged, now or when it came first, ``lost`` is the part that later changes had already
+    replaced, and ``overwritten`` what it replaced without having seen it.
     """
 
     op_id: str
@@ -327,16 +327,12 @@ def _decode_result(value: JSON, place: str) -> Result:
     if error is not None:
         error = _object(error, f"{place}.error")
         problem = Problem(*(str(error.get(name, ""))[:1000] for name in ("code", "message", "hint")))
-    lost, overwritten = (
-        _optional(_decode_part, message.get(name), f"{place}.{name}") for name in ("lost", "overwritten")
-    )
     return Result(
         _id(message.get("op_id"), f"{place}.op_id"),
         _one_of(_STATUSES, message.get("status"), f"{place}.status"),
         decode_vector(message.get("version_vector", {}), f"{place}.version_vector"),
         problem,
-        lost.state if lost else None,
-        overwritten,
+        *decode_losses(message, place),
     )
 
 
@@ -353,11 +349,25 @@ def encode_result(result: Result) -> dict[str, JSON]:
             "message": result.error.message,
             "hint": result.error.hint,
         }
+    return message | encode_losses(result)
+
+
+def encode_losses(result: Result) -> dict[str, JSON]:
+    """Give the members of a verdict that tell what a merge lost and overwrote, if it did."""
+    message: dict[str, JSON] = {}
     if result.lost is not None:
         message["lost"] = _encode_part(Document(result.lost, {}))
     if result.overwritten is not None:
         message["overwritten"] = _encode_part(result.overwritten)
     return message
+
+
+def decode_losses(message: dict[str, JSON], place: str = "result") -> tuple[State | None, Document | None]:
+    """Read what :func:`encode_losses` gave."""
+    lost, overwritten = (
+        _optional(_decode_part, message.get(name), f"{place}.{name}") for name in ("lost", "overwritten")
+    )
+    return lost.state if lost else None, overwritten
 
 
 def _encode_part(part: Document) -> dict[str, JSON]:

@@ -7,7 +7,7 @@ a view.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from pysync_web.core.optimistic import view_text
@@ -74,7 +74,7 @@ class Checkers:
     applied: dict[str, int] = field(default_factory=dict)
     requests: dict[str, list[Any]] = field(default_factory=dict)
     dots: dict[tuple[str, int], str] = field(default_factory=dict)
-    units: dict[int, int] = field(default_factory=dict)
+    units: dict[tuple[int, str], int] = field(default_factory=dict)
     of_collection: dict[str, int] = field(default_factory=dict)
     last_operation: dict[tuple[Name, str], int] = field(default_factory=dict)
     pushes: int = 0
@@ -112,22 +112,22 @@ class Checkers:
         if written.at <= last_at:
             raise Violation("I5", f"{replica.label} wrote at {written.at}, after {last_at}: its clock went back")
         know.last_at = max(know.last_at, written.at)
-        known = self.model.operations.get(last["i"])
-        if known is None:
-            known = self.model.operations[last["i"]] = Operation(name, 0, 0, unit)
-        known.own |= bit
-        know.behind[name] = known.behind = known.behind | behind | bit
+        known = know.operations.get(last["i"]) or Operation(name, 0, 0, unit)
+        behind |= known.behind | bit
+        know.operations[last["i"]] = replace(known, own=known.own | bit, behind=behind)
+        know.behind[name] = behind
 
     def _was_undone(self, replica: Replica, name: Name, pending: list[Any], bit: int) -> bool:
         """Tell whether a delete took back an insert that had not been sent, and note that both are gone."""
         before = loads(originals(replica.storage)[("docs", name)] or "{}").get("p", [])
         if len(before) <= len(pending):
             return False
-        self.model.may_lose |= bit | self.model.operations[before[-1]["i"]].own
+        know = replica.knowledge
+        self.model.may_lose |= bit | know.operations[before[-1]["i"]].own
         behind = self._of_server(name, replica.storage.text("docs", name))
         for change in pending:
-            behind |= self.model.operations[change["i"]].behind
-        replica.knowledge.behind[name] = behind
+            behind |= know.operations[change["i"]].behind
+        know.behind[name] = behind
         return True
 
     def took(
@@ -137,7 +137,8 @@ class Checkers:
         before = originals(replica.storage)
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
         for entry in entries:
-            self.model.ledger_operations.add(entry["op_id"])
+            if entry["body"] is None:
+                self.model.ledger_deletes |= self._own(replica, entry["op_id"])
             self.model.ledger_tokens.update(n for v in flat(entry["body"]).values() if (n := token(v)) is not None)
         for (space, key), text in before.items():
             if space == "docs":
@@ -166,10 +167,10 @@ class Checkers:
             know.know |= self.model.shown_at.get((name, confirmed["v"].get("server", 0)), 0)
         seen_before = know.behind.get(name, 0)
         for change in pending:
-            operation = self.model.operations.get(change["i"])
+            operation = know.operations.get(change["i"])
             if operation is None:
-                operation = self._replacement(name, change, old.get("p", []), behind, seen_before)
-                self.model.operations[change["i"]] = operation
+                operation = self._replacement(know, name, change, old.get("p", []), behind, seen_before)
+                know.operations[change["i"]] = operation
             behind |= operation.behind
         if response is not None and not replica.is_merging:
             self._check_winner(replica, name, old, new, response)
@@ -180,14 +181,21 @@ class Checkers:
                 raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
         know.behind[name] = behind
 
-    def _replacement(self, name: Name, change: Any, gone: list[Any], behind: int, seen: int) -> Operation:
+    def _own(self, replica: Replica, op_id: str) -> int:
+        """Give the writes that a change here, or one that the server took, was made of."""
+        known = replica.knowledge.operations.get(op_id) or self.model.accepted.get(op_id)
+        return known.own if known else 0
+
+    def _replacement(
+        self, know: Knowledge, name: Name, change: Any, gone: list[Any], behind: int, seen: int
+    ) -> Operation:
         """Describe a change that a replica made itself, in the place of a pending one or of all of them."""
         for old in gone:
             if old["n"] == change["n"]:
-                before = self.model.operations[old["i"]]
+                before = know.operations[old["i"]]
                 return Operation(name, before.own, before.behind | behind, before.unit)
         behind |= seen
-        olds = [self.model.operations[change["i"]] for change in gone]
+        olds = [know.operations[change["i"]] for change in gone]
         own = 0
         for old in olds:
             own |= old.own
@@ -236,9 +244,7 @@ class Checkers:
         name = (entry["collection"], entry["key"])
         behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)
         numbers = {n // 8 for v in flat(entry["body"]).values() if (n := token(v)) is not None}
-        operation = self.model.operations.get(entry["op_id"])
-        if operation is not None:
-            numbers |= {w.id for w in self.model.members(operation.own)}
+        numbers |= {written.id for written in self.model.members(self._own(replica, entry["op_id"]))}
         for number in sorted(numbers):
             if self.model.rivals(self.model.writes[number], behind):
                 return
@@ -281,8 +287,7 @@ class Checkers:
         for written in self.model.members(missing & ~know.know & ~self.model.may_lose & ~self.model.refused):
             name = written.name
             text = replica.storage.text("docs", name)
-            has = (loads(text).get("c") or {"v": {}})["v"].get("server", 0) if text else 0
-            is_there = self.model.server.get(name, 0) >> written.id & 1 and has == self.model.sequences.get(name)
+            is_there = self._of_server(name, text) >> written.id & 1
             if is_there or not wants(replica, name):
                 continue
             seen = view_text(text, "") if text else None
@@ -302,7 +307,9 @@ class Checkers:
                 self._check_status(request, change, status)
             if status in ("applied", "merged", "duplicate"):
                 name = (change.collection, change.key)
-                operation = self.model.operations[str(change.op_id)]
+                operation = self.model.sent[str(request.request_id), str(change.op_id)]
+                if status != "duplicate":
+                    self.model.accepted[str(change.op_id)] = operation
                 self.model.server[name] = self.model.server.get(name, 0) | operation.behind
                 touched.append(name)
         if request.request_id is not None:
@@ -331,15 +338,15 @@ class Checkers:
         if status == "duplicate" and op_id not in self.applied:
             raise Violation("I1", f"{op_id} was never applied, but is called a duplicate")
         if status == "rejected":
-            self.model.refused |= self.model.operations[op_id].own
+            self.model.refused |= self.model.sent[str(request.request_id), op_id].own
         if status not in ("applied", "merged"):
             return
         self.applied[op_id] = self.pushes
         dot = (request.client_id, change.n)
         if self.dots.setdefault(dot, op_id) != op_id:
             raise Violation("I8", f"{dot} names {self.dots[dot]} and {op_id}")
-        unit = self.model.operations[op_id].unit
-        if unit is not None and self.units.setdefault(unit, self.pushes) != self.pushes:
+        unit = self.model.sent[str(request.request_id), op_id].unit
+        if unit is not None and self.units.setdefault((unit, request.client_id), self.pushes) != self.pushes:
             raise Violation("I7", f"{op_id} came later than the rest of its transaction")
 
     def _check_served(self, server: SimulatedStorage, name: Name) -> None:
@@ -358,18 +365,22 @@ class Checkers:
         self.model.server_at[name, sequence] = self.model.server.get(name, 0)
         self.model.shown_at[name, sequence] = self.model.server.get(name, 0)
 
-    def destroyed(self, replica: Replica, others: Sequence[SimulatedStorage]) -> None:
+    def sending(self, replica: Replica, request: SyncRequest) -> None:
+        """Note what the changes of a request contain."""
+        for change in request.changes:
+            operation = replica.knowledge.operations[str(change.op_id)]
+            self.model.sent[str(request.request_id), str(change.op_id)] = operation
+
+    def destroyed(self, replica: Replica, others: Sequence[tuple[SimulatedStorage, Knowledge]]) -> None:
         """Note which writes may go with a storage: those that lie unpushed in it alone."""
-        elsewhere = {op_id for storage in others for op_id in pending_operations(storage)}
-        for op_id in pending_operations(replica.storage):
-            operation = self.model.operations[op_id]
-            if op_id not in elsewhere and op_id not in self.applied:
-                self.model.may_lose |= operation.own
+        elsewhere = 0
+        for storage, know in others:
+            elsewhere |= waiting(storage, know)
+        self.model.may_lose |= waiting(replica.storage, replica.knowledge) & ~elsewhere
 
     def restored(self, replica: Replica) -> None:
         """Note that what lies in a storage that came back is there again."""
-        for op_id in pending_operations(replica.storage):
-            self.model.may_lose &= ~self.model.operations[op_id].own
+        self.model.may_lose &= ~waiting(replica.storage, replica.knowledge)
 
     def agree(self, replicas: Sequence[Replica], server: SimulatedStorage) -> None:
         """Check after the healing that everything was sent, that all hold the same, and that nothing is lost."""
@@ -437,11 +448,13 @@ def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:
     return result
 
 
-def pending_operations(storage: SimulatedStorage) -> list[str]:
-    """List the ids of the changes that wait in a storage."""
-    return [
-        change["i"] for _, text in storage.rows("docs") if '"p":[' in text for change in loads(text).get("p", ())
-    ]
+def waiting(storage: SimulatedStorage, know: Knowledge) -> int:
+    """Give the writes that wait in a storage to be sent."""
+    bits = 0
+    for _, text in storage.rows("docs"):
+        for change in loads(text).get("p", ()):
+            bits |= know.operations[change["i"]].own
+    return bits
 
 
 def wants(replica: Replica, name: Name) -> bool:

@@ -46,13 +46,15 @@ class Knowledge:
     last_at: str = ""
     cursor: int = 0
     is_resync: bool = False
+    operations: dict[str, Operation] = field(default_factory=dict)
+    """What the changes contain that wait here; in a copy of this storage they may grow in another way."""
 
     def copy(self) -> Knowledge:
         """Give what a copy of the storage has seen."""
-        return replace(self, behind=dict(self.behind))
+        return replace(self, behind=dict(self.behind), operations=dict(self.operations))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Operation:
     """A change that was numbered: the writes that made it, and all that they had seen of the document."""
 
@@ -68,7 +70,9 @@ class Model:
 
     writes: list[Written] = field(default_factory=list)
     of_document: dict[Name, list[int]] = field(default_factory=dict)
-    operations: dict[str, Operation] = field(default_factory=dict)
+    sent: dict[tuple[str, str], Operation] = field(default_factory=dict)
+    """What changes contained as they were sent, by request and change."""
+    accepted: dict[str, Operation] = field(default_factory=dict)
     server: dict[Name, int] = field(default_factory=dict)
     server_at: dict[tuple[Name, int], int] = field(default_factory=dict)
     """All that a version has taken in, also what was merged later and changed nothing."""
@@ -79,7 +83,7 @@ class Model:
     log: list[Name] = field(default_factory=lambda: [("", "")])
     """The document of each sequence; sequences count from 1."""
     ledger_tokens: set[int] = field(default_factory=set)
-    ledger_operations: set[str] = field(default_factory=set)
+    ledger_deletes: int = 0
     refused: int = 0
     may_lose: int = 0
     """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
@@ -153,10 +157,7 @@ class Model:
                 yield other
 
     def _delete_is_settled(self, write: Written, behind: int) -> bool:
-        return self._was_overwritten(write, (), behind) or any(
-            operation.own >> write.id & 1 and op_id in self.ledger_operations
-            for op_id, operation in self.operations.items()
-        )
+        return bool(self.ledger_deletes >> write.id & 1) or self._was_overwritten(write, (), behind)
 
 
 def flat(body: Body | None) -> dict[Path, Any]:

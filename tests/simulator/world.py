@@ -265,6 +265,7 @@ class World:
         except Crash:
             return self._crash(device, handle)
         self._sessions += 1
+        self.checkers.sending(device, request)
         session = handle.session = Session(self._sessions, request, options)
         text = encode_request(request)
         self.hash = crc32(text.encode(), self.hash)
@@ -423,8 +424,8 @@ class World:
         self._destroy(device, snapshot, knowledge.copy())
 
     def _destroy(self, device: Device, snapshot: Snapshot, knowledge: Knowledge) -> None:
-        others = [SimulatedStorage(snapshot)]
-        others += [other.storage for other in self.devices if other is not device]
+        others = [(SimulatedStorage(snapshot), knowledge)]
+        others += [(other.storage, other.knowledge) for other in self.devices if other is not device]
         self.checkers.destroyed(device, others)
         device.storage.restore(snapshot)
         device.knowledge = knowledge
@@ -469,6 +470,7 @@ class World:
         for _ in range(MOST_EXCHANGES):
             self.now_ms += 1
             request = self.subject.build(device.storage, self.chance, options)
+            self.checkers.sending(device, request)
             answer = self._serve(encode_request(request))
             assert answer is not None, "the server has ended crashing"
             if not self._take(device, Session(0, request, options), answer):

@@ -5,6 +5,8 @@ Tests whose docstring begins with *Found by* hold a bug that the simulator found
 
 from __future__ import annotations
 
+import json
+
 from pysync_web.core.wire import Problem, encode_request
 from tests.simulator.lab import Lab
 
@@ -300,3 +302,34 @@ def test_what_later_fields_of_others_hid_is_in_the_ledger_when_the_document_goes
     lab.settle(a, b)
     assert b.see("k") is None
     assert {"x": 2} in b.lost()
+
+
+def test_a_conflict_leaves_the_count_of_waiting_bytes_right():
+    """Found by the simulator: what a resolution changed was not written down, and bytes waited for ever."""
+    lab = Lab()
+    a, b = lab.replicas("a b")
+    a.save("k", {"x": 1})
+    lab.settle(a, b)
+    b.save("k", {"x": 2})
+    b.sync()
+    a.save("k", {"x": 3, "y": "a longer text"})
+    a.exchange()
+    assert len(a.pending()) == 1
+    a.sync()
+    counters = json.loads(a.storage.text("meta", ("counters",)) or "")
+    assert (counters["pending"], counters["pending_bytes"]) == (0, 0)
+
+
+def test_what_a_merge_lost_is_told_again_to_who_asks_again_after_a_restore():
+    """Found by the simulator: the loss was told once, and that answer did not arrive."""
+    lab = Lab()
+    a, b = lab.replica("a", merging=True), lab.replica("b", merging=True, skew_ms=60_000)
+    a.save("k", {"x": 1})
+    lab.settle(a, b)
+    a.save("k", {"x": 2})
+    b.save("k", {"x": 3})
+    b.sync()
+    twin = a.copy("twin")
+    lab.serve(encode_request(a.request()))
+    twin.sync()
+    assert twin.see("k") == {"x": 3} and twin.lost() == [{"x": 2}]
