@@ -8,7 +8,6 @@ registers without the dominated ones: commutative, associative, idempotent (an L
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
@@ -92,12 +91,7 @@ def merge(a: State, b: State) -> State:
         return b
     if not b.since and not b.stamps:
         return a
-    registers = _registers(a)
-    for path, register in _registers(b).items():
-        mine = registers.get(path)
-        if mine is None or _rank(register) > _rank(mine):
-            registers[path] = register
-    return _render(_prune(registers))
+    return _merge_flat(a, b) if _is_flat(a) and _is_flat(b) else _merge_deep(a, b)
 
 
 def restamped(state: State, at: str) -> State:
@@ -164,6 +158,68 @@ def _compare(old: Body, new: Body, path: str, body: Body, stamps: dict[str, str]
             body[name] = value
 
 
+def _merge_deep(a: State, b: State) -> State:
+    registers = _registers(a)
+    for path, register in _registers(b).items():
+        mine = registers.get(path)
+        if mine is None or _rank(register) > _rank(mine):
+            registers[path] = register
+    return _render(_prune(registers))
+
+
+def _is_flat(state: State) -> bool:
+    """Tell whether a state has no register deeper than the document's own members."""
+    if state.body is not None and any(type(value) is dict and value for value in state.body.values()):
+        return False
+    return not any(path.rfind("/") > 0 for path in state.stamps)
+
+
+def _merge_flat(a: State, b: State) -> State:
+    """Give what :func:`merge` gives, for the usual document, in a fraction of the time."""
+    root, registers = _flat_registers(a)
+    other_root, others = _flat_registers(b)
+    if other_root is not None and (root is None or _beats(other_root, root)):
+        root = other_root
+    for name, register in others.items():
+        mine = registers.get(name)
+        if mine is None or _beats(register, mine):
+            registers[name] = register
+    if root is not None:
+        registers = {name: register for name, register in registers.items() if register[0] >= root[0]}
+        if not registers:
+            return State(None if root[1] is _REMOVED else {}, root[0], {"": root[0]})
+    body = {name: value for name, (_, value) in registers.items() if value is not _REMOVED}
+    since = _common([registers[name][0] for name in body])
+    if not since:
+        since = max([stamp for stamp, _ in registers.values()], default="")
+        since = max(since, root[0]) if root is not None else since
+    stamps = {
+        _join("", name): stamp for name, (stamp, value) in registers.items() if stamp != since or value is _REMOVED
+    }
+    if root is not None:
+        stamps[""] = root[0]
+    return State(body, since, stamps)
+
+
+def _flat_registers(state: State) -> tuple[tuple[str, Any] | None, _Registers]:
+    """Give the document's own register, and those of its members by name."""
+    since, stamps = state.since, state.stamps
+    registers: _Registers = {name: (since, value) for name, value in (state.body or {}).items()}
+    root = None
+    for path, stamp in stamps.items():
+        if not path:
+            root = (stamp, _REMOVED if state.body is None else {})
+            continue
+        name = path[1:].replace("~1", "/").replace("~0", "~") if "~" in path else path[1:]
+        mine = registers.get(name)
+        registers[name] = (stamp, _REMOVED if mine is None else mine[1])
+    return root, registers
+
+
+def _beats(register: tuple[str, Any], other: tuple[str, Any]) -> bool:
+    return register[0] > other[0] if register[0] != other[0] else _rank(register) > _rank(other)
+
+
 def _registers(state: State) -> _Registers:
     """Give path → (stamp, value) of every register; an object that only resets has the value {}."""
     registers: _Registers = {}
@@ -221,7 +277,9 @@ def _render(registers: _Registers) -> State:
 
 def _common(stamps: Any) -> str:
     """Give the stamp that most leaves have, the latest of several, "" of none."""
-    counts = Counter(stamps)
+    counts: dict[str, int] = {}
+    for stamp in stamps:
+        counts[stamp] = counts.get(stamp, 0) + 1
     return max(counts, key=lambda stamp: (counts[stamp], stamp)) if counts else ""
 
 

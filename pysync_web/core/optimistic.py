@@ -67,7 +67,11 @@ EMPTY: Final = Record()
 
 def view(record: Record, replica: str) -> View | None:
     """Give what a reader sees, or None where the document is absent or deleted."""
-    state = current_state(record)
+    return view_of(record, current_state(record), replica)
+
+
+def view_of(record: Record, state: State | None, replica: str) -> View | None:
+    """Give what a reader sees of a record whose current state is known."""
     if state is None or state.body is None:
         return None
     version = record.confirmed.version if record.confirmed else {}

@@ -24,7 +24,7 @@ from .optimistic import (
     documents_of,
     encode_record,
     new_record_text,
-    view,
+    view_of,
     view_text,
 )
 from .outbox import Appender, Bounds, Counters, Name, strike
@@ -240,13 +240,15 @@ class Writer:
         if text is None and item.body:
             return await self._insert_new(name, item)
         record = decode_record(text)
-        self._follow(record)
-        before = view(record, self.counters.replica)
-        after = self._changed(name, record, before.body if before else None, item)
-        if after is record:
+        state = current_state(record)
+        self._follow(state)
+        before = view_of(record, state, self.counters.replica)
+        change = self._change(before.body if before else None, item)
+        if change is None:
             return None, before
+        after = self._append(name, record, *change)
         self._put(name, after)
-        seen = view(after, self.counters.replica)
+        seen = view_of(after, change[1] if state is None else merge(state, change[1]), self.counters.replica)
         await self.totals.count(item.collection, (seen is not None) - (before is not None))
         kind: ChangeType = "LocalDelete" if seen is None else "LocalUpdate" if before else "LocalInsert"
         return Event(kind, *name, seen.document(item.key) if seen else None), seen
@@ -287,21 +289,19 @@ class Writer:
         seen = View(item.body or {}, {self.counters.replica: n}, self._at)
         return Event("LocalInsert", *name, seen.document(name[1])), seen
 
-    def _follow(self, record: Record) -> None:
+    def _follow(self, state: State | None) -> None:
         """Let the clock pass what a document shows: it may have come from a faster clock than the server's."""
-        state = current_state(record)
         if state is not None and state.timestamp >= self._at:
             self._at = self.counters.clock = tick(state.timestamp, self._now_ms)
 
-    def _changed(self, name: Name, record: Record, body: Body | None, item: Write) -> Record:
-        """Give the record after a write, the same one where nothing changes."""
+    def _change(self, body: Body | None, item: Write) -> tuple[Operation, State] | None:
+        """Give what a write does to the body that is seen, None where that is nothing."""
         if item.body is None:
-            return record if body is None else self._append(name, record, "delete", deleted(self._at))
+            return None if body is None else ("delete", deleted(self._at))
         if body is None:
-            return self._append(name, record, "insert", inserted(item.body, self._at))
-        wanted = item.body if item.replace else {**body, **item.body}
-        patch = changed(body, wanted, self._at)
-        return record if patch is None else self._append(name, record, "update", patch)
+            return "insert", inserted(item.body, self._at)
+        patch = changed(body, item.body if item.replace else {**body, **item.body}, self._at)
+        return None if patch is None else ("update", patch)
 
     def _append(self, name: Name, record: Record, operation: Operation, state: State) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""

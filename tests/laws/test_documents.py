@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pysync_web.core import document
 from pysync_web.core.document import (
     ABSENT,
     changed,
@@ -37,6 +38,13 @@ def test_merging_does_not_depend_on_the_grouping(a, b, c):
 def test_merging_again_changes_nothing(a, b):
     both = merge(a, b)
     assert merge(both, both) == merge(both, a) == merge(both, b) == both
+
+
+@law
+@given(states(), states())
+def test_the_quick_way_for_flat_documents_gives_what_the_general_one_gives(a, b):
+    if document._is_flat(a) and document._is_flat(b):
+        assert document._merge_flat(a, b) == document._merge_deep(a, b)
 
 
 @law
