@@ -27,7 +27,7 @@ from .optimistic import (
     rebased,
     view,
 )
-from .outbox import Appender, Bounds, Counters, Name, first_blocks, numbered, strike
+from .outbox import Appender, Bounds, Counters, Name, all_runs, first_blocks, numbered, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
 from .wire import MAX_PAGE, PROTOCOL, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
@@ -140,7 +140,8 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
 
 async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> list[list[Any]]:
     """Choose what to push: the oldest whole blocks, or of everything what the application asked for."""
-    chosen = numbered(await first_blocks(tx, options.push_limit if options.where is None else counters.pending))
+    runs = await all_runs(tx) if options.where else await first_blocks(tx, options.push_limit)
+    chosen = numbered(runs)
     if options.where is None and not options.splits:
         return [[*name, n] for name, n in chosen]
     wanted: list[tuple[int | None, list[Any]]] = []

@@ -1,8 +1,8 @@
 """The order in which changes are sent: numbered entries that name documents, in blocks that travel whole.
 
-The changes themselves lie in their documents' records. A change may be merged into one that waits only where
-nothing was changed between them: the server takes changes in their order, so no other replica ever sees an effect
-without its cause. A transaction's changes lie in one block.
+The changes themselves lie in their documents' records. A change may be merged into an earlier one that waits only
+inside the open block: everything it was caused by travels in the same request, which the server takes whole or
+not at all where something is in conflict. So no other replica ever sees an effect without its cause.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import OutboxFull
+from ..errors import InvalidDocument, OutboxFull
 from ..values import dumps, loads
 from .ports import ReadTransaction, WriteTransaction
 
@@ -64,11 +64,15 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Entries with consecutive numbers from ``first``, made by one transaction; None for one that is gone."""
+    """Entries with consecutive numbers from ``first``, made by one transaction; None for one that is gone.
+
+    ``size`` is how many bytes their changes had.
+    """
 
     first: int
     block: int
     names: tuple[Name | None, ...]
+    size: int
 
 
 class Appender:
@@ -77,11 +81,16 @@ class Appender:
     def __init__(self, counters: Counters, bounds: Bounds) -> None:
         self._counters = counters
         self._bounds = bounds
-        self._runs: dict[int, tuple[int, list[Name | None]]] = {}
+        self._runs: dict[int, Run] = {}
 
-    def reserve(self, changes: int) -> None:
-        """Make sure that the next so many changes lie in one block."""
-        if self._counters.block_count + changes > BLOCK_CHANGES:
+    def reserve(self, changes: int, size: int) -> None:
+        """Make sure that the next so many changes lie in one block, or raise :class:`InvalidDocument`."""
+        if changes > BLOCK_CHANGES or size > BLOCK_BYTES:
+            raise InvalidDocument(
+                f"a transaction of {changes} changes ({size} bytes); the limits are"
+                f" {BLOCK_CHANGES} changes and {BLOCK_BYTES} bytes"
+            )
+        if self._counters.block_count + changes > BLOCK_CHANGES or self._counters.block_bytes + size > BLOCK_BYTES:
             self._counters.seal()
 
     def add(self, name: Name, size: int) -> int:
@@ -95,7 +104,7 @@ class Appender:
         counters.block_bytes += size
         counters.pending += 1
         counters.pending_bytes += size
-        self._note((name,), counters.n)
+        self._note((name,), counters.n, size)
         return counters.n
 
     def add_many(self, names: Sequence[Name], texts: Sequence[str]) -> list[int]:
@@ -114,19 +123,18 @@ class Appender:
                 end = start + (end - start) // 2
             counters.n += end - start
             counters.block_count += end - start
-            counters.block_bytes += sum(sizes[start:end])
-            self._note(names[start:end], numbers[start])
+            size = sum(sizes[start:end])
+            counters.block_bytes += size
+            self._note(names[start:end], numbers[start], size)
             start = end
         counters.pending += len(names)
         counters.pending_bytes += total
         return numbers
 
-    def _note(self, names: Sequence[Name], first: int) -> None:
-        run = self._runs.get(self._counters.block)
-        if run is None:
-            self._runs[self._counters.block] = (first, list(names))
-        else:
-            run[1].extend(names)
+    def _note(self, names: Sequence[Name], first: int, size: int) -> None:
+        block = self._counters.block
+        run = self._runs.get(block) or Run(first, block, (), 0)
+        self._runs[block] = Run(run.first, block, (*run.names, *names), run.size + size)
 
     def _check_bounds(self, more: int, size: int) -> None:
         counters = self._counters
@@ -138,23 +146,33 @@ class Appender:
 
     def write(self, tx: WriteTransaction) -> None:
         """Put the entries."""
-        for block, (first, names) in self._runs.items():
-            _put(tx, Run(first, block, tuple(names)))
+        for run in self._runs.values():
+            _put(tx, run)
 
 
 async def first_blocks(tx: ReadTransaction, limit: int) -> list[Run]:
-    """Read the oldest whole blocks that have at most ``limit`` entries together, at least one block."""
+    """Read the oldest whole blocks that have at most ``limit`` entries together, at least one block.
+
+    Together they also have no more bytes than one full block may.
+    """
     chosen: list[Run] = []
-    count = 0
+    count = weight = 0
     runs = [_read(key[0], text) for key, text in await tx.scan("outbox", limit=limit + BLOCK_CHANGES)]
     for block in dict.fromkeys(run.block for run in runs):
         of_block = [run for run in runs if run.block == block]
-        size = sum(name is not None for run in of_block for name in run.names)
-        if chosen and count + size > limit:
+        entries = sum(name is not None for run in of_block for name in run.names)
+        size = sum(run.size for run in of_block)
+        if chosen and (count + entries > limit or weight + size > BLOCK_BYTES):
             break
         chosen += of_block
-        count += size
+        count += entries
+        weight += size
     return chosen
+
+
+async def all_runs(tx: ReadTransaction) -> list[Run]:
+    """Read everything that waits, the oldest first."""
+    return [_read(key[0], text) for key, text in await tx.scan("outbox")]
 
 
 def numbered(runs: Sequence[Run]) -> list[tuple[Name, int]]:
@@ -184,7 +202,7 @@ async def strike(tx: WriteTransaction, counters: Counters, numbers: Sequence[tup
         names = list(run.names)
         if n - run.first < len(names):
             names[n - run.first] = None
-        runs[run.first] = Run(run.first, run.block, tuple(names))
+        runs[run.first] = Run(run.first, run.block, tuple(names), run.size)
     for run in runs.values():
         if any(name is not None for name in run.names):
             _put(tx, run)
@@ -194,10 +212,10 @@ async def strike(tx: WriteTransaction, counters: Counters, numbers: Sequence[tup
 
 def _put(tx: WriteTransaction, run: Run) -> None:
     names = [None if name is None else list(name) for name in run.names]
-    tx.put("outbox", (run.first,), dumps({"k": run.block, "d": names}))
+    tx.put("outbox", (run.first,), dumps({"k": run.block, "d": names, "s": run.size}))
 
 
 def _read(first: int | str, text: str) -> Run:
     stored = loads(text)
     names = tuple(None if name is None else (name[0], name[1]) for name in stored["d"])
-    return Run(int(first), stored["k"], names)
+    return Run(int(first), stored["k"], names, stored["s"])

@@ -170,7 +170,8 @@ async def write(
 
     A write that changes nothing is no event (None) and makes no change to send.
     """
-    session = Writer(tx, await load_counters(tx), now_ms, rng, options, len(writes))
+    size = sum(len(item.text) for item in writes)
+    session = Writer(tx, await load_counters(tx), now_ms, rng, options, len(writes), size)
     texts = await tx.get_many("docs", [(item.collection, item.key) for item in writes])
     results = []
     for item, text in zip(writes, texts, strict=True):
@@ -187,7 +188,9 @@ async def save_many(
     options: WriteOptions,
 ) -> list[Event]:
     """Save many documents of one collection; give what happened, in order, if that is wanted."""
-    session = Writer(tx, await load_counters(tx), now_ms, rng, options, len(writes.keys))
+    session = Writer(
+        tx, await load_counters(tx), now_ms, rng, options, len(writes.keys), sum(map(len, writes.texts))
+    )
     names = [(writes.collection, key) for key in writes.keys]
     texts = await tx.get_many("docs", names)
     if all(writes.bodies) and len(set(names)) == len(names) and not any(texts):
@@ -213,6 +216,7 @@ class Writer:
         rng: Random,
         options: WriteOptions,
         expected: int,
+        size: int,
     ) -> None:
         self.tx = tx
         self.counters = counters
@@ -228,7 +232,7 @@ class Writer:
         self._struck: list[tuple[int, int]] = []
         self.totals = Totals(tx)
         if options.is_atomic:
-            self._appender.reserve(expected)
+            self._appender.reserve(expected, size)
             self._unit = counters.n + 1
 
     async def apply(self, item: Write, text: str | None) -> tuple[Event | None, View | None]:
@@ -314,12 +318,9 @@ class Writer:
         return Record(record.confirmed, (*record.pending, pending))
 
     def _may_grow(self, last: Pending) -> bool:
-        """Tell whether a change takes in another: only the last of all, so that none gets ahead of what caused it.
-
-        One that was rebased has not seen what this one has.
-        """
-        is_last = last.n == self.counters.n and self.counters.is_open(last.n) and last.unit == self._unit
-        return is_last and last.base is None and last.operation != "delete"
+        """Tell whether a change takes in another; one that was rebased has not seen what this one has."""
+        is_open = self.counters.is_open(last.n) and last.unit == self._unit and last.base is None
+        return is_open and last.operation != "delete"
 
     def _coalesced(self, record: Record, last: Pending, operation: Operation, state: State) -> Record:
         earlier = record.pending[:-1]

@@ -592,3 +592,23 @@ async def test_progress_tells_what_is_done_and_what_is_left(open_device):
     device.on_progress(lambda done, total: seen.append((done, total)))
     await device.sync_now()
     assert seen == [(500, 700), (700, 700)]
+
+
+async def test_large_documents_are_pushed_a_few_at_a_time(open_device):
+    device, cable = await open_device()
+    await device.save_documents("notes", {f"{i}": {"a": "x" * 60_000, "b": "y" * 60_000} for i in range(20)})
+    assert (await device.sync_now()).pushed == 20
+    assert 4 <= cable.sent <= 10
+
+
+async def test_a_transaction_has_limits_that_are_told(open_device):
+    device, _ = await open_device()
+    with pytest.raises(ps.InvalidDocument, match="at most 100 writes"):
+        async with device.transaction() as t:
+            for i in range(101):
+                await t.save_document("notes", f"{i}", {"i": i})
+    with pytest.raises(ps.InvalidDocument, match="524288 bytes"):
+        async with device.transaction() as t:
+            for i in range(10):
+                await t.save_document("notes", f"{i}", {"a": "x" * 60_000})
+    assert await device.list_collections() == []
