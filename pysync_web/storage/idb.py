@@ -37,31 +37,33 @@ class Conflict(Exception):
 
 
 class Prompt(asyncio.Future[Any]):
-    """A future whose waiters go on at once, inside the browser's event, instead of some tenths of a ms later."""
+    """A future whose waiters go on at once, inside the browser's event, instead of some tenths of a ms later.
+
+    Where it is finished by a task, they have to wait until that is interrupted, as always.
+    """
 
     def __init__(self) -> None:
         super().__init__(loop=asyncio.get_running_loop())
-        self._callbacks_now: list[tuple[Callable[[Any], object], Context | None]] = []
+        self._waiters: list[tuple[Callable[[Any], object], Context | None]] = []
 
     def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
         """Call a function when this is done."""
         if self.done():
             super().add_done_callback(fn, context=context)
         else:
-            self._callbacks_now.append((fn, context))
+            self._waiters.append((fn, context))
 
     def remove_done_callback(self, fn: Callable[[Any], object], /) -> int:
         """Call a function no more."""
-        before = len(self._callbacks_now)
-        self._callbacks_now = [one for one in self._callbacks_now if one[0] != fn]
-        return before - len(self._callbacks_now)
+        before = len(self._waiters)
+        self._waiters = [one for one in self._waiters if one[0] != fn]
+        return before - len(self._waiters)
 
     def cancel(self, msg: Any = None) -> bool:
         """Cancel this, and tell the waiters soon."""
         if not super().cancel(msg):
             return False
-        for fn, context in self._take_callbacks():
-            self.get_loop().call_soon(fn, self, context=context)
+        self._call_soon()
         return True
 
     def finish(self, result: Any = None, error: BaseException | None = None) -> None:
@@ -72,15 +74,20 @@ class Prompt(asyncio.Future[Any]):
             self.set_result(result)
         else:
             self.set_exception(error)
-        for fn, context in self._take_callbacks():
+        if asyncio.current_task() is not None:
+            self._call_soon()
+            return
+        waiters, self._waiters = self._waiters, []
+        for fn, context in waiters:
             if context is None:
                 fn(self)
             else:
                 context.run(fn, self)
 
-    def _take_callbacks(self) -> list[tuple[Callable[[Any], object], Context | None]]:
-        callbacks, self._callbacks_now = self._callbacks_now, []
-        return callbacks
+    def _call_soon(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for fn, context in waiters:
+            self.get_loop().call_soon(fn, self, context=context)
 
 
 class Connection:

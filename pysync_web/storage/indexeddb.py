@@ -44,6 +44,8 @@ FOLD_AT_CLOSE: Final = 0.1
 """The share of these limits from which it is folded when a handle closes."""
 
 FOLD_AFTER_S: Final = 0.25
+REOPENINGS: Final = 5
+REOPEN_AFTER_S: Final = 0.02
 PREFETCH_AFTER_S: Final = 0.03
 PREFETCH_SEGMENTS: Final = 12
 
@@ -55,6 +57,7 @@ class _Job:
     body: Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
     is_relaxed: bool
     done: Prompt
+    is_alone: bool = False  # together with others it was too large
     result: Any = None
     error: BaseException | None = None
 
@@ -69,6 +72,7 @@ class _Batch:
     jobs: list[_Job]
     writes: Writes = field(default_factory=dict)
     text: str = ""
+    is_committed: bool = False
 
     @property
     def is_relaxed(self) -> bool:
@@ -105,6 +109,7 @@ class IndexedDBStorage:
         self._batch: _Batch | None = None  # being committed
         self._is_running = False  # a body is
         self._is_folding = False
+        self._reopening: asyncio.Task[None] | None = None
         self._fold_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watchers = Watchers()
@@ -131,11 +136,16 @@ class IndexedDBStorage:
         self._connection = connection
 
     def _on_gone(self, reason: StorageReset | None) -> None:
-        """The connection is lost: for good if there is a reason."""
-        self._gone = reason
-        if reason is None and self._connection is not None:
+        """The connection is lost: for good if there is a reason; otherwise see what became of the database."""
+        self._gone = self._gone or reason
+        self._disconnect()
+        if self._gone is None:
+            self._later(self._reconnect())
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
             self._connection.close()
-        self._connection = None
+            self._connection = None
 
     async def _load(self) -> None:
         """Build the table from the manifest and the log; segments stay on disk until they are asked for."""
@@ -223,8 +233,9 @@ class IndexedDBStorage:
     def _commit_waiting(self) -> None:
         """Run the bodies that wait, and append what they wrote."""
         while self._waiting and self._batch is None:
-            batch = self._batch = _Batch(self._waiting)
-            self._waiting = []
+            count = 1 if self._waiting[0].is_alone else len(self._waiting)
+            batch = self._batch = _Batch(self._waiting[:count])
+            del self._waiting[:count]
             try:
                 self._run(batch)
                 if batch.text:
@@ -276,9 +287,11 @@ class IndexedDBStorage:
         elif isinstance(error, Conflict):
             self._append_after(batch)
         elif isinstance(error, Lost):
-            self._again_after(self._reconnect(batch))
+            self._again_after(self._reconnect())
         elif isinstance(error, QuotaExceeded) and len(batch.jobs) > 1:
-            self._again_after(self._one_by_one(batch.jobs))
+            for job in batch.jobs:
+                job.is_alone = True
+            self._again(batch)
         else:
             self._settle(batch, error)
 
@@ -333,36 +346,18 @@ class IndexedDBStorage:
         try:
             await work
         except (StorageError, Lost) as error:
-            self._settle(batch, _said(error))
+            self._settle(batch, StorageError(str(error)) if isinstance(error, Lost) else error)
             return
-        self._waiting = [job for job in batch.jobs if not job.done.done()] + self._waiting
+        if batch.is_committed:
+            self._settle(batch)
+        else:
+            self._again(batch)
+
+    def _again(self, batch: _Batch) -> None:
+        """Put the batch's jobs back in front of those that wait."""
+        self._waiting = batch.jobs + self._waiting
         self._batch = None
         self._commit_waiting()
-
-    async def _one_by_one(self, jobs: Sequence[_Job]) -> None:
-        """Commit each job alone, because together they are too large."""
-        for job in jobs:
-            batch = _Batch([job])
-            self._run(batch)
-            ended = Prompt()
-            if batch.text:
-                self._connected().append(
-                    self._last + 1,
-                    batch.text,
-                    relaxed=batch.is_relaxed,
-                    done=lambda error, ended=ended: ended.finish(error),  # type: ignore[misc]
-                )
-                error = await ended
-                if isinstance(error, Conflict | Lost):
-                    return  # those that are left are begun again, together
-                if error is None:
-                    self._table.apply(batch.writes)
-                    self._last += 1
-                    self._log.append(_Entry(len(batch.text), list(batch.writes.items())))
-                    self._tabs.tell(self._last)
-                batch.finish(error)
-            else:
-                batch.finish()
 
     # Other tabs
 
@@ -414,23 +409,42 @@ class IndexedDBStorage:
             await self._reconnect()
             return await work()
 
-    async def _reconnect(self, batch: _Batch | None = None) -> None:
-        """Open the database again; it must be the same one. See whether the batch under way had been committed."""
-        if self._gone is not None:
-            raise self._gone
-        self._on_gone(None)
-        before = self._last
+    async def _reconnect(self) -> None:
+        """Open the database again."""
+        if self._reopening is None:
+            self._reopening = asyncio.ensure_future(self._reopen())
+        await asyncio.shield(self._reopening)
+
+    async def _reopen(self) -> None:
+        """Open the database, and again while it breaks at once, as one does that is being deleted."""
         try:
-            await self._connect(None)
-            records = await self._connected().load_log(before)
-            await self._load()
+            for attempt in range(REOPENINGS):
+                try:
+                    await self._open_again()
+                    return
+                except Lost:
+                    if attempt == REOPENINGS - 1:
+                        raise
+                    await asyncio.sleep(REOPEN_AFTER_S * 2**attempt)
         except StorageReset as error:
             self._gone = error
             raise
-        own = [record for record in records if unlabel(record)[0] == self._source]
-        if batch is not None and own:
-            batch.finish()
-        if len(records) > len(own):
+        finally:
+            self._reopening = None
+
+    async def _open_again(self) -> None:
+        """Open the database, which must be the same one; see whether the batch under way had been committed."""
+        if self._gone is not None:
+            raise self._gone
+        self._disconnect()
+        before = self._last
+        await self._connect(None)
+        records = [record for record in await self._connected().load_log(before) if record]
+        await self._load()
+        is_own = [unlabel(record)[0] == self._source for record in records]
+        if self._batch is not None and any(is_own):
+            self._batch.is_committed = True
+        if not all(is_own):
             self._watchers.tell(None)
 
     # Folding
@@ -499,9 +513,7 @@ class IndexedDBStorage:
         self._tabs.close()
         if self._fold_timer is not None:
             self._fold_timer.cancel()
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        self._disconnect()
 
     def _later(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -517,11 +529,6 @@ class IndexedDBStorage:
 
 class _Closed(StorageError):
     """The handle was closed."""
-
-
-def _said(error: BaseException) -> BaseException:
-    """Give an error that a caller may see."""
-    return StorageError(str(error)) if isinstance(error, Lost) else error
 
 
 def _merge(batch: _Batch, writes: Writes) -> None:

@@ -67,7 +67,9 @@ def label(source: str, text: str) -> str:
 
 def unlabel(record: str) -> tuple[str, str]:
     """Give a log record's source and its text."""
-    source, _, text = record.partition(_GROUP)
+    source, separator, text = record.partition(_GROUP)
+    if not separator:
+        raise CorruptData("a record of the log can't be read: it has no label")
     return source, text
 
 
