@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
 from operator import is_
@@ -25,6 +26,7 @@ MAX_NAME_BYTES = 256
 MAX_STRING_BYTES = 64 * 1024
 MAX_INTEGER = 2**53 - 1
 MAX_KEY_BYTES = 128
+_LARGEST = sys.float_info.max
 
 
 def _encoder() -> Callable[[JSON, int], Sequence[str]]:
@@ -55,8 +57,10 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _NAMES_ONLY = frozenset({str})
 _CONTAINERS = frozenset({dict, list})
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-_LONG_NUMBER = re.compile(r"[0-9][0-9]{15}")
-_BIG_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")
+_SPACED_COLONS = (" :", "\t:", "\r:", "\n:")
+_STRING = re.compile(rb'"[^"]*"')
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _BAD_ESCAPE = re.compile(
     r"\\u(?:0000|[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u)[dD][c-fC-F])"
 )
@@ -104,9 +108,12 @@ def decode(data: bytes | str, place: str = "body") -> JSON:
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        if text.count("{") + text.count("[") > MAX_DEPTH:
+        if text.count("{") + text.count("[") > MAX_DEPTH and not _is_shallow(text):
             _check_depth(text, place)
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant)
+        members = _count_members(value)  # as many as there are colons behind names, unless a name occurs twice
+        if members != text.count('":') or any(mark in text for mark in _SPACED_COLONS):
+            json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except UnicodeDecodeError as error:
         raise SchemaError(f"not UTF-8 at byte {error.start}", place=place, code="not_utf8") from error
     except json.JSONDecodeError as error:
@@ -119,7 +126,7 @@ def decode(data: bytes | str, place: str = "body") -> JSON:
         raise
     except ValueError as error:
         raise SchemaError(str(error), place=place) from error
-    if _is_suspicious(text) or _BIG_EXPONENT.search(text) or (not text.isascii() and _SURROGATE.search(text)):
+    if members is None or _BAD_ESCAPE.search(text) or (not text.isascii() and _SURROGATE.search(text)):
         _refuse(value, place, SchemaError)
     return value
 
@@ -305,9 +312,23 @@ def _text_problem(text: str) -> str | None:
     return None
 
 
-def _is_suspicious(text: str) -> bool:
-    """Tell whether a text may hold a number out of range, a NUL or a lone surrogate."""
-    return bool(_LONG_NUMBER.search(text)) or ("\\u" in text and bool(_BAD_ESCAPE.search(text)))
+def _count_members(value: JSON) -> int | None:
+    """Count the members of all objects, or give None where there is a number out of range."""
+    count = 0
+    values = [value]
+    while values:
+        types = list(map(type, values))
+        kinds = set(types)
+        for kind, most in ((int, MAX_INTEGER), (float, _LARGEST)):
+            if kind in kinds:
+                numbers = list(_only(kind, values, types))
+                if max(numbers) > most or min(numbers) < -most:
+                    return None
+        dicts = list(_only(dict, values, types)) if dict in kinds else []
+        lists = list(_only(list, values, types)) if list in kinds else []
+        count += sum(map(len, dicts))
+        values = [*chain.from_iterable(map(dict.values, dicts)), *chain.from_iterable(lists)]
+    return count
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
@@ -321,6 +342,19 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
 
 def _no_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
+
+
+def _is_shallow(text: str) -> bool:
+    """Tell quickly that brackets are not nested too deep: pairs are taken out, the innermost first."""
+    plain = text.replace("\\\\", "").replace('\\"', "").encode("utf-8", "replace")
+    brackets = plain.translate(_ONE_KIND, _NOT_BRACKETS).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = _STRING.sub(b"", brackets)
+    for _ in range(MAX_DEPTH + 8):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return True
+    return False
 
 
 def _check_depth(text: str, place: str) -> None:
