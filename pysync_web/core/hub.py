@@ -276,7 +276,7 @@ class _Push:
         self.rng = rng
         self.guard = guard
         self.n = last_n
-        self.results: list[Result] = []
+        self.decided: list[tuple[Change, Result]] = []
         self.conflicts: list[str] = []
         self.extras: list[tuple[str, str]] = []
         self.own: set[tuple[str, str]] = set()
@@ -289,9 +289,46 @@ class _Push:
     async def run(self) -> None:
         """Decide every change and write what they did."""
         self.state.clock = next_timestamp(self.state.clock, self.now_ms)
+        head = self.state.head
         for unit in _units([self._completed(change) for change in self.request.changes]):
             await self._decide_unit(unit)
+        if self.request.protocol and any(_must_change(result) for _, result in self.decided):
+            self._take_back(head)
+        self._conclude()
         await self._write()
+
+    @property
+    def results(self) -> list[Result]:
+        """The verdicts, in the order of the changes."""
+        return [result for _, result in self.decided]
+
+    def _take_back(self, head: int) -> None:
+        """Let everything wait for the conflicts to be resolved: nobody may see an effect before its cause.
+
+        A change that grew while it waited contains effects of changes behind it, so those before a conflict wait
+        too. All conflicts are told at once, and the replica asks again when it has resolved them.
+        """
+        self.decided = [
+            (change, result)
+            for change, result in self.decided
+            if result.status == "duplicate" or _must_change(result)
+        ]
+        self.state.head = head
+        self.after.clear()
+        self.own.clear()
+        self.restamped.clear()
+
+    def _conclude(self) -> None:
+        """Note which documents the answer needs, and which changes are known from now on."""
+        for change, result in self.decided:
+            name = (change.collection, change.key)
+            if result.status in ("applied", "merged"):
+                record = {"content": _fingerprint(change), **encode_losses(result)}
+                self.tx.put("ops", (result.op_id,), dumps(record))
+            if result.status == "conflict":
+                self.conflicts.append(_conflict_text(change, self._seen(name).document))
+            elif result.status in ("duplicate", "merged") or name in self.restamped:
+                self.extras.append(name)
 
     def _completed(self, change: Change) -> Change:
         """Fill in what a plain client leaves out."""
@@ -304,47 +341,22 @@ class _Push:
     async def _decide_unit(self, unit: Sequence[Change]) -> None:
         head, clock = self.state.head, self.state.clock
         verdicts = [await self._decide(change) for change in unit]
-        failed = [result for result in verdicts if result.status in ("conflict", "rejected")]
-        if not self._must_wait() and (len(unit) == 1 or not failed):
-            self._accept(unit, verdicts)
-            return
-        self.state.head, self.state.clock = head, clock
-        self.staged.clear()
-        if not self._must_wait() and any(result.status == "rejected" for result in failed):
+        if len(unit) > 1 and any(result.status == "rejected" for result in verdicts):
+            self.state.head, self.state.clock = head, clock
+            self.staged.clear()
             problem = Problem("transaction_rejected", "another change of the same transaction was rejected")
             stands = ("rejected", "duplicate")
             verdicts = [
                 result if result.status in stands else Result(result.op_id, "rejected", error=problem)
                 for result in verdicts
             ]
-            self._accept(unit, verdicts)
-        else:
-            certain = [i for i, result in enumerate(verdicts) if result.status in ("conflict", "duplicate")]
-            self._accept([unit[i] for i in certain], [verdicts[i] for i in certain])
-
-    def _must_wait(self) -> bool:
-        """Tell whether an earlier change of this replica is in conflict: nobody may see what came after it first.
-
-        Later conflicts are told at once, so that all of them are resolved before the replica asks again; a plain
-        client would not ask again.
-        """
-        return bool(self.conflicts and self.request.protocol)
-
-    def _accept(self, unit: Sequence[Change], verdicts: Sequence[Result]) -> None:
-        self.results.extend(verdicts)
         for change, result in zip(unit, verdicts, strict=True):
             name = (change.collection, change.key)
-            if result.status in ("applied", "merged"):
-                record = {"content": _fingerprint(change), **encode_losses(result)}
-                self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "applied" and name in self.staged and name not in self.restamped:
                 self.own.add(name)
             elif name in self.staged:
                 self.own.discard(name)
-            if result.status == "conflict":
-                self.conflicts.append(_conflict_text(change, self._seen(name).document))
-            elif result.status in ("duplicate", "merged") or name in self.restamped:
-                self.extras.append(name)
+            self.decided.append((change, result))
         self.after.update(self.staged)
         self.staged.clear()
 
@@ -496,6 +508,12 @@ def _with_losses(result: Result, change: Change, before: Document, after: State)
     gone = lost(before.state, after)
     overwritten = Document(gone, {}, before.op_id) if gone else None
     return replace(result, lost=lost(change.state, after), overwritten=overwritten)
+
+
+def _must_change(result: Result) -> bool:
+    """Tell whether a replica has to make a change anew: it is in conflict, or its id was used before."""
+    is_reused = result.error is not None and result.error.code == "op_id_reused"
+    return result.status == "conflict" or is_reused
 
 
 def _rejected(op_id: str, code: str, message: str) -> Result:

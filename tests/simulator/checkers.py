@@ -434,10 +434,9 @@ class Checkers:
 
     def _of_server(self, name: Name, text: str | None) -> int:
         """Give what lies behind the confirmed version of a stored record."""
-        if text is None:
-            return 0
-        confirmed = loads(text).get("c")
-        return self.model.server_at.get((name, confirmed["v"].get("server", 0)), 0) if confirmed else 0
+        confirmed = loads(text).get("c") if text else None
+        sequence = confirmed["v"].get("server", 0) if confirmed else 0
+        return self.model.server_at.get((name, sequence), 0)
 
 
 def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:

@@ -214,15 +214,23 @@ def test_a_resolved_change_keeps_its_place_behind_what_caused_it():
     assert lab.body("k") == {"x": 2, "effect": True}
 
 
-def test_an_edit_does_not_join_one_that_lies_before_other_changes():
-    """Found by the simulator: joined to the first, the last edit was seen before the one in between."""
+def test_nobody_sees_part_of_an_edit_that_joined_an_earlier_one_while_its_cause_is_in_conflict():
+    """Found by the simulator: what came before a conflict was applied, though it contained what came after."""
     lab = Lab()
-    a = lab.replica("a")
-    a.save("k", {"x": 1})
-    a.save("k", {"x": 2})
+    a, b, c = lab.replicas("a b c")
     a.save("cause", {"x": 1})
+    lab.settle(a, b, c)
+    b.save("cause", {"x": 2})
+    b.sync()
+    a.save("k", {"x": 1})
+    a.save("cause", {"x": 3})
     a.save("k", {"effect": True})
-    assert a.pending() == [("notes", "k", "insert"), ("notes", "cause", "insert"), ("notes", "k", "update")]
+    assert a.pending() == [("notes", "k", "insert"), ("notes", "cause", "update")]
+    a.exchange()
+    c.sync()
+    assert c.see("k") is None
+    lab.settle(a, c)
+    assert c.see("k") == {"x": 1, "effect": True} and c.see("cause") == {"x": 3}
 
 
 def test_a_known_change_is_no_conflict_with_what_was_made_on_it():
