@@ -99,6 +99,7 @@ class Connection:
         self._on_gone = on_gone
         self._transaction = raw.transaction
         self._options = _durabilities()
+        self._is_closed = False
         self._write: Any = None
         self._failure: BaseException | None = None
         self._done: Callable[[BaseException | None], None] = _ignore
@@ -109,7 +110,9 @@ class Connection:
     def _end_database(self, event: Any) -> None:
         """Give way to a tab that upgrades or deletes the database, or note that the browser closed it."""
         if event.type == "close":
+            done, self._done = self._done, _ignore
             self._on_gone(None)
+            done(Lost("the browser closed the database"))  # it may never say what became of the transaction
             return
         self._raw.close()
         why = "opened by a newer version of this page" if event.newVersion else "deleted"
@@ -161,6 +164,8 @@ class Connection:
             done(None)
         else:
             done(self._failure or _translated(self._write.error, self.name))
+        if self._is_closed and self._done is _ignore:
+            self._on_write.destroy()
 
     async def load(self) -> tuple[str | None, list[str]]:
         """Read the manifest and the log as of one moment."""
@@ -236,8 +241,10 @@ class Connection:
         """Close the database once its transactions are through."""
         self._raw.onclose = self._raw.onversionchange = None
         self._raw.close()
-        self._on_write.destroy()
+        self._is_closed = True
         self._on_database.destroy()
+        if self._done is _ignore:
+            self._on_write.destroy()
 
 
 async def connect(
@@ -408,8 +415,8 @@ def _translated(error: Any, database: str) -> BaseException:
             return QuotaExceeded(f"{where}: the disk is full, nothing was written")
         case "VersionError":
             return FormatTooNew(f"{where} has a newer format than {FORMAT}")
-        case "InvalidStateError" | "AbortError":
-            return Lost(error.message)
+        case "InvalidStateError" | "AbortError" | "UnknownError":
+            return Lost(f"{where}: {error.message}")
         case "DataError" | "NotReadableError" | "EncodingError" | "DataCloneError":
             return CorruptData(f"{where} can't be read: {error.message}")
     return StorageError(f"{where}: {error.name}: {error.message}")

@@ -58,6 +58,7 @@ class _Job:
     is_relaxed: bool
     done: Prompt
     is_alone: bool = False  # together with others it was too large
+    losses: int = 0  # how often the connection broke under it
     result: Any = None
     error: BaseException | None = None
 
@@ -236,6 +237,7 @@ class IndexedDBStorage:
             count = 1 if self._waiting[0].is_alone else len(self._waiting)
             batch = self._batch = _Batch(self._waiting[:count])
             del self._waiting[:count]
+            failure: StorageError | None = None
             try:
                 self._run(batch)
                 if batch.text:
@@ -244,11 +246,13 @@ class IndexedDBStorage:
             except Cold as cold:
                 self._again_after(self._warm(cold.segments))
                 return
-            except Lost:
-                self._again_after(self._reconnect())
+            except Lost as error:
+                self._lose(batch, error)
                 return
+            except StorageError as error:
+                failure = error
             self._batch = None
-            batch.finish()
+            batch.finish(failure)
 
     def _run(self, batch: _Batch) -> None:
         """Run the batch's bodies one after the other, each over what those before it wrote."""
@@ -287,7 +291,7 @@ class IndexedDBStorage:
         elif isinstance(error, Conflict):
             self._append_after(batch)
         elif isinstance(error, Lost):
-            self._again_after(self._reconnect())
+            self._lose(batch, error)
         elif isinstance(error, QuotaExceeded) and len(batch.jobs) > 1:
             for job in batch.jobs:
                 job.is_alone = True
@@ -333,7 +337,16 @@ class IndexedDBStorage:
 
         try:
             self._connected().append_after(last, make, relaxed=batch.is_relaxed, done=done)
-        except Lost:
+        except Lost as error:
+            self._lose(batch, error)
+
+    def _lose(self, batch: _Batch, error: Lost) -> None:
+        """The connection broke: do it again over a new one, but not for ever."""
+        for job in batch.jobs:
+            job.losses += 1
+        if max(job.losses for job in batch.jobs) > REOPENINGS:
+            self._settle(batch, StorageError(str(error)))
+        else:
             self._again_after(self._reconnect())
 
     def _again_after(self, work: Coroutine[Any, Any, None]) -> None:
