@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pysync_web.core.ports import Storage
+from pysync_web.errors import CorruptData
 from pysync_web.storage import idb, indexeddb, open_storage, segments
-from tests.conformance.storage import CHECKS
+from tests.conformance.storage import CHECKS, put, scan
 
 pytestmark = pytest.mark.browser
 
@@ -68,3 +72,61 @@ def fold_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
 async def test_storage(check: Any, place: Place):
     await check(place)
+
+
+FIXTURE = Path(__file__).with_name("indexeddb_format_2.json")
+
+
+async def test_a_database_of_format_2_is_brought_up_to_this_one():
+    fixture = json.loads(FIXTURE.read_text("utf-8"))
+    holds = {space: [(tuple(key), text) for key, text in rows] for space, rows in fixture["holds"].items()}
+    await make_database("format-2", fixture["version"], fixture["stores"])
+    for _ in range(2):
+        storage = await open_storage("format-2", engine="indexeddb")
+        assert {space: await scan(storage, space=space) for space in holds} == holds
+        await put(storage, ("new",), "1")
+        await storage.close()
+    await idb.delete("format-2")
+
+
+async def test_a_migration_that_fails_leaves_the_database_as_it_was():
+    stores = json.loads(FIXTURE.read_text("utf-8"))["stores"]
+    damaged = stores | {"log": [[2, "no record"]]}
+    await make_database("damaged", 2, damaged)
+    with pytest.raises(CorruptData, match="format 2"):
+        await open_storage("damaged", engine="indexeddb")
+    await idb.delete("damaged")
+    await make_database("damaged", 2, stores)
+    storage = await open_storage("damaged", engine="indexeddb")
+    await storage.close()
+    await idb.delete("damaged")
+
+
+async def test_a_format_that_never_was_is_refused():
+    await make_database("format-1", 1, {"records": []})
+    with pytest.raises(CorruptData, match="format 1"):
+        await open_storage("format-1", engine="indexeddb")
+    await idb.delete("format-1")
+
+
+async def make_database(name: str, version: int, stores: dict[str, Any]) -> None:
+    """Make a database with stores of (key, value) pairs, as an older version left it."""
+    import js
+    from pyodide.ffi import create_once_callable
+
+    loop = asyncio.get_running_loop()
+    opened, written = loop.create_future(), loop.create_future()
+    request = js.indexedDB.open(name, version)
+
+    def fill(event: Any) -> None:
+        for store, rows in stores.items():
+            made = request.result.createObjectStore(store)
+            for key, value in rows:
+                made.put(value, key)
+        request.transaction.oncomplete = create_once_callable(written.set_result)
+
+    request.onupgradeneeded = create_once_callable(fill)
+    request.onsuccess = create_once_callable(opened.set_result)
+    await written
+    await opened
+    request.result.close()
