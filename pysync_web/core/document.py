@@ -94,9 +94,15 @@ def merge(a: State, b: State) -> State:
     return _merge_flat(a, b) if _is_flat(a) and _is_flat(b) else _merge_deep(a, b)
 
 
-def restamped(state: State, at: str) -> State:
-    """Give the same change as if it had been made at another time, all of it."""
-    return State(state.body, at, {path: at for path in state.stamps if not _is_leaf(state.body, path)})
+def restamped(state: State, at: str, later_than: str = "") -> State:
+    """Give the same change as if what in it is later than a time, by default all, had been made at another."""
+    since = at if not state.since or state.since > later_than else state.since
+    stamps = {path: at if not stamp or stamp > later_than else stamp for path, stamp in state.stamps.items()}
+    return State(
+        state.body,
+        since,
+        {path: stamp for path, stamp in stamps.items() if stamp != since or not _is_leaf(state.body, path)},
+    )
 
 
 def removals(state: State) -> list[str]:

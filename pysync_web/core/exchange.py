@@ -378,7 +378,7 @@ class _Intake:
         """Give the document that the server has now, which is the confirmed one with the change."""
         if SERVER not in result.version or (confirmed and confirmed.version == result.version):
             return confirmed
-        state = merge(confirmed.state if confirmed else ABSENT, change.state)
+        state = applied(confirmed.state if confirmed else None, replace(change, base=None))
         return Document(state, result.version, change.op_id)
 
     def _incoming(self, change: ServerChange, server_time: str) -> None:

@@ -382,11 +382,7 @@ class _Push:
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
             return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
         is_covered = current is None or self._has_seen(change, current)
-        needs_time = self._needs_time(change, current if is_covered else None)
-        if needs_time:
-            self.restamped.add(name)
-            self.state.clock = next_timestamp(self.state.clock, self.now_ms)
-            change = replace(change, state=restamped(change.state, self.state.clock))
+        change = self._timed(change, current if is_covered else None)
         state = _outcome(change, current, is_covered, is_plain=not self.request.protocol)
         if state is None:
             return Result(op_id, "conflict", current.version if current else {})
@@ -405,13 +401,20 @@ class _Push:
         before = self.known.get((change.collection, change.key))
         return bool(before and current.op_id == before.op_id and follows(current.version, base, before.n or 0))
 
-    def _needs_time(self, change: Change, base: Document | None) -> bool:
-        """Tell whether a change's own time can't stand: none, too far ahead, or not after what it was based on."""
-        latest = change.state.timestamp
-        if not latest or latest > timestamp(self.now_ms + MAX_SKEW_MS):
-            return True
-        self.state.clock = max(self.state.clock, latest)
-        return base is not None and latest <= base.timestamp
+    def _timed(self, change: Change, base: Document | None) -> Change:
+        """Give a change the server's time where its own can't stand.
+
+        That is what lies too far ahead; all of it where it has none, or is not after what it was based on.
+        """
+        latest, limit = change.state.timestamp, timestamp(self.now_ms + MAX_SKEW_MS)
+        is_ahead = latest > limit
+        if latest and not is_ahead:
+            self.state.clock = max(self.state.clock, latest)
+            if base is None or latest > base.timestamp:
+                return change
+        self.restamped.add((change.collection, change.key))
+        self.state.clock = next_timestamp(self.state.clock, self.now_ms)
+        return replace(change, state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
         """Note the document's new state under the next number, unless nothing changes."""

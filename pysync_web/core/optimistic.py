@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..causality import VersionVector, advance
 from ..values import JSON, dumps, loads
-from .document import Body, Document, State, decode_state, encode_state, merge
+from .document import Body, Document, State, changed, decode_state, encode_state, merge
 from .ports import Key
 from .wire import Change, Operation
 
@@ -131,8 +131,13 @@ def current_state(record: Record) -> State | None:
 
 
 def applied(state: State | None, change: Pending) -> State:
-    """Give a state after a change."""
-    return change.state if state is None else merge(state, change.state)
+    """Give a state after a change. An insert over a document that it had seen replaces it as a whole."""
+    if state is None:
+        return change.state
+    if change.operation == "insert" and change.base is None and state.body is not None:
+        patch = changed(state.body, change.state.body or {}, change.state.timestamp)
+        return merge(state, patch) if patch else state
+    return merge(state, change.state)
 
 
 def is_deleted_text(text: str) -> bool:

@@ -14,7 +14,7 @@ from pysync_web.core.optimistic import view_text
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.values import dumps, loads
 
-from .model import Body, Knowledge, Model, Name, Operation, Written, flat, token
+from .model import Body, Knowledge, Model, Name, Operation, Written, tokens
 from .storage import Key, SimulatedStorage
 
 INVARIANTS = {
@@ -139,7 +139,7 @@ class Checkers:
         for entry in entries:
             if entry["body"] is None:
                 self.model.ledger_deletes |= self._own(replica, entry["op_id"])
-            self.model.ledger_tokens.update(n for v in flat(entry["body"]).values() if (n := token(v)) is not None)
+            self.model.ledger_tokens |= tokens(entry["body"])
         for (space, key), text in before.items():
             if space == "docs":
                 self._check_document(replica, (key[0], key[1]), text, request, response, is_new_epoch)
@@ -243,7 +243,7 @@ class Checkers:
             return
         name = (entry["collection"], entry["key"])
         behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)
-        numbers = {n // 8 for v in flat(entry["body"]).values() if (n := token(v)) is not None}
+        numbers = {number // 8 for number in tokens(entry["body"])}
         numbers |= {written.id for written in self.model.members(self._own(replica, entry["op_id"]))}
         for number in sorted(numbers):
             if self.model.rivals(self.model.writes[number], behind):
@@ -312,6 +312,9 @@ class Checkers:
                     self.model.accepted[str(change.op_id)] = operation
                 self.model.server[name] = self.model.server.get(name, 0) | operation.behind
                 touched.append(name)
+        for result in record["results"]:
+            for part in (result.get("lost"), result.get("overwritten")):
+                self.model.told_tokens |= tokens(part["document"]) if part else set()
         if request.request_id is not None:
             self.requests[request.request_id] = record["results"]
         for space, key in originals(server):

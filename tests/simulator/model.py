@@ -83,6 +83,8 @@ class Model:
     log: list[Name] = field(default_factory=lambda: [("", "")])
     """The document of each sequence; sequences count from 1."""
     ledger_tokens: set[int] = field(default_factory=set)
+    told_tokens: set[int] = field(default_factory=set)
+    """What the server said a merge lost or overwrote; the ledger that was to hold it may have been destroyed."""
     ledger_deletes: int = 0
     refused: int = 0
     may_lose: int = 0
@@ -122,7 +124,7 @@ class Model:
         shown = flat(body)
         for path, value in write.assigned.items():
             number = token(value)
-            if number is None or shown.get(path) == value or number in self.ledger_tokens:
+            if number is None or shown.get(path) == value or self._is_recorded(write, number):
                 continue
             if not self._was_overwritten(write, path, behind):
                 return f"write {write.id} set {write.name} {'.'.join(path)} = {value!r}; there is {body}"
@@ -138,6 +140,11 @@ class Model:
             if behind >> other.id & 1 and other is not write and not other.past & bit
             if any(other.overlaps(path) for path in paths)
         ]
+
+    def _is_recorded(self, write: Written, number: int) -> bool:
+        """Tell whether a value is in a ledger, or in that of a replica that is no more."""
+        may_lose = self.may_lose >> write.id & 1
+        return number in self.ledger_tokens or bool(may_lose and number in self.told_tokens)
 
     def _was_overwritten(self, write: Written, path: Path, behind: int) -> bool:
         """Tell whether somebody who had seen the write wrote over it, and may not have been lost."""
@@ -175,6 +182,11 @@ def token(value: Any) -> int | None:
     if type(value) is str:
         return int(value[1:])
     return value if type(value) is int else None
+
+
+def tokens(body: Body | None) -> set[int]:
+    """Give the unique numbers in a body."""
+    return {number for value in flat(body).values() if (number := token(value)) is not None}
 
 
 def _flatten(body: Body, path: Path, result: dict[Path, Any]) -> None:
