@@ -21,6 +21,7 @@ from ..errors import (
     CorruptData,
     DatabaseLocked,
     FormatTooNew,
+    InvalidDocument,
     QuotaExceeded,
     StorageError,
     StorageReset,
@@ -37,15 +38,21 @@ Body: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 """What a body returned, or what it raised."""
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 _APPLICATION: Final = 0x70795357  # "pySW", in the header of the file
+_RECORDS: Final = (
+    "CREATE TABLE records (space TEXT NOT NULL, key BLOB NOT NULL, text TEXT NOT NULL, PRIMARY KEY (space, key))"
+)
 _FORMATS: Final = {
-    1: (
-        """CREATE TABLE records (
-            space TEXT NOT NULL, key BLOB NOT NULL, text TEXT NOT NULL, PRIMARY KEY (space, key)
-        )""",  # with row ids: new texts share a page, wherever their keys lie, and updated ones stay where they are
-    ),
+    1: (f"{_RECORDS} WITHOUT ROWID",),
     2: ("CREATE TABLE changes (id INTEGER PRIMARY KEY, source INTEGER NOT NULL, touched TEXT)",),
+    # With row ids new texts share a page, wherever their keys lie, and updated ones stay where they are.
+    3: (
+        "ALTER TABLE records RENAME TO records_of_format_1",
+        _RECORDS,
+        "INSERT INTO records SELECT space, key, text FROM records_of_format_1 ORDER BY space, key",
+        "DROP TABLE records_of_format_1",
+    ),
 }
 """For each format, what makes it of the one before. ``changes`` tells other handles what a transaction wrote."""
 
@@ -157,7 +164,7 @@ class DatabaseFile:
             finally:
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            _raise_ours(error, self.path)
+            raise _ours(error, self.path) from error
         finally:
             self.is_busy = False
             transaction.end()
@@ -203,7 +210,7 @@ class DatabaseFile:
                 raise  # SQLite itself gave up all of it, as when the disk is full
             connection.execute("ROLLBACK TO body")
             connection.execute("RELEASE body")
-            return None, error
+            return None, _ours(error, self.path) if isinstance(error, sqlite3.Error) else error
         finally:
             transaction.end()
         connection.execute("RELEASE body")
@@ -277,15 +284,19 @@ class DatabaseFile:
         try:
             yield
         except sqlite3.Error as error:
-            _raise_ours(error, self.path)
+            raise _ours(error, self.path) from error
 
     def close(self) -> None:
         """Close the connection; the last one moves the log into the file."""
         connection, self._connection = self._connection, None
-        if connection is not None:
-            with self._translated(), self._turn.held(self._busy_timeout_s):
+        if connection is None:
+            return
+        try:
+            with self._turn.held(self._busy_timeout_s):
                 connection.close()
-            self._turn.close()
+        except DatabaseLocked:
+            connection.close()  # who has the turn has the file open, so this is not the last connection
+        self._turn.close()
 
 
 def _read_note(touched: str | None) -> Touched:
@@ -306,48 +317,49 @@ def _checked(path: str | os.PathLike[str]) -> Path:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Set the connection up and bring the file to this format."""
+    found = _format(connection, path)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise StorageError(f"{path}: the file system does not support SQLite's write-ahead log")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA temp_store = MEMORY")
+    if found < FORMAT:
+        connection.execute("BEGIN IMMEDIATE")
+        for version in range(_format(connection, path) + 1, FORMAT + 1):
+            for statement in _FORMATS[version]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
+        connection.execute("COMMIT")
+
+
+def _format(connection: sqlite3.Connection, path: Path) -> int:
+    """Give the format of a file, 0 if it is empty; refuse one of another application, or of a later version."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if tables and application != _APPLICATION:
+        raise StorageError(f"{path} is an SQLite database of another application")
     (found,) = connection.execute("PRAGMA user_version").fetchone()
     if found > FORMAT:
         raise FormatTooNew(
             f"{path} has format {found}, this version of pysync_web reads up to {FORMAT}: update pysync_web"
         )
-    if found < FORMAT:
-        _migrate(connection, path)
+    return int(found)
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the file to this format in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    (found,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if tables and application != _APPLICATION:
-        raise StorageError(f"{path} is an SQLite database of another application")
-    for version in range(found + 1, FORMAT + 1):
-        for statement in _FORMATS[version]:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
-    connection.execute("COMMIT")
-
-
-def _raise_ours(error: sqlite3.Error, path: Path) -> NoReturn:
+def _ours(error: sqlite3.Error, path: Path) -> StorageError:
+    """Give what to raise for an exception of the driver."""
     code = getattr(error, "sqlite_errorcode", None) or 0
+    if code == sqlite3.SQLITE_READONLY_DBMOVED:
+        return StorageReset(f"{path} was deleted or moved while it was open")
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            raise DatabaseLocked(f"{path}: another process held the database for too long") from error
+            return DatabaseLocked(f"{path}: another process held the database for too long")
         case sqlite3.SQLITE_FULL:
-            raise QuotaExceeded(f"{path}: the disk is full, nothing was written") from error
+            return QuotaExceeded(f"{path}: the disk is full, nothing was written")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
-            raise CorruptData(f"{path} is damaged or no SQLite database: {error}") from error
-    if code == sqlite3.SQLITE_READONLY_DBMOVED:
-        raise StorageReset(f"{path} was deleted or moved while it was open") from error
-    raise StorageError(f"{path}: {error}") from error
+            return CorruptData(f"{path} is damaged or no SQLite database: {error}")
+    return StorageError(f"{path}: {error}")
 
 
 class _Reader:
@@ -452,10 +464,13 @@ class _Writer(_Reader):
                     deletes.append((space, pack(key)))
                 else:
                     puts.append((space, pack(key), text))
-        if puts:
-            self._many(_PUT, sorted(puts))
-        if deletes:
-            self._many(_DELETE, deletes)
+        try:
+            if puts:
+                self._many(_PUT, sorted(puts))
+            if deletes:
+                self._many(_DELETE, deletes)
+        except UnicodeEncodeError as error:
+            raise InvalidDocument("a text holds a lone surrogate") from error
 
     def end(self) -> None:
         """Refuse any further use."""
