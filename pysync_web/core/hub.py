@@ -182,7 +182,7 @@ async def _exchange(
     tx.put("replicas", (request.client_id,), dumps(record))
     return await _answer(
         tx,
-        request,
+        _page_request(request, results),
         state,
         now_ms,
         fence=fence,
@@ -199,23 +199,28 @@ async def _repeat(
 ) -> Answer:
     """Answer a request that was decided before: the same verdicts, the documents as they are now."""
     results = replica["results"]
-    in_conflict = {result["op_id"] for result in results if result["status"] == "conflict"}
+    statuses = {result["op_id"]: result["status"] for result in results}
     conflicts = []
     for change in request.changes:
-        if change.op_id in in_conflict:
+        if statuses.get(str(change.op_id)) == "conflict":
             text = await tx.get("docs", (change.collection, change.key))
             conflicts.append(text or _conflict_text(change, None))
     return await _answer(
         tx,
-        request,
+        _page_request(request, results),
         state,
         now_ms,
         fence=replica["fence"],
         n=replica["n"],
         results=results,
-        extras=[(change.collection, change.key) for change in request.changes],
+        extras=[(change.collection, change.key) for change in request.changes if change.op_id in statuses],
         conflicts=conflicts,
     )
+
+
+def _page_request(request: SyncRequest, results: Sequence[JSON]) -> SyncRequest:
+    """Ask for no page where a change has no verdict yet: it must not meet the documents of others undecided."""
+    return request if len(results) == len(request.changes) else replace(request, limit=0)
 
 
 def _op_ids(request: SyncRequest) -> Iterator[str]:

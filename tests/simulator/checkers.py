@@ -79,6 +79,7 @@ class Checkers:
     last_operation: dict[tuple[Name, str], int] = field(default_factory=dict)
     pushes: int = 0
     copies: int = 0
+    replicas: Sequence[Any] = ()
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
         """Check a local transaction that was committed, and note its writes."""
@@ -123,7 +124,11 @@ class Checkers:
         if len(before) <= len(pending):
             return False
         know = replica.knowledge
-        self.model.may_lose |= bit | know.operations[before[-1]["i"]].own
+        elsewhere = 0
+        for other in self.replicas if self.copies else ():
+            if other is not replica:
+                elsewhere |= waiting(other.storage, other.knowledge)
+        self.model.may_lose |= bit | know.operations[before[-1]["i"]].own & ~elsewhere
         behind = self._of_server(name, replica.storage.text("docs", name))
         for change in pending:
             behind |= know.operations[change["i"]].behind
@@ -314,7 +319,8 @@ class Checkers:
                 touched.append(name)
         for result in record["results"]:
             for part in (result.get("lost"), result.get("overwritten")):
-                self.model.told_tokens |= tokens(part["document"]) if part else set()
+                for number in sorted(tokens(part["document"])) if part else ():
+                    self.model.told[number] = request.client_id
         if request.request_id is not None:
             self.requests[request.request_id] = record["results"]
         for space, key in originals(server):
@@ -376,6 +382,7 @@ class Checkers:
 
     def destroyed(self, replica: Replica, others: Sequence[tuple[SimulatedStorage, Knowledge]]) -> None:
         """Note which writes may go with a storage: those that lie unpushed in it alone."""
+        self.model.gone.add(loads(replica.storage.text("meta", ("counters",)) or "{}")["replica"])
         elsewhere = 0
         for storage, know in others:
             elsewhere |= waiting(storage, know)

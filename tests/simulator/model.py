@@ -83,8 +83,10 @@ class Model:
     log: list[Name] = field(default_factory=lambda: [("", "")])
     """The document of each sequence; sequences count from 1."""
     ledger_tokens: set[int] = field(default_factory=set)
-    told_tokens: set[int] = field(default_factory=set)
-    """What the server said a merge lost or overwrote; the ledger that was to hold it may have been destroyed."""
+    told: dict[int, str] = field(default_factory=dict)
+    """To which replica the server told that a merge lost or overwrote a value; its ledger was to hold that."""
+    gone: set[str] = field(default_factory=set)
+    """The replicas whose storage was destroyed, with their ledgers."""
     ledger_deletes: int = 0
     refused: int = 0
     may_lose: int = 0
@@ -124,7 +126,7 @@ class Model:
         shown = flat(body)
         for path, value in write.assigned.items():
             number = token(value)
-            if number is None or shown.get(path) == value or self._is_recorded(write, number):
+            if number is None or shown.get(path) == value or self._is_recorded(number):
                 continue
             if not self._was_overwritten(write, path, behind):
                 return f"write {write.id} set {write.name} {'.'.join(path)} = {value!r}; there is {body}"
@@ -141,10 +143,9 @@ class Model:
             if any(other.overlaps(path) for path in paths)
         ]
 
-    def _is_recorded(self, write: Written, number: int) -> bool:
-        """Tell whether a value is in a ledger, or in that of a replica that is no more."""
-        may_lose = self.may_lose >> write.id & 1
-        return number in self.ledger_tokens or bool(may_lose and number in self.told_tokens)
+    def _is_recorded(self, number: int) -> bool:
+        """Tell whether a value is in a ledger, or would be in that of a replica that is no more."""
+        return number in self.ledger_tokens or self.told.get(number) in self.gone
 
     def _was_overwritten(self, write: Written, path: Path, behind: int) -> bool:
         """Tell whether somebody who had seen the write wrote over it, and may not have been lost."""

@@ -94,6 +94,7 @@ class World:
         self.subject.open_server(self.server, self.chance)
         self.server.on_commit = lambda: self._fate(self.profile.server_crash)
         self.devices: list[Device] = []
+        self.checkers.replicas = self.devices
         for i in range(self.profile.replicas):
             self._add_device(i)
 

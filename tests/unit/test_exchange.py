@@ -369,3 +369,24 @@ def test_only_what_lies_in_the_future_gets_the_servers_time():
     a.save("k", {"y": 2})
     lab.settle(b, a, b)
     assert a.see("k") == b.see("k") == {"x": 2, "y": 2}
+
+
+def test_what_waits_for_a_conflict_does_not_meet_the_documents_of_others():
+    """Found by the simulator: a clone's held change, known to the server by then, was called lost."""
+    lab = Lab()
+    a, b = lab.replicas("a b")
+    a.save("k", {"x": 1})
+    lab.settle(a, b)
+    b.save("k", {"x": 2})
+    b.sync()
+    a.save("k", {"x": 3})
+    a.save("l", {"x": 1})
+    twin = a.copy("twin")
+    a.exchange()
+    assert a.request().limit == 1000 and len(a.pending()) == 2
+    a.sync()
+    a.save("l", {"x": 2})
+    a.sync()
+    twin.sync()
+    assert twin.see("l") == {"x": 2}
+    assert {"x": 1} not in twin.lost()
