@@ -34,6 +34,9 @@ _OURS = re.compile(  # every text of this shape is a real time of ours
     re.ASCII,
 )
 
+is_ours = _OURS.match
+"""Tell whether a text is certainly a timestamp as this library writes it."""
+
 
 class Ordering(Enum):
     """How one version relates to another."""
@@ -112,7 +115,7 @@ def parse_timestamp(text: str) -> tuple[int, int]:
 
 def normalize_timestamp(text: object, place: str = "timestamp") -> str:
     """Turn any ISO 8601 date and time with a zone into a timestamp of ours, or raise :class:`SchemaError`."""
-    if isinstance(text, str) and _OURS.match(text):
+    if isinstance(text, str) and is_ours(text):
         return text
     match = _ISO.match(text) if isinstance(text, str) else None
     if match is None:

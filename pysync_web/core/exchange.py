@@ -16,6 +16,7 @@ from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import (
+    EMPTY,
     Pending,
     Record,
     View,
@@ -24,6 +25,7 @@ from .optimistic import (
     current_state,
     decode_record,
     encode_record,
+    is_shown,
     rebased,
     view,
 )
@@ -50,6 +52,7 @@ class ExchangeOptions:
     push_limit: int = 500
     page_limit: int = MAX_PAGE
     lease: int | None = None
+    wants_events: bool = True
     where: Callable[[str, str, Body | None], bool] | None = None
     splits: bool = False
     """Whether a block may be sent in parts, because the server takes no whole one."""
@@ -574,16 +577,19 @@ class _Intake:
             stored = self.stored[name]
             if record is stored:
                 continue
-            if record == Record():
+            if record == EMPTY:
                 self.tx.delete("docs", name)
             else:
                 self.tx.put("docs", name, encode_record(record))
             await self.totals.confirm(name, stored.confirmed, record.confirmed)
-            old, new = view(stored, self.counters.replica), view(record, self.counters.replica)
-            await self.totals.count(name[0], (new is not None) - (old is not None))
-            event = _event(name, old, new)
-            if event is not None:
-                self.outcome.events.append(event)
+            await self.totals.count(name[0], is_shown(record) - is_shown(stored))
+            if self.options.wants_events:
+                self._tell(name, stored, record)
+
+    def _tell(self, name: Name, stored: Record, record: Record) -> None:
+        event = _event(name, view(stored, self.counters.replica), view(record, self.counters.replica))
+        if event is not None:
+            self.outcome.events.append(event)
 
     async def _end_resync(self) -> None:
         """Drop what the full pull did not bring."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ..causality import VersionVector, advance
-from ..values import JSON, dumps, loads
+from ..values import JSON, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge
 from .ports import Key
 from .wire import Change, Operation
@@ -81,13 +81,9 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
 
 
 def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
-    """Give the key and the document, as an application gets it, of each stored record that shows one.
-
-    All texts are parsed in one piece, which takes half the time of one after the other.
-    """
+    """Give the key and the document, as an application gets it, of each stored record that shows one."""
     found = []
-    stored = loads(f"[{','.join([text for _, text in rows])}]")
-    for (name, _), record in zip(rows, stored, strict=True):
+    for (name, _), record in zip(rows, loads_many([text for _, text in rows]), strict=True):
         confirmed, pending = record.get("c"), record.get("p")
         if not pending:
             document, version, holder = confirmed["b"], confirmed["v"], confirmed
@@ -120,6 +116,12 @@ def view_text(text: str, replica: str) -> View | None:
     if confirmed is None and len(pending) == 1 and pending[0]["k"] == "insert":
         return View(pending[0]["b"], {replica: pending[0]["n"]}, _timestamp(pending[0]))
     return view(_decode(stored), replica)
+
+
+def is_shown(record: Record) -> bool:
+    """Tell whether a reader sees a document."""
+    state = current_state(record)
+    return state is not None and state.body is not None
 
 
 def current_state(record: Record) -> State | None:

@@ -7,11 +7,13 @@ text that lies in the server's storage, so an answer is put together without enc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, compress
+from operator import itemgetter
 from typing import Any, Final, Literal, TypeAlias
 
-from ..causality import MAX_VECTOR, VersionVector, normalize_timestamp
+from ..causality import MAX_VECTOR, VersionVector, is_ours, normalize_timestamp
 from ..errors import InvalidDocument, SchemaError
 from ..values import (
     JSON,
@@ -21,8 +23,10 @@ from ..values import (
     check_collection,
     check_database,
     check_key,
+    check_keys,
     decode,
     dumps,
+    no_collecting,
 )
 from .document import Document, State, deleted, removals
 
@@ -37,7 +41,10 @@ MAX_COLLECTIONS: Final = 1000
 Operation: TypeAlias = Literal["insert", "update", "delete"]
 Status: TypeAlias = Literal["applied", "duplicate", "merged", "conflict", "rejected"]
 
+MAX_ID = 128
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_MEMBERS = ("collection", "key", "operation", "document", "timestamp", "version_vector", "op_id")
+_members = itemgetter(*_MEMBERS)
 _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
@@ -197,7 +204,11 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
 
 def decode_response(data: bytes | str) -> SyncResponse:
     """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
-    message = _object(decode(data, "answer"), "answer")
+    with no_collecting():
+        return _response(_object(decode(data, "answer"), "answer"))
+
+
+def _response(message: dict[str, JSON]) -> SyncResponse:
     results = _list(message.get("results", []), "results", MAX_CHANGES)
     page = _list(message.get("server_changes", []), "server_changes", MAX_PAGE + MAX_CHANGES)
     conflicts = _list(message.get("conflicts", []), "conflicts", MAX_CHANGES)
@@ -211,7 +222,7 @@ def decode_response(data: bytes | str) -> SyncResponse:
         has_more=bool(message.get("has_more", False)),
         digest=_optional(_id, message.get("digest"), "digest"),
         results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
-        server_changes=tuple(decode_server_change(change, f"server_changes[{i}]") for i, change in enumerate(page)),
+        server_changes=tuple(_decode_page(page, "server_changes")),
         conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
     )
 
@@ -233,6 +244,41 @@ def encode_server_change(collection: str, key: str, document: Document) -> str:
     return dumps(message)
 
 
+def _decode_page(page: Sequence[JSON], place: str) -> Iterator[ServerChange]:
+    """Read many documents; those that are as our server writes most of them are checked together."""
+    usual = [type(message) is dict and len(message) == len(_MEMBERS) for message in page]
+    together = iter(_decode_usual(list(compress(page, usual))) or ())
+    for i, (message, is_usual) in enumerate(zip(page, usual, strict=True)):
+        change = next(together, None) if is_usual else None
+        yield change or decode_server_change(message, f"{place}[{i}]")
+
+
+def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
+    """Read documents that were written whole, at one moment; None where there is anything to say against one."""
+    try:
+        collections, keys, operations, bodies, stamps, versions, op_ids = zip(*map(_members, page), strict=True)
+        check_keys(keys)
+        for collection in set(collections):
+            check_collection(collection)
+        numbers = list(chain.from_iterable(map(dict.values, versions)))
+        is_usual = (
+            {"update"}.issuperset(operations)
+            and {dict}.issuperset(map(type, bodies))
+            and {int}.issuperset(map(type, numbers))
+            and {str}.issuperset(map(type, op_ids))
+            and all(bodies)
+            and all(map(is_ours, stamps))
+            and all(map(_ID.match, set(chain.from_iterable(versions))))
+            and min(numbers, default=0) >= 0
+            and max(map(len, versions)) <= MAX_VECTOR
+            and max(map(len, op_ids)) <= MAX_ID
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+    documents = map(Document, map(State, bodies, stamps), versions, op_ids)
+    return list(map(ServerChange, collections, keys, documents)) if is_usual else None
+
+
 def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
     """Read what :func:`encode_server_change` wrote, once it is parsed."""
     message = _object(message, place)
@@ -247,7 +293,7 @@ def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
         Document(
             state,
             decode_vector(message.get("version_vector"), f"{place}.version_vector"),
-            str(message.get("op_id", ""))[:128],
+            str(message.get("op_id", ""))[:MAX_ID],
         ),
     )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from ..causality import SERVER
 from ..core.exchange import (
     ExchangeOptions,
     Outcome,
@@ -23,7 +24,7 @@ from ..core.exchange import (
 from ..core.outbox import BLOCK_CHANGES
 from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event
-from ..core.wire import SyncRequest, decode_response, encode_request
+from ..core.wire import SyncRequest, SyncResponse, decode_response, encode_request
 from ..errors import Rejected, SchemaError, Unreachable
 
 MOST_ROUNDS: Final = 10_000
@@ -72,9 +73,16 @@ class Exchanger:
         self._on_round = on_round
         self.was_forked = False
         self._has_sent_all = True
+        self._ahead: tuple[str, asyncio.Task[str]] | None = None
 
     async def run(self, options: ExchangeOptions, tally: Tally) -> None:
         """Exchange until both sides have everything; raise what the transport or the storage raises."""
+        try:
+            await self._run(options, tally)
+        finally:
+            self._forget_ahead()
+
+    async def _run(self, options: ExchangeOptions, tally: Tally) -> None:
         restarts = stale = 0
         for _ in range(MOST_ROUNDS):
             outcome = await self._round(options, tally)
@@ -102,7 +110,7 @@ class Exchanger:
         """Do one exchange; None where this replica had to become another one first."""
         request = await self._build(options)
         try:
-            text = await self._transport.exchange(options.database, encode_request(request))
+            text = await self._exchange(options.database, encode_request(request))
         except Rejected as error:
             if error.status == TOO_LARGE:
                 await self._storage.write(lambda tx: withdraw(tx, request))
@@ -113,6 +121,8 @@ class Exchanger:
             response = decode_response(text)
         except SchemaError as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
+        if response.has_more and not request.changes:
+            await self._ask_ahead(request, response)
         outcome = await self._storage.write(
             lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
             relaxed=not request.changes,
@@ -120,6 +130,29 @@ class Exchanger:
         self._has_sent_all = await self._is_all_sent(request, options)
         self._count(outcome, tally)
         return outcome
+
+    async def _ask_ahead(self, request: SyncRequest, response: SyncResponse) -> None:
+        """Send what the next request will probably be, so that the server works while this answer is written."""
+        version = {SERVER: response.server_version.get(SERVER, 0)}
+        fence = response.fence or request.fence
+        text = encode_request(replace(request, version_vector=version, epoch=response.epoch, fence=fence))
+        self._ahead = (text, asyncio.ensure_future(self._transport.exchange(request.database, text)))
+        await asyncio.sleep(0)
+
+    async def _exchange(self, database: str, text: str) -> str:
+        """Send a request, unless it is the one that was sent ahead."""
+        if self._ahead is not None and self._ahead[0] == text:
+            answer = self._ahead[1]
+            self._ahead = None
+            return await answer
+        self._forget_ahead()
+        return await self._transport.exchange(database, text)
+
+    def _forget_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead[1].cancel()
+            self._ahead[1].add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._ahead = None
 
     async def _fork(self, request: SyncRequest, options: ExchangeOptions) -> Outcome | None:
         """Become another replica, unless the fence was another handle's doing: then the request was merely late."""

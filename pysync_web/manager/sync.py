@@ -511,6 +511,7 @@ class SyncManager:
             push_limit=self.config.batch_size,
             page_limit=self.config.page_size,
             lease=lease,
+            wants_events=bool(self._changes),
             where=where,
         )
 
