@@ -8,6 +8,8 @@ import time
 from collections import Counter
 
 from .checkers import Violation
+from .mutants import MUTANTS
+from .traces import write_hashes
 from .world import World
 
 
@@ -18,8 +20,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200, help="without --seed: how many to run (default: 200)")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--events", type=int, default=1000, help="events before the healing (default: 1000)")
+    parser.add_argument("--mutant", choices=MUTANTS, help="with --seed: a planted bug to look for")
+    parser.add_argument("--write-traces", action="store_true", help="write down what the traces hash to, and end")
     parser.add_argument("--quiet", action="store_true", help="no trace")
     options = parser.parse_args()
+    if options.write_traces:
+        write_hashes()
+        return 0
     if options.seed is not None:
         return replay(options)
     found: Counter[str] = Counter()
@@ -40,7 +47,8 @@ def main() -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """Run one seed with its trace."""
-    world = World(options.seed, say=None if options.quiet else print)
+    subject = MUTANTS[options.mutant]() if options.mutant else None
+    world = World(options.seed, subject, say=None if options.quiet else print)
     try:
         print(f"seed {options.seed}: {world.run(options.events)}")
     except Violation as violation:
