@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -254,7 +255,7 @@ async def check_scanning_nothing_gives_nothing(place: Place) -> None:
     storage = await place.open()
     assert await scan(storage) == []
     assert await scan(storage, ("a",), after=("a", 1), limit=5, reverse=True) == []
-    await put(storage, ("a", "x"), "1")
+    await put_all(storage, {("a", "x"): "1", ("c", "x"): "2"})
     assert await scan(storage, ("b",)) == []
     assert await scan(storage, ("a", "x", "y")) == []
     assert await scan(storage, space="another") == []
@@ -598,11 +599,17 @@ async def check_a_closed_handle_is_refused_in_words(place: Place) -> None:
 
 async def check_closing_finishes_what_was_begun(place: Place) -> None:
     storage, other = await place.open(), await place.open()
-    writing = [asyncio.ensure_future(increment(storage)) for _ in range(20)]
+
+    async def slow(tx: WriteTransaction) -> None:
+        time.sleep(0.05)
+
+    writing = [asyncio.ensure_future(storage.write(slow))]
+    await asyncio.sleep(0)
+    writing += [asyncio.ensure_future(increment(storage)) for _ in range(20)]
     await asyncio.sleep(0)
     await storage.close()
     results = await asyncio.gather(*writing, return_exceptions=True)
-    done = sum(result is None for result in results)
+    done = sum(result is None for result in results[1:])
     assert all(result is None or isinstance(result, StorageError) for result in results)
     assert await exchange(other, ("count",), "0") == (str(done) if done else None)
 
