@@ -83,24 +83,33 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
 def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
     """Give the key and the document, as an application gets it, of each stored record that shows one."""
     found = []
-    for (name, _), record in zip(rows, loads_many([text for _, text in rows]), strict=True):
-        confirmed, pending = record.get("c"), record.get("p")
-        if not pending:
-            document, version, holder = confirmed["b"], confirmed["v"], confirmed
-        elif confirmed is None and len(pending) == 1 and pending[0]["k"] == "insert":
-            holder = pending[0]
-            document, version = holder["b"], {replica: holder["n"]}
-        else:
-            seen = view(_decode(record), replica)
-            if seen is not None:
-                found.append((str(name[1]), seen.document(str(name[1]))))
-            continue
+    for (name, _), stored in zip(rows, loads_many([text for _, text in rows]), strict=True):
+        key = str(name[1])
+        document = document_of(key, stored, replica)
         if document is not None:
-            document["_key"] = name[1]
-            document["_version"] = version
-            document["_timestamp"] = holder["d"] if "s" not in holder else _timestamp(holder)
-            found.append((str(name[1]), document))
+            found.append((key, document))
     return found
+
+
+def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSON] | None:
+    """Give the document, as an application gets it, of a record as it was parsed, which is used up by that."""
+    pending = stored.get("p")
+    shown: dict[str, Any]
+    if not pending:
+        shown = stored["c"]
+        version = shown["v"]
+    elif "c" not in stored and len(pending) == 1 and pending[0]["k"] == "insert":
+        shown = pending[0]
+        version = {replica: shown["n"]}
+    else:
+        seen = view(_decode(stored), replica)
+        return seen.document(key) if seen else None
+    document: dict[str, JSON] | None = shown["b"]
+    if document is not None:
+        document["_key"] = key
+        document["_version"] = version
+        document["_timestamp"] = shown["d"] if "s" not in shown else _timestamp(shown)
+    return document
 
 
 def view_text(text: str, replica: str) -> View | None:

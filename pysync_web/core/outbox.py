@@ -62,6 +62,11 @@ class Counters:
         self.block, self.block_count, self.block_bytes = self.n + 1, 0, 0
 
 
+def replica_of(text: str) -> str:
+    """Give the replica's id from the text of its counters, where it is the last member."""
+    return text[text.rindex('"', 0, -2) + 1 : -2]
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """Entries with consecutive numbers from ``first``, made by one transaction; None for one that is gone.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ..causality import tick
 from ..errors import FormatTooNew, InvalidDocument, SyncError
@@ -21,13 +21,14 @@ from .optimistic import (
     View,
     current_state,
     decode_record,
+    document_of,
     documents_of,
     encode_record,
     new_record_text,
     view_of,
     view_text,
 )
-from .outbox import Appender, Bounds, Counters, Name, strike
+from .outbox import Appender, Bounds, Counters, Name, replica_of, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .wire import Operation
 
@@ -93,6 +94,9 @@ class WriteOptions:
     is_atomic: bool = False
 
 
+EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
+
+
 class LeaseLost(SyncError):
     """Another handle leads now; what this one was about to write was not written."""
 
@@ -116,7 +120,7 @@ async def load_counters(tx: ReadTransaction) -> Counters:
     """Read what the replica counts."""
     text = await tx.get("meta", ("counters",))
     if text is None:
-        raise SyncError("this storage holds no replica: it was emptied under an open handle")
+        raise SyncError(EMPTIED)
     return Counters(**loads(text))
 
 
@@ -128,19 +132,41 @@ async def take_lease(tx: WriteTransaction) -> int:
     return counters.lease
 
 
+async def read_document(tx: ReadTransaction, collection: str, key: str) -> dict[str, JSON] | None:
+    """Read one document, with what is given to it."""
+    text = await tx.get("docs", (collection, key))
+    if text is None:
+        return None
+    return document_of(key, loads(text), await _replica(tx) if '"p":[' in text else "")
+
+
+async def read_some(tx: ReadTransaction, collection: str, keys: Sequence[str]) -> list[dict[str, JSON] | None]:
+    """Read several documents as :func:`read_document` does."""
+    texts = await tx.get_many("docs", [(collection, key) for key in keys])
+    replica = await _replica(tx)
+    return [document_of(key, loads(text), replica) if text else None for key, text in zip(keys, texts, strict=True)]
+
+
+async def _replica(tx: ReadTransaction) -> str:
+    text = await tx.get("meta", ("counters",))
+    if text is None:
+        raise SyncError(EMPTIED)
+    return replica_of(text)
+
+
 async def read_view(tx: ReadTransaction, collection: str, key: str) -> View | None:
     """Read one document."""
     text = await tx.get("docs", (collection, key))
     if text is None:
         return None
-    return view_text(text, "" if '"p":[' not in text else (await load_counters(tx)).replica)
+    return view_text(text, await _replica(tx) if '"p":[' in text else "")
 
 
 async def read_documents(
     tx: ReadTransaction, collection: str, *, limit: int | None = None, offset: int = 0
 ) -> list[tuple[str, dict[str, JSON]]]:
     """Read a collection's documents, with what is given to them, in the order of their keys."""
-    replica = (await load_counters(tx)).replica
+    replica = await _replica(tx)
     found: list[tuple[str, dict[str, JSON]]] = []
     after: Key | None = None
     step = None if limit is None else limit + offset + 16

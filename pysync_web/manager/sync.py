@@ -177,19 +177,14 @@ class SyncManager:
 
     async def get_document(self, collection: str, key: str) -> Document | None:
         """Give a document with ``_key``, ``_version`` and ``_timestamp``, or None."""
-        view = await self._view(check_collection(collection), check_key(key))
-        return view.document(key) if view is not None else None
+        name = check_collection(collection), check_key(key)
+        return await self._storage.read(lambda tx: local.read_document(tx, *name))
 
     async def get_documents(self, collection: str, keys: Iterable[str]) -> list[Document | None]:
         """Give several documents of one moment, None for each that is not there."""
         wanted = [check_key(key) for key in keys]
         check_collection(collection)
-
-        async def body(tx: ReadTransaction) -> list[View | None]:
-            return [await local.read_view(tx, collection, key) for key in wanted]
-
-        views = await self._storage.read(body)
-        return [view.document(key) if view else None for key, view in zip(wanted, views, strict=True)]
+        return await self._storage.read(lambda tx: local.read_some(tx, collection, wanted))
 
     async def delete_document(self, collection: str, key: str) -> bool:
         """Delete a document; tell whether it was there."""
