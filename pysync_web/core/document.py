@@ -265,20 +265,19 @@ def _render(registers: _Registers) -> State:
     A path with a register below it is an object, even where that register says that a member was removed.
     """
     body: Body | None = None if registers.get("", ("", {}))[1] is _REMOVED and len(registers) == 1 else {}
-    for path in sorted(registers):
+    paths = sorted(registers)
+    for path in paths:
         if path and body is not None:
             _assign(body, path, registers[path][1])
-    leaves = {path: stamp for path, (stamp, _) in registers.items() if path and _is_leaf(body, path)}
-    since = _common(leaves.values()) or max(stamp for stamp, _ in registers.values())
-    return State(
-        body,
-        since,
-        {
-            path: stamp
-            for path, (stamp, _) in sorted(registers.items())
-            if stamp != since or path not in leaves or _has_below(registers, path)
-        },
-    )
+    inner = {above for path in paths for above in _above(path)}
+    leaves = [
+        path
+        for path in paths
+        if path and (_is_leaf(body, path) if path in inner else registers[path][1] is not _REMOVED)
+    ]
+    since = _common(registers[path][0] for path in leaves) or max(stamp for stamp, _ in registers.values())
+    unstamped = {path for path in leaves if path not in inner and registers[path][0] == since}
+    return State(body, since, {path: registers[path][0] for path in paths if path not in unstamped})
 
 
 def _common(stamps: Any) -> str:
