@@ -79,6 +79,8 @@ class Checkers:
     last_operation: dict[tuple[Name, str], int] = field(default_factory=dict)
     pushes: int = 0
     copies: int = 0
+    regrown: set[str] = field(default_factory=set)
+    """Changes that contain part of what the server has under another id: the other copy sent it."""
     replicas: Sequence[Any] = ()
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
@@ -128,7 +130,9 @@ class Checkers:
         for other in self.replicas if self.copies else ():
             if other is not replica:
                 elsewhere |= waiting(other.storage, other.knowledge)
-        self.model.may_lose |= bit | know.operations[before[-1]["i"]].own & ~elsewhere
+        undone = bit | know.operations[before[-1]["i"]].own
+        self.model.undone |= undone
+        self.model.may_lose |= undone & ~elsewhere
         behind = self._of_server(name, replica.storage.text("docs", name))
         for change in pending:
             behind |= know.operations[change["i"]].behind
@@ -188,8 +192,9 @@ class Checkers:
 
     def _own(self, replica: Replica, op_id: str) -> int:
         """Give the writes that a change here, or one that the server took, was made of."""
-        known = replica.knowledge.operations.get(op_id) or self.model.accepted.get(op_id)
-        return known.own if known else 0
+        found = (replica.knowledge.operations.get(op_id), self.model.accepted.get(op_id))
+        mine, theirs = (operation.own if operation else 0 for operation in found)
+        return mine | theirs
 
     def _replacement(
         self, know: Knowledge, name: Name, change: Any, gone: list[Any], behind: int, seen: int
@@ -197,6 +202,8 @@ class Checkers:
         """Describe a change that a replica made itself, in the place of a pending one or of all of them."""
         for old in gone:
             if old["n"] == change["n"]:
+                if old["i"] in self.regrown:
+                    self.regrown.add(change["i"])
                 before = know.operations[old["i"]]
                 return Operation(name, before.own, before.behind | behind, before.unit)
         behind |= seen
@@ -244,12 +251,15 @@ class Checkers:
 
     def _check_entry(self, replica: Replica, entry: Any) -> None:
         """Check that a loser did lose: somebody who had not seen it wrote over it."""
-        if entry["kind"] != "lost":
+        if entry["kind"] != "lost" or entry["op_id"] in self.regrown:
             return
         name = (entry["collection"], entry["key"])
         behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)
         numbers = {number // 8 for number in tokens(entry["body"])}
-        numbers |= {written.id for written in self.model.members(self._own(replica, entry["op_id"]))}
+        own = self._own(replica, entry["op_id"])
+        if not own and self.copies:
+            return  # it got another id and lost in one transaction
+        numbers |= {written.id for written in self.model.members(own)}
         for number in sorted(numbers):
             if self.model.rivals(self.model.writes[number], behind):
                 return
@@ -289,7 +299,7 @@ class Checkers:
         for written in self.model.members(know.know & ~know.closed & ~self.model.may_lose):
             missing |= written.past
         know.closed = know.know
-        for written in self.model.members(missing & ~know.know & ~self.model.may_lose & ~self.model.refused):
+        for written in self.model.members(missing & ~know.know & ~self.model.excused):
             name = written.name
             text = replica.storage.text("docs", name)
             is_there = self._of_server(name, text) >> written.id & 1
@@ -338,7 +348,10 @@ class Checkers:
     def _status(self, result: Any) -> str:
         """Give a verdict; a copied storage may let a change grow that the original has sent: it gets another id."""
         is_reused = result["status"] == "rejected" and result["error"]["code"] == "op_id_reused"
-        return "" if is_reused and self.copies else str(result["status"])
+        if not is_reused or not self.copies:
+            return str(result["status"])
+        self.regrown.add(result["op_id"])
+        return ""
 
     def _check_status(self, request: SyncRequest, change: Any, status: str) -> None:
         op_id = change.op_id

@@ -89,8 +89,15 @@ class Model:
     """The replicas whose storage was destroyed, with their ledgers."""
     ledger_deletes: int = 0
     refused: int = 0
+    undone: int = 0
+    """Writes that were taken back before they were sent, in one copy of a storage at least."""
     may_lose: int = 0
     """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
+
+    @property
+    def excused(self) -> int:
+        """The writes that others need not see, though they may see what came after them."""
+        return self.may_lose | self.refused | self.undone
 
     def add(
         self, name: Name, kind: str, before: Body | None, after: Body | None, past: int, at: str = ""
@@ -120,7 +127,11 @@ class Model:
     def unaccounted(self, write: Written, body: Body | None, behind: int) -> str:
         """Say what of a write is gone without a trace from a document, or ""."""
         if write.kind == "delete":
-            if body is None or any(self._delete_is_settled(other, behind) for other in self._same_deletes(write)):
+            if (
+                body is None
+                or not self._has_deleted_something(write)
+                or any(self._delete_is_settled(other, behind) for other in self._same_deletes(write))
+            ):
                 return ""
             return f"write {write.id} deleted {write.name}, which is there: {body}"
         shown = flat(body)
@@ -155,6 +166,10 @@ class Model:
             if is_certain and other.past >> write.id & 1 and (not path or other.overlaps(path)):
                 return True
         return False
+
+    def _has_deleted_something(self, write: Written) -> bool:
+        """Tell whether there was a document for anybody else: not where all that made it was refused."""
+        return any(write.past >> i & 1 and not self.refused >> i & 1 for i in self.of_document[write.name])
 
     def _same_deletes(self, write: Written) -> Iterator[Written]:
         """Give a delete and those that came to the same without having seen each other."""
