@@ -104,6 +104,7 @@ class IndexedDBStorage:
         self._table = Table()
         self._manifest = Manifest("")
         self._log: list[_Entry] = []  # what is not folded yet
+        self._log_chars = 0
         self._last = 0  # the log record up to which the table is
         self._heard = 0  # the last that another tab has told of
         self._waiting: list[_Job] = []
@@ -114,7 +115,7 @@ class IndexedDBStorage:
         self._fold_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._watchers = Watchers()
-        self._tabs = Tabs(name, self._on_commit_elsewhere)
+        self._tabs = Tabs(name, self._on_commit_elsewhere, self._on_wake)
 
     @classmethod
     async def open(cls, name: str, *, durability: str = "strict") -> IndexedDBStorage:
@@ -155,7 +156,8 @@ class IndexedDBStorage:
         if self._manifest.identity not in ("", manifest.identity):
             self._gone = StorageReset(f"the database {self.name!r} was deleted while it was open: open it again")
             raise self._gone
-        self._manifest, self._table, self._log = manifest, manifest.table(), []
+        self._manifest, self._table = manifest, manifest.table()
+        self._log, self._log_chars = [], 0
         self._last = manifest.folded
         for record in records:
             if record:  # else it is folded already
@@ -168,9 +170,14 @@ class IndexedDBStorage:
         for space, written in steps:
             self._table[space].apply(written)
             writes[space].update(written)
-        self._log.append(_Entry(len(record), steps))
-        self._last += 1
+        self._note(len(record), steps)
         return writes
+
+    def _note(self, chars: int, writes: Sequence[tuple[str, dict[Key, str | None]]]) -> None:
+        """The log has one more record, and the table has it too."""
+        self._log.append(_Entry(chars, writes))
+        self._log_chars += chars
+        self._last += 1
 
     # Reading
 
@@ -302,8 +309,7 @@ class IndexedDBStorage:
     def _finish(self, batch: _Batch) -> None:
         """Take over what was committed, and begin the next commit before anybody goes on."""
         self._table.apply(batch.writes)
-        self._last += 1
-        self._log.append(_Entry(len(batch.text), list(batch.writes.items())))
+        self._note(len(batch.text), list(batch.writes.items()))
         self._settle(batch)
         self._tabs.tell(self._last)
         self._fold_if_due()
@@ -378,6 +384,10 @@ class IndexedDBStorage:
         is_new = seq > self._heard
         self._heard = max(self._heard, seq)
         if is_new and seq > self._last and self._batch is None and self._connection is not None:
+            self._later(self._catch_up())
+
+    def _on_wake(self) -> None:
+        if self._batch is None and self._connection is not None:
             self._later(self._catch_up())
 
     async def _catch_up(self) -> None:
@@ -471,8 +481,8 @@ class IndexedDBStorage:
     def _is_long(self, share: float) -> bool:
         if len(self._log) > FOLD_RECORDS * share:
             return True
-        chars = sum(entry.chars for entry in self._log)
-        return chars > max(FOLD_CHARS, self._manifest.chars // 2) * share
+        is_worth_a_look = self._log_chars > FOLD_CHARS * share
+        return is_worth_a_look and self._log_chars > self._manifest.chars // 2 * share
 
     async def _fold(self) -> None:
         """Fold the log into segments, in one transaction; where another handle is faster, take over what it did."""
@@ -503,6 +513,7 @@ class IndexedDBStorage:
         connection = self._connected()
         await connection.fold(manifest.text(), manifest.generation, result.new, result.gone, log, keep)
         self._manifest = manifest
+        self._log_chars -= sum(entry.chars for entry in self._log[: len(log)])
         del self._log[: len(log)]
 
     # The end

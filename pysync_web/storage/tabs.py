@@ -20,18 +20,28 @@ from .idb import Prompt
 ASK_S: Final = 2.0
 """How often a tab that waits to lead asks for the leader; two questions without an answer are enough."""
 
-_WHO_LEADS, _I_LEAD = "who leads?", "I lead"
+_HELLO, _WHO_LEADS, _I_LEAD = "hello", "who leads?", "I lead"
+
+_WAKING: Final = ("visibilitychange", "resume")
 
 
 class Tabs:
-    """One handle's line to the others on the same database."""
+    """One handle's line to the others on the same database.
 
-    def __init__(self, name: str, on_commit: Callable[[int], None]) -> None:
+    ``on_commit`` hears the number of a log record that another handle has committed, ``on_wake`` that this one may
+    have missed some. Who has never heard of another tells nobody, and answers the first who says hello.
+    """
+
+    def __init__(self, name: str, on_commit: Callable[[int], None], on_wake: Callable[[], None]) -> None:
         self._name = f"pysync_web:{name}"
         self._own = f"{self._name}:tab:{secrets.token_hex(8)}"
         self._on_commit = on_commit
+        self._on_wake = on_wake
+        self._has_company = False
+        self._last = 0  # the last record that this handle has committed
         self._locks = getattr(js.navigator, "locks", None)  # there are none on an insecure origin
         self._channel: Any = None
+        self._document: Any = getattr(js, "document", None)  # a worker has none
         self._listener: Any = None
         self._here: _Lock | None = None
         self._claims: list[_Lock] = []
@@ -42,8 +52,13 @@ class Tabs:
         if self._channel is None:
             self._channel = js.BroadcastChannel.new(self._name)
             self._channel.onmessage = self._listener = create_proxy(self._on_message)
+            self._channel.postMessage(_HELLO)
             if self._locks is not None:
                 self._here = _Lock(self._locks, self._own)
+            if self._document:
+                self._waker = create_proxy(lambda _: self._wake())
+                for event in _WAKING:
+                    self._document.addEventListener(event, self._waker)
 
     async def know_us(self) -> None:
         """Wait until the others can see that this handle is here."""
@@ -61,13 +76,22 @@ class Tabs:
         )
 
     def tell(self, seq: int) -> None:
-        """Say that log record ``seq`` is committed."""
-        if self._channel is not None:
+        """Say that log record ``seq`` is committed, if there is anybody to hear it."""
+        self._last = seq
+        if self._has_company and self._channel is not None:
             self._channel.postMessage(seq)
+
+    def _wake(self) -> None:
+        """The page is seen again, or was frozen: messages may have been missed."""
+        if self._document.visibilityState == "visible":
+            self._on_wake()
 
     def _on_message(self, event: Any) -> None:
         said = event.data
-        if said == _WHO_LEADS:
+        self._has_company = True
+        if said == _HELLO:
+            self._channel.postMessage(self._last)
+        elif said == _WHO_LEADS:
             if any(claim.is_held for claim in self._claims):
                 self._channel.postMessage(_I_LEAD)
         elif said == _I_LEAD:
@@ -113,6 +137,10 @@ class Tabs:
             self._channel.close()
             self._listener.destroy()
             self._channel = None
+            if self._document:
+                for event in _WAKING:
+                    self._document.removeEventListener(event, self._waker)
+                self._waker.destroy()
 
 
 class _Lock:

@@ -601,7 +601,9 @@ async def check_closing_finishes_what_was_begun(place: Place) -> None:
     storage, other = await place.open(), await place.open()
 
     async def slow(tx: WriteTransaction) -> None:
-        time.sleep(0.05)
+        end = time.monotonic() + 0.05
+        while time.monotonic() < end:  # a page's sleep would let others run
+            pass
 
     writing = [asyncio.ensure_future(storage.write(slow))]
     await asyncio.sleep(0)
