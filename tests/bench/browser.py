@@ -20,7 +20,7 @@ from .report import Row
 
 HERE = Path(__file__).parent
 BULK, READS, SAVES, ALL = "bulk save of 10,000", "1,000 reads", "1,000 single saves", "read all 10,000"
-OPEN = "open a database of 10,000, read one"
+AGAIN, COLD = "open 10,000 and read one: page loaded anew", "open 10,000 and read one: browser started anew"
 SETTLE_MS = 1000  # after so long without writes, what was to be tidied up is
 WORKLOADS = {BULK: ("bulk", 0.35), READS: ("reads", 0.1), SAVES: ("saves", 2.0), ALL: ("all", 1.0)}
 GROUP = "Chromium, IndexedDB, relaxed"
@@ -29,17 +29,15 @@ GROUP = "Chromium, IndexedDB, relaxed"
 async def measure(wanted: Callable[[str], bool], rounds: int) -> list[Row]:
     """Measure everything that is wanted."""
     rows = {name: Row(GROUP, name, most) for name, (_, most) in WORKLOADS.items()}
-    rows[OPEN] = Row(GROUP, OPEN, 3.0)
+    rows |= {name: Row(GROUP, name, 3.0) for name in (AGAIN, COLD)}
     rows = {name: row for name, row in rows.items() if wanted(row.name_in_full)}
     site = Site().start()
     async with chromium() as browser:
         for number in range(rounds if rows else 0):
-            origin = site.address(origin=f"bench-{number}.localhost")
-            page = await prepared(await browser.open(origin))
-            await _workloads(page, rows, is_ours_first=number % 2 == 0)
-            if OPEN in rows:
-                await _opening(page, rows[OPEN])
-            await page.close()
+            if rows.keys() & WORKLOADS.keys():
+                await _workloads(browser, site, rows, number)
+            if rows.keys() & {AGAIN, COLD}:
+                await _openings(browser, site, rows, number)
     site.stop()
     return list(rows.values())
 
@@ -85,25 +83,48 @@ async def plain(page: Page, name: str, argument: Any = None) -> Any:
     return await page.raw.evaluate("([name, argument]) => plain[name](argument)", [name, argument])
 
 
-async def _workloads(page: Page, rows: dict[str, Row], *, is_ours_first: bool) -> None:
+async def _workloads(browser: Chromium, site: Site, rows: dict[str, Row], number: int) -> None:
+    """Do everything that is done with an open database, both sides in turns in one page."""
+    page = await prepared(await browser.open(site.address(origin=f"both-{number}.localhost")))
     await ours(page, "open", "ours")
     await plain(page, "open", "plain")
     for name, (function, _) in WORKLOADS.items():
         taken = [0.0, 0.0]
-        for side in (0, 1) if is_ours_first else (1, 0):
+        for side in (0, 1) if number % 2 == 0 else (1, 0):
             taken[side] = await (plain if side else ours)(page, function)
         if name in rows:
             rows[name].add(*taken)
-    await plain(page, "close")
+    await page.close()
 
 
-async def _opening(page: Page, row: Row) -> None:
-    """Open each side's database in a page that was loaded anew; nobody has closed it before."""
-    await page.raw.wait_for_timeout(SETTLE_MS)
+async def _openings(browser: Chromium, site: Site, rows: dict[str, Row], number: int) -> None:
+    """Open each side's database, on an origin of its own: in the page loaded anew, then in a browser started anew."""
     key = documents.some_keys(documents.make(), 1)[0]
-    await page.reload()
+    sides = ("ours", "plain") if number % 2 == 0 else ("plain", "ours")
+    origins = {side: site.address(origin=f"{side}-{number}.localhost") for side in sides}
+    again, cold = {}, {}
+    for side in sides:
+        page = await prepared(await browser.open(origins[side]))
+        call = ours if side == "ours" else plain
+        await call(page, "open", "people")
+        await call(page, "bulk")
+        await page.raw.wait_for_timeout(SETTLE_MS)
+        await page.reload()
+        again[side] = await _opened(page, side, key)
+        await page.close()
+    for side in sides if COLD in rows else ():
+        await browser.close()
+        await browser.start()
+        page = await browser.open(origins[side])
+        cold[side] = await _opened(page, side, key)
+        await page.close()
+    for name, taken in ((AGAIN, again), (COLD, cold)):
+        if name in rows:
+            rows[name].add(taken["ours"], taken["plain"])
+
+
+async def _opened(page: Page, side: str, key: str) -> float:
     await prepared(page)
-    taken = await ours(page, "open_and_read", "ours", key)
-    await page.reload()
-    await prepared(page)
-    row.add(taken, await plain(page, "openAndRead", ["plain", key]))
+    if side == "ours":
+        return await ours(page, "open_and_read", "people", key)
+    return await plain(page, "openAndRead", ["people", key])
