@@ -8,8 +8,9 @@ registers without the dominated ones: commutative, associative, idempotent (an L
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Final, TypeAlias
 
 from ..causality import VersionVector
@@ -94,6 +95,16 @@ def merge(a: State, b: State) -> State:
     return _merge_flat(a, b) if _is_flat(a) and _is_flat(b) else _merge_deep(a, b)
 
 
+def merge_all(states: Sequence[State]) -> State:
+    """Give what merging states one after the other gives, with the work of one merge; of none, the absent one."""
+    known = [state for state in states if state.since or state.stamps]
+    if len(known) < 2:
+        return known[0] if known else ABSENT
+    if all(_is_flat(state) for state in known):
+        return reduce(_merge_flat, known)
+    return _merge_deep(*known)
+
+
 def restamped(state: State, at: str, later_than: str = "") -> State:
     """Give the same change as if what in it is later than a time, by default all, had been made at another."""
     since = at if not state.since or state.since > later_than else state.since
@@ -164,12 +175,13 @@ def _compare(old: Body, new: Body, path: str, body: Body, stamps: dict[str, str]
             body[name] = value
 
 
-def _merge_deep(a: State, b: State) -> State:
-    registers = _registers(a)
-    for path, register in _registers(b).items():
-        mine = registers.get(path)
-        if mine is None or _rank(register) > _rank(mine):
-            registers[path] = register
+def _merge_deep(first: State, *others: State) -> State:
+    registers = _registers(first)
+    for other in others:
+        for path, register in _registers(other).items():
+            mine = registers.get(path)
+            if mine is None or _beats(register, mine):
+                registers[path] = register
     return _render(_prune(registers))
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..causality import VersionVector, advance
 from ..values import JSON, dumps, loads, loads_many
-from .document import Body, Document, State, changed, decode_state, encode_state, merge
+from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .ports import Key
 from .wire import Change, Operation
 
@@ -135,10 +135,13 @@ def is_shown(record: Record) -> bool:
 
 def current_state(record: Record) -> State | None:
     """Give the state of the confirmed document with all pending changes applied."""
-    state = record.confirmed.state if record.confirmed else None
+    parts = [record.confirmed.state] if record.confirmed else []
     for change in record.pending:
-        state = applied(state, change)
-    return state
+        if parts and change.operation == "insert":
+            parts = [applied(merge_all(parts), change)]
+        else:
+            parts.append(change.state)
+    return merge_all(parts) if parts else None
 
 
 def applied(state: State | None, change: Pending) -> State:

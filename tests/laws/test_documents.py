@@ -15,6 +15,7 @@ from pysync_web.core.document import (
     inserted,
     lost,
     merge,
+    merge_all,
     restamped,
 )
 from pysync_web.values import dumps, loads, same
@@ -45,6 +46,15 @@ def test_merging_again_changes_nothing(a, b):
 def test_the_quick_way_for_flat_documents_gives_what_the_general_one_gives(a, b):
     if document._is_flat(a) and document._is_flat(b):
         assert document._merge_flat(a, b) == document._merge_deep(a, b)
+
+
+@law
+@given(st.lists(states() | changes(), max_size=5))
+def test_merging_many_at_once_is_merging_one_after_the_other(parts):
+    one_by_one = ABSENT
+    for part in parts:
+        one_by_one = merge(one_by_one, part)
+    assert merge_all(parts) == one_by_one
 
 
 @law

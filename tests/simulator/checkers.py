@@ -102,10 +102,8 @@ class Checkers:
     ) -> None:
         know, name, bit = replica.knowledge, plan.name, 1 << written.id
         text = replica.storage.text("docs", name)
-        seen = view_text(text, "") if text else None
-        shown = seen.body if seen else None
-        if shown != plan.after:
-            raise Violation("I5", f"{replica.label} wrote {name} = {plan.after} and reads {shown}")
+        if shown(text) != plan.after:
+            raise Violation("I5", f"{replica.label} wrote {name} = {plan.after} and reads {shown(text)}")
         pending = loads(text).get("p", []) if text else []
         behind = know.behind.get(name, 0)
         if plan.after is None and self._was_undone(replica, name, pending, bit):
@@ -183,8 +181,9 @@ class Checkers:
             behind |= operation.behind
         if response is not None and not replica.is_merging:
             self._check_winner(replica, name, old, new, response)
-        body = view_text(text, "").body if text and view_text(text, "") else None  # type: ignore[union-attr]
-        for written in self.model.members(seen_before & ~behind):
+        missing = seen_before & ~behind
+        body = shown(text) if missing else None
+        for written in self.model.members(missing):
             problem = self.model.unaccounted(written, body, behind)
             if problem:
                 raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
@@ -238,8 +237,7 @@ class Checkers:
         decided = {result.op_id for result in response.results if result.status != "conflict"}
         if any(change["i"] in self.applied or change["i"] in decided for change in waiting):
             return
-        seen = view_text(dumps(old), "")
-        if remote["b"] == (seen.body if seen else None):
+        if remote["b"] == shown(dumps(old)):
             return
         is_local = bool(new.get("p"))
         if is_local != ((latest(mine), mine["i"]) > theirs):
@@ -305,8 +303,7 @@ class Checkers:
             is_there = self._of_server(name, text) >> written.id & 1
             if is_there or not wants(replica, name):
                 continue
-            seen = view_text(text, "") if text else None
-            problem = self.model.unaccounted(written, seen.body if seen else None, 0)
+            problem = self.model.unaccounted(written, shown(text), 0)
             if problem:
                 raise Violation("I4", f"{replica.label} shows effects of what it lacks: {problem}")
 
@@ -438,7 +435,8 @@ class Checkers:
             if wants(replica, name):
                 confirmed = rows.get(name, {}).get("c")
                 mine = dumps(normal_confirmed(confirmed)) if confirmed else ""
-                theirs = dumps(normal_served(loads(server.text("docs", name) or "{}")))
+                stored = server.text("docs", name)
+                theirs = dumps(normal_served(loads(stored))) if stored else "gone"
                 if mine != theirs:
                     raise Violation(
                         "I3", f"{replica.label} has {name} as {mine}, the server at {sequence} {theirs}"
@@ -460,6 +458,12 @@ class Checkers:
         confirmed = loads(text).get("c") if text else None
         sequence = confirmed["v"].get("server", 0) if confirmed else 0
         return self.model.server_at.get((name, sequence), 0)
+
+
+def shown(text: str | None) -> Body | None:
+    """Give the body that a reader of a stored record sees."""
+    seen = view_text(text, "") if text else None
+    return seen.body if seen else None
 
 
 def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:
