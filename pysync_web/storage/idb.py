@@ -163,7 +163,10 @@ class Connection:
         if event.type == "complete":
             done(None)
         else:
-            done(self._failure or _translated(self._write.error, self.name))
+            error = self._write.error
+            is_taken = bool(error) and error.name == "AbortError"  # Firefox may say so of a number that is taken
+            conflict = Conflict("another handle has appended first") if is_taken else None
+            done(self._failure or conflict or _translated(error, self.name))
         if self._is_closed and self._done is _ignore:
             self._on_write.destroy()
 
