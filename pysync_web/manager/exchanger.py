@@ -80,7 +80,7 @@ class Exchanger:
         try:
             await self._run(options, tally)
         finally:
-            self._forget_ahead()
+            await self._forget_ahead()
 
     async def _run(self, options: ExchangeOptions, tally: Tally) -> None:
         restarts = stale = 0
@@ -142,17 +142,17 @@ class Exchanger:
     async def _exchange(self, database: str, text: str) -> str:
         """Send a request, unless it is the one that was sent ahead."""
         if self._ahead is not None and self._ahead[0] == text:
-            answer = self._ahead[1]
-            self._ahead = None
+            (_, answer), self._ahead = self._ahead, None
             return await answer
-        self._forget_ahead()
+        await self._forget_ahead()
         return await self._transport.exchange(database, text)
 
-    def _forget_ahead(self) -> None:
+    async def _forget_ahead(self) -> None:
+        """End what was asked ahead and nobody wants."""
         if self._ahead is not None:
-            self._ahead[1].cancel()
-            self._ahead[1].add_done_callback(lambda task: task.cancelled() or task.exception())
-            self._ahead = None
+            (_, answer), self._ahead = self._ahead, None
+            answer.cancel()
+            await asyncio.gather(answer, return_exceptions=True)
 
     async def _fork(self, request: SyncRequest, options: ExchangeOptions) -> Outcome | None:
         """Become another replica, unless the fence was another handle's doing: then the request was merely late."""
