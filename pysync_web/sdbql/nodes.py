@@ -77,8 +77,8 @@ class Index:
 class Expansion:
     """``target[* FILTER f LIMIT o, n RETURN r].a.b``: what the rest gives for each element.
 
-    ``depth`` is the number of stars: ``[**]`` flattens one level first. ``result`` is the expression after RETURN, and
-    ``rest`` the accesses that follow the bracket, both over :class:`Current`.
+    ``depth`` is the number of stars: ``[**]`` flattens one level first. ``result`` is the expression after RETURN,
+    and ``rest`` the accesses that follow the bracket, both over :class:`Current`.
     """
 
     target: Expression

@@ -36,8 +36,8 @@ class Context(Protocol):
 class Function:
     """A function under its first name; ``most`` is None for any number of arguments.
 
-    ``call`` gets a :class:`Context` before the arguments if ``needs_context``. Any function without one gives the same
-    answer to the same arguments, and may be called before the query runs.
+    ``call`` gets a :class:`Context` before the arguments if ``needs_context``. Any function without one gives the
+    same answer to the same arguments, and may be called before the query runs.
     """
 
     name: str
