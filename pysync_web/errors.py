@@ -106,7 +106,35 @@ class Unauthorized(TransportError):
 
 
 class QueryError(SyncError):
-    """An SDBQL query that can't be parsed or run."""
+    """An SDBQL query that can't be parsed or run.
+
+    ``line`` and ``column`` count from 1 and say where in ``query`` the offset ``at`` is; both are None where no place
+    is known. The error's text is ``message``, and then the line with a caret under the place.
+    """
+
+    def __init__(self, message: str, *, query: str = "", at: int | None = None) -> None:
+        self.message = message
+        self.line: int | None = None
+        self.column: int | None = None
+        if at is None:
+            super().__init__(message)
+            return
+        at = max(0, min(at, len(query)))
+        begin = query.rfind("\n", 0, at) + 1
+        self.line = query.count("\n", 0, begin) + 1
+        self.column = at - begin + 1
+        super().__init__(f"{message} (line {self.line}, column {self.column})\n{_excerpt(query, begin, at)}")
+
+
+def _excerpt(query: str, begin: int, at: int) -> str:
+    """Show the line that begins at an offset, or what of it is near to ``at``, with a caret below."""
+    end = query.find("\n", at)
+    end = len(query) if end < 0 else end
+    first, last = max(begin, at - 70), min(end, at + 40)
+    before = ("…" if first > begin else "") + query[first:at]
+    after = query[at:last] + ("…" if last < end else "")
+    blanks = "".join("\t" if letter == "\t" else " " for letter in before)
+    return f"  {before}{after.rstrip()}\n  {blanks}^"
 
 
 class ConflictUnresolved(SyncError):
