@@ -1,0 +1,340 @@
+"""What operators do with values, called by the code that queries are compiled to.
+
+``run`` counts what grows; what a query can do wrong raises FunctionError, to which the engine adds the place.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ..functions.registry import FUNCTIONS, FunctionError
+from .equality import NUMBERS, equal
+
+if TYPE_CHECKING:
+    from .run import Run
+
+_MOST_BITS: Final = 1024  # what a float can still say, roughly: larger integers only serve to exhaust
+_LONG: Final = 256
+_MOST_PATTERN: Final = 1000
+
+
+def type_name(value: Any) -> str:
+    """Name the type of a value as a query's author knows it."""
+    if value is None:
+        return "null"
+    if callable(value):
+        return "a lambda"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array", dict: "an object"}
+    return names.get(type(value), type(value).__name__)
+
+
+def add(run: Run, a: Any, b: Any) -> Any:
+    """``a + b``: numbers or texts."""
+    kind, other = type(a), type(b)
+    if kind in NUMBERS and other in NUMBERS:
+        return _checked(a + b)
+    if kind is str and other is str:
+        if len(a) + len(b) > _LONG:
+            run.spend(len(a) + len(b))
+        return a + b
+    raise FunctionError(f"can't add {type_name(a)} and {type_name(b)}")
+
+
+def subtract(a: Any, b: Any) -> Any:
+    """``a - b``."""
+    _need_numbers(a, b, "subtract")
+    return _checked(a - b)
+
+
+def multiply(a: Any, b: Any) -> Any:
+    """``a * b``."""
+    _need_numbers(a, b, "multiply")
+    return _checked(a * b)
+
+
+def divide(a: Any, b: Any) -> Any:
+    """``a / b``: an integer where that is exact."""
+    _need_numbers(a, b, "divide")
+    if b == 0:
+        raise FunctionError("division by zero")
+    if type(a) is int and type(b) is int and a % b == 0:
+        return a // b
+    return _checked(a / b)
+
+
+def remainder(a: Any, b: Any) -> Any:
+    """``a % b``, with the sign of the dividend."""
+    _need_numbers(a, b, "divide")
+    if b == 0:
+        raise FunctionError("division by zero")
+    if type(a) is int and type(b) is int:
+        return abs(a) % abs(b) if a >= 0 else -(-a % abs(b))
+    return _checked(math.fmod(a, b))
+
+
+def negate(a: Any) -> Any:
+    """``-a``."""
+    if type(a) not in NUMBERS:
+        raise FunctionError(f"can't negate {type_name(a)}")
+    return -a
+
+
+def positive(a: Any) -> Any:
+    """``+a``."""
+    if type(a) not in NUMBERS:
+        raise FunctionError(f"a sign before {type_name(a)}")
+    return a
+
+
+def _need_numbers(a: Any, b: Any, verb: str) -> None:
+    if type(a) not in NUMBERS or type(b) not in NUMBERS:
+        raise FunctionError(f"can't {verb} {type_name(a)} and {type_name(b)}")
+
+
+def _checked(number: Any) -> Any:
+    """Refuse what is no JSON number, and integers beyond all floats."""
+    if type(number) is float:
+        if number - number != 0:
+            raise FunctionError("the result is out of the range of numbers")
+    elif number.bit_length() > _MOST_BITS:
+        raise FunctionError("the result is out of the range of numbers")
+    return number
+
+
+def bits(operator: str, a: Any, b: Any) -> int:
+    """``& | ^ << >>`` of 64-bit integers; floats are truncated, shifts count modulo 64."""
+    first, second = _integer(a), _integer(b)
+    match operator:
+        case "&":
+            return first & second
+        case "|":
+            return first | second
+        case "^":
+            return first ^ second
+        case "<<":
+            return _signed(first << (second & 63))
+        case _:
+            return first >> (second & 63)
+
+
+def invert(a: Any) -> int:
+    """``~a``."""
+    return ~_integer(a)
+
+
+def _integer(value: Any) -> int:
+    if type(value) not in NUMBERS:
+        raise FunctionError(f"a bit operator needs numbers, not {type_name(value)}")
+    return _signed(int(value))
+
+
+def _signed(number: int) -> int:
+    number &= 0xFFFF_FFFF_FFFF_FFFF
+    return number - (1 << 64) if number >> 63 else number
+
+
+def whole(value: Any, what: str) -> int:
+    """Give a number as an integer, its fraction cut off."""
+    if type(value) not in NUMBERS:
+        raise FunctionError(f"{what} must be a number, not {type_name(value)}")
+    return int(value)
+
+
+def span(a: Any, b: Any) -> range:
+    """``a..b`` to loop over."""
+    return range(whole(a, "the start of a range"), whole(b, "the end of a range") + 1)
+
+
+def span_list(run: Run, a: Any, b: Any) -> list[int]:
+    """``a..b`` as an array."""
+    first, last = whole(a, "the start of a range"), whole(b, "the end of a range")
+    run.spend(max(0, last - first + 1))
+    return list(range(first, last + 1))
+
+
+def member(value: Any, name: str) -> Any:
+    """``value.name``."""
+    return value.get(name) if type(value) is dict else None
+
+
+def item(value: Any, index: Any) -> Any:
+    """``value[index]``: an element, a member, or what a path such as ``"a.b"`` leads to."""
+    kind = type(index)
+    if kind is str:
+        return _at_path(value, index)
+    if type(value) is list and kind in NUMBERS and index == int(index):
+        place = int(index)
+        if -len(value) <= place < len(value):
+            return value[place]
+    return None
+
+
+def _at_path(value: Any, path: str) -> Any:
+    if type(value) is not dict:
+        return None
+    if path in value or "." not in path:
+        return value.get(path)
+    for name in path.split("."):
+        if type(value) is not dict:
+            return None
+        value = value.get(name)
+    return value
+
+
+def text(value: Any) -> str:
+    """Give a value as a template shows it: whole floats without a fraction, arrays and objects as JSON."""
+    if type(value) is str:
+        return value
+    return json.dumps(_shown(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _shown(value: Any) -> Any:
+    kind = type(value)
+    if kind is float:
+        return int(value) if value.is_integer() and abs(value) < 1e15 else value
+    if kind is list:
+        return [_shown(one) for one in value]
+    if kind is dict:
+        return {name: _shown(one) for name, one in value.items()}
+    if callable(value):
+        raise FunctionError("a lambda is not a value")
+    return value
+
+
+def template(run: Run, parts: Sequence[Any]) -> str:
+    """Join the parts of a template."""
+    texts = [text(part) for part in parts]
+    length = sum(map(len, texts))
+    if length > _LONG:
+        run.spend(length)
+    return "".join(texts)
+
+
+def spread_array(run: Run, value: Any) -> list[Any]:
+    """Give the elements that ``...value`` puts into an array."""
+    if value is None:
+        return []
+    if type(value) is not list:
+        raise FunctionError(f"... in an array needs an array, not {type_name(value)}")
+    run.spend(len(value))
+    return value
+
+
+def spread_object(run: Run, value: Any) -> dict[str, Any]:
+    """Give the members that ``...value`` puts into an object."""
+    if value is None:
+        return {}
+    if type(value) is not dict:
+        raise FunctionError(f"... in an object needs an object, not {type_name(value)}")
+    run.spend(len(value))
+    return value
+
+
+def property_name(value: Any) -> str:
+    """Give the name that a computed key stands for."""
+    if type(value) in (list, dict):
+        raise FunctionError(f"{type_name(value)} can't be the name of a member")
+    return text(value)
+
+
+def items(value: Any) -> Any:
+    """Give what a FOR loops over: the elements of an array, nothing for null, else the value alone."""
+    if type(value) is list:
+        return value
+    return () if value is None else (value,)
+
+
+def elements(value: Any) -> list[Any]:
+    """Give an array's elements, and none for anything else."""
+    return value if type(value) is list else []
+
+
+def expand(run: Run, value: Any, depth: int, is_bare: bool) -> list[Any]:
+    """Give the elements that ``[*]`` works on; a bare one, and each further star, flattens a level."""
+    found = elements(value)
+    run.spend(len(found))
+    for _ in range(depth - 1 + is_bare):
+        if not any(type(one) is list for one in found):
+            break
+        flat: list[Any] = []
+        for one in found:
+            if type(one) is list:
+                run.spend(len(one))
+                flat.extend(one)
+            else:
+                flat.append(one)
+        found = flat
+    return found
+
+
+def cut(found: list[Any], offset: Any, count: Any) -> list[Any]:
+    """``LIMIT offset, count`` inside ``[* …]``."""
+    begin = amount(offset)
+    return found[begin : begin + amount(count)]
+
+
+def amount(value: Any) -> int:
+    """Give what LIMIT was given, as an integer that is not negative."""
+    if type(value) not in NUMBERS or value != int(value):
+        raise FunctionError(f"LIMIT needs a whole number, not {text(value) if type(value) in NUMBERS else type_name(value)}")
+    if value < 0:
+        raise FunctionError("LIMIT can't be negative")
+    return int(value)
+
+
+def like(value: Any, pattern: Any) -> bool:
+    """``value LIKE pattern``: % is any text, _ any character, the whole text must match."""
+    return _liker(pattern if type(pattern) is str else "")(value if type(value) is str else "")
+
+
+@lru_cache(maxsize=256)
+def _liker(pattern: str) -> Callable[[str], bool]:
+    """Make a matcher that takes the first place of each piece between two %: no way back, so no explosion."""
+    if len(pattern) > _MOST_PATTERN:
+        raise FunctionError(f"LIKE takes patterns of up to {_MOST_PATTERN} characters")
+    pieces = [re.escape(piece).replace("_", ".") for piece in pattern.split("%")]
+    searches = [re.compile(piece, re.DOTALL) for piece in pieces]
+    if len(searches) == 1:
+        return lambda value: searches[0].fullmatch(value) is not None
+    head, *middle, tail = searches
+    tail_length = len(pattern.rpartition("%")[2])
+
+    def matches(value: str) -> bool:
+        found = head.match(value)
+        for piece in middle:
+            found = found and piece.search(value, found.end())
+        rest = len(value) - tail_length
+        return found is not None and rest >= found.end() and tail.match(value, rest) is not None
+
+    return matches
+
+
+def regex(run: Run, value: Any, pattern: Any) -> bool:
+    """``value =~ pattern``."""
+    return bool(call("REGEX_TEST", run, value, pattern)) if type(value) is str and type(pattern) is str else False
+
+
+def similar(run: Run, a: Any, b: Any) -> bool:
+    """``a ~= b``: at most two letters differ."""
+    return bool(call("FUZZY_MATCH", run, a, b, 2)) if type(a) is str and type(b) is str else False
+
+
+def call(name: str, run: Run, *arguments: Any) -> Any:
+    """Call a function by its name."""
+    found = FUNCTIONS[name]
+    return found.call(run, *arguments) if found.needs_context else found.call(*arguments)
+
+
+def choose(subject: Any, value: Any) -> bool:
+    """Tell whether ``CASE subject WHEN value`` takes the branch."""
+    return equal(subject, value)
+
+
+def forbidden(value: Any) -> Any:
+    """Refuse a lambda where a value is needed."""
+    raise FunctionError(f"a lambda can only be an argument of a function, not {type_name(value)}")

@@ -1,0 +1,111 @@
+"""What a query may cost: limits that are settings, and the account that a running query keeps of them.
+
+A clock is read here and nowhere else in the engine, because a limit on time is the one thing that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+from ..errors import QueryError
+
+T = TypeVar("T")
+
+CHUNK: Final = 256  # rows between two looks at the clock
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLimits:
+    """How large a query, its work and its answer may be; past one of them it is a QueryError that says which."""
+
+    query_chars: int = 100_000
+    """The length of the query's text."""
+    depth: int = 200
+    """How deep brackets, subqueries and other expressions may be nested."""
+    rows_scanned: int = 2_000_000
+    """Documents and elements that all FORs and joins together may touch."""
+    rows_returned: int = 200_000
+    bytes_returned: int = 64 * 1024 * 1024
+    steps: int = 20_000_000
+    """Elements and characters that operators and functions may make, all together."""
+    time_s: float = 10.0
+
+
+class Budget:
+    """What a running query has used of its limits."""
+
+    __slots__ = ("_deadline", "_rows", "_steps", "_unchecked", "limits")
+
+    def __init__(self, limits: QueryLimits) -> None:
+        self.limits = limits
+        self._rows = 0
+        self._steps = 0
+        self._unchecked = 0
+        self._deadline = perf_counter() + limits.time_s
+
+    @property
+    def rows_scanned(self) -> int:
+        """How many rows were touched so far."""
+        return self._rows
+
+    def spend(self, steps: int) -> None:
+        """Count work that is about to be done; raise QueryError where it would be too much."""
+        self._steps += steps
+        if self._steps > self.limits.steps:
+            raise QueryError(f"the query makes more than {self.limits.steps:,} elements and characters (limit: steps)")
+        self._unchecked += steps + 16
+        if self._unchecked > 4096:
+            self.check_time()
+
+    def touch(self, rows: int) -> None:
+        """Count rows that are about to be read."""
+        self._rows += rows
+        if self._rows > self.limits.rows_scanned:
+            raise QueryError(f"the query reads more than {self.limits.rows_scanned:,} rows (limit: rows_scanned)")
+        self._unchecked += rows * 8 + 16
+        if self._unchecked > 4096:
+            self.check_time()
+
+    def check_time(self) -> None:
+        """Raise QueryError if the query has run for too long."""
+        self._unchecked = 0
+        if perf_counter() > self._deadline:
+            raise QueryError(f"the query runs for longer than {self.limits.time_s:g} s (limit: time_s)")
+
+    def rows(self, items: Iterable[T]) -> Iterable[T]:
+        """Give the same items, counted by the chunk: much cheaper than one by one."""
+        if isinstance(items, (list, tuple)) and len(items) <= CHUNK:
+            self.touch(len(items))
+            return items
+        return chain.from_iterable(self._chunks(items))
+
+    def _chunks(self, items: Iterable[T]) -> Iterator[Sequence[T]]:
+        if isinstance(items, (list, range)):
+            for begin in range(0, len(items), CHUNK):
+                chunk = items[begin : begin + CHUNK]
+                self.touch(len(chunk))
+                yield chunk
+            return
+        remaining = iter(items)
+        while piece := list(islice(remaining, CHUNK)):
+            self.touch(len(piece))
+            yield piece
+
+
+def elapsed_us(since: float) -> int:
+    """Tell how many microseconds have passed since :func:`clock` gave a time."""
+    return round((perf_counter() - since) * 1_000_000)
+
+
+def clock() -> float:
+    """Give a time in seconds that only differences are made of."""
+    return perf_counter()
+
+
+def no_more_than(limit: int, value: Any) -> bool:
+    """Tell whether a value is an integer from 0 to a limit."""
+    return type(value) is int and 0 <= value <= limit
