@@ -1,0 +1,136 @@
+"""A compiled regular expression, and who may search for it: ``re`` if that is surely cheap, else our own machine.
+
+Matches follow Rust: an empty match right behind another match does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from typing import Final
+
+from ...errors import QueryError
+from .cost import estimate, written
+from .machine import Program, Spans, Spend, assemble, search
+from .syntax import PatternError, parse_pattern
+
+CHEAP: Final = 5e6
+"""Steps that ``re`` may need at most, for it to be asked."""
+
+MAX_STEPS: Final = 2_000_000
+"""Steps that one call may take on our own machine."""
+
+_REFERENCE = re.compile(r"\$(?:(\$)|\{([^}]*)\}|([0-9A-Za-z_]+))")
+
+
+class Pattern:
+    """A regular expression, ready to search with."""
+
+    def __init__(self, text: str, *, ignore_case: bool = False) -> None:
+        self.tree = parse_pattern(text, ignore_case=ignore_case)
+        self.cost = estimate(self.tree)
+        self.program: Program = assemble(self.tree)
+
+    @cached_property
+    def expression(self) -> re.Pattern[str]:
+        """The same for Python's ``re``."""
+        return re.compile(written(self.tree.root))
+
+    def test(self, text: str, spend: Spend | None = None) -> bool:
+        """Tell whether a match is anywhere in a text."""
+        if self.cost.steps(len(text)) <= CHEAP:
+            return self.expression.search(text) is not None
+        return search(self.program, text, 0, _Meter(spend)) is not None
+
+    def matches(self, text: str, spend: Spend | None = None) -> list[str]:
+        """Give all matches, one behind the other."""
+        return [text[spans[0] : spans[1]] for spans in self.spans(text, spend)]
+
+    def replace(self, text: str, replacement: str, spend: Spend | None = None) -> str:
+        """Replace all matches; ``$1``, ``${1}`` and ``${name}`` stand for groups, ``$$`` for a dollar."""
+        parts = self._template(replacement)
+        result: list[str] = []
+        done = length = 0
+        for spans in self.spans(text, spend):
+            piece = [text[done : spans[0]], *(p if isinstance(p, str) else _part(text, spans, p) for p in parts)]
+            length += sum(map(len, piece))
+            if length > MAX_STEPS:
+                raise QueryError("the replaced text would be too long")
+            result += piece
+            done = spans[1]
+        return "".join([*result, text[done:]])
+
+    def spans(self, text: str, spend: Spend | None = None) -> Iterator[Spans]:
+        """Give the places of all matches and their groups, one behind the other."""
+        is_cheap = self.cost.steps(len(text)) <= CHEAP
+        meter = _Meter(spend)
+        at, last = 0, -1
+        while at <= len(text):
+            found = self._quick(text, at) if is_cheap else search(self.program, text, at, meter)
+            meter(1)
+            if found is None:
+                return
+            begin, end = found[0], found[1]
+            if begin < end or begin != last:
+                yield found
+                last = end
+            at = end if begin < end else end + 1
+
+    def _quick(self, text: str, at: int) -> Spans | None:
+        found = self.expression.search(text, at)
+        return None if found is None else tuple(place for span in found.regs for place in span)
+
+    def _template(self, replacement: str) -> list[str | int]:
+        """Cut a replacement into texts and numbers of groups; a group that does not exist is empty."""
+        parts: list[str | int] = []
+        done = 0
+        for found in _REFERENCE.finditer(replacement):
+            parts.append(replacement[done : found.start()])
+            done = found.end()
+            name = found[2] if found[2] is not None else found[3]
+            if found[1]:
+                parts.append("$")
+            elif name.isascii() and name.isdigit() and int(name[:9]) <= self.tree.groups:
+                parts.append(int(name[:9]))
+            elif name in self.tree.names:
+                parts.append(self.tree.names[name])
+        return [*parts, replacement[done:]]
+
+
+def _part(text: str, spans: Spans, group: int) -> str:
+    begin, end = spans[2 * group], spans[2 * group + 1]
+    return text[begin:end] if 0 <= begin <= end else ""
+
+
+class _Meter:
+    """Counts the steps of one call, for the query's budget too."""
+
+    def __init__(self, spend: Spend | None) -> None:
+        self.spend = spend
+        self.steps = 0
+
+    def __call__(self, steps: int) -> None:
+        self.steps += steps
+        if self.spend is not None:
+            self.spend(steps)
+        if self.steps > MAX_STEPS:
+            raise QueryError(f"a regular expression took more than {MAX_STEPS:,} steps on one text")
+
+
+@lru_cache(maxsize=256)
+def compile_pattern(text: str, *, ignore_case: bool = False) -> Pattern:
+    """Compile a regular expression, or raise :class:`PatternError`."""
+    return Pattern(text, ignore_case=ignore_case)
+
+
+def regex_test(text: str, pattern: str, spend: Spend | None = None) -> bool:
+    """Tell for ``=~`` whether a match is anywhere in a text; False if the pattern is none or is too long.
+
+    Raises :class:`QueryError` without a place if that takes too many steps.
+    """
+    try:
+        compiled = compile_pattern(pattern)
+    except PatternError:
+        return False
+    return compiled.test(text, spend)
