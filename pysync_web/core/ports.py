@@ -6,7 +6,7 @@ nothing else, so every backend can drive it: at once (memory, SQLite, a page) or
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -57,6 +57,10 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def delete(self, space: str, key: Key) -> None:
         """Remove a key; nothing happens if it is not there."""
+        ...
+
+    def written(self, space: str) -> Collection[Key]:
+        """Give the keys of a space that this transaction has put or deleted so far."""
         ...
 
 

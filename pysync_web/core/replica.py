@@ -137,17 +137,18 @@ async def read_document(tx: ReadTransaction, collection: str, key: str) -> dict[
     text = await tx.get("docs", (collection, key))
     if text is None:
         return None
-    return document_of(key, loads(text), await _replica(tx) if '"p":[' in text else "")
+    return document_of(key, loads(text), await load_replica(tx) if '"p":[' in text else "")
 
 
 async def read_some(tx: ReadTransaction, collection: str, keys: Sequence[str]) -> list[dict[str, JSON] | None]:
     """Read several documents as :func:`read_document` does."""
     texts = await tx.get_many("docs", [(collection, key) for key in keys])
-    replica = await _replica(tx)
+    replica = await load_replica(tx)
     return [document_of(key, loads(text), replica) if text else None for key, text in zip(keys, texts, strict=True)]
 
 
-async def _replica(tx: ReadTransaction) -> str:
+async def load_replica(tx: ReadTransaction) -> str:
+    """Read the replica's id alone."""
     text = await tx.get("meta", ("counters",))
     if text is None:
         raise SyncError(EMPTIED)
@@ -159,14 +160,14 @@ async def read_view(tx: ReadTransaction, collection: str, key: str) -> View | No
     text = await tx.get("docs", (collection, key))
     if text is None:
         return None
-    return view_text(text, await _replica(tx) if '"p":[' in text else "")
+    return view_text(text, await load_replica(tx) if '"p":[' in text else "")
 
 
 async def read_documents(
     tx: ReadTransaction, collection: str, *, limit: int | None = None, offset: int = 0
 ) -> list[tuple[str, dict[str, JSON]]]:
     """Read a collection's documents, with what is given to them, in the order of their keys."""
-    replica = await _replica(tx)
+    replica = await load_replica(tx)
     found: list[tuple[str, dict[str, JSON]]] = []
     after: Key | None = None
     step = None if limit is None else limit + offset + 16

@@ -39,6 +39,7 @@ from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
+from .indexed import IndexedStorage
 from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
@@ -59,7 +60,7 @@ class SyncManager:
     ) -> None:
         self.store = store
         self.config = config or SyncConfig()
-        self._storage = store.storage
+        self._storage = IndexedStorage(store.storage)
         self._client = client
         self._rng: Any = random.SystemRandom()
         self._options = WriteOptions(self.config.conflict_strategy.merge, self.config.outbox)
@@ -169,7 +170,7 @@ class SyncManager:
         bodies = [checked_body(document, key) for key, document in zip(keys, given, strict=True)]
         many = Many(collection, keys, bodies, canonical_many(bodies, keys), replace, bool(self._changes))
         events = await self._storage.write(
-            lambda tx: local.save_many(tx, many, _now_ms(), self._rng, self._options)
+            lambda tx: local.save_many(tx, many, _now_ms(), self._rng, self._options), is_local=True
         )
         self._note_local_change()
         self._emit(events)
@@ -213,7 +214,7 @@ class SyncManager:
             ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, self._options)
             return event, view
 
-        event, view = await self._storage.write(body)
+        event, view = await self._storage.write(body, is_local=True)
         self._tell([event] if event else [])
         return view.document(key) if view else None
 
@@ -443,7 +444,9 @@ class SyncManager:
         self, writes: list[Write], options: WriteOptions | None = None
     ) -> list[tuple[Event | None, View | None]]:
         chosen = options or self._options
-        return await self._storage.write(lambda tx: local.write(tx, writes, _now_ms(), self._rng, chosen))
+        return await self._storage.write(
+            lambda tx: local.write(tx, writes, _now_ms(), self._rng, chosen), is_local=True
+        )
 
     async def _commit(self, writes: list[Write], seen: dict[tuple[str, str], View | None]) -> None:
         for write in writes:
@@ -456,7 +459,7 @@ class SyncManager:
                     raise TransactionError(f"{name[0]}/{name[1]} was changed meanwhile: read it again")
             return await local.write(tx, writes, _now_ms(), self._rng, options)
 
-        results = await self._storage.write(body)
+        results = await self._storage.write(body, is_local=True)
         self._tell([event for event, _ in results if event])
 
     async def _view(self, collection: str, key: str) -> View | None:

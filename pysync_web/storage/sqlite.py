@@ -11,7 +11,7 @@ import os
 import secrets
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
@@ -406,12 +406,13 @@ class _Reader:
 class _Writer(_Reader):
     """A :class:`WriteTransaction` over a connection; writes wait until a scan or the end of the body."""
 
-    __slots__ = ("_many", "touched", "writes")
+    __slots__ = ("_flushed", "_many", "touched", "writes")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         super().__init__(connection)
         self._many = connection.executemany
         self.writes: Writes = defaultdict(dict)
+        self._flushed: Writes = {}  # before a scan
         self.touched: list[tuple[str, Key]] = []
 
     def put(self, space: str, key: Key, text: str) -> None:
@@ -421,6 +422,10 @@ class _Writer(_Reader):
     def delete(self, space: str, key: Key) -> None:
         """Remove a key."""
         self.writes[space][key] = None
+
+    def written(self, space: str) -> Collection[Key]:
+        """Give the keys that were put or deleted."""
+        return self._flushed.get(space, {}).keys() | self.writes.get(space, {}).keys()
 
     async def get(self, space: str, key: Key) -> str | None:
         """Give the text under a key, or None."""
@@ -447,7 +452,9 @@ class _Writer(_Reader):
     ) -> list[tuple[Key, str]]:
         """List records in key order, or in reverse."""
         if self.writes.get(space):
-            self._flush({space: self.writes.pop(space)})
+            written = self.writes.pop(space)
+            self._flush({space: written})
+            self._flushed.setdefault(space, {}).update(written)
         return await super().scan(space, prefix, after=after, limit=limit, reverse=reverse)
 
     def flush(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
@@ -285,6 +285,10 @@ class TableWriter:
     def delete(self, space: str, key: Key) -> None:
         """Remove a key."""
         self.writes[space][key] = None
+
+    def written(self, space: str) -> Collection[Key]:
+        """Give the keys that were put or deleted."""
+        return self.writes.get(space, _UNWRITTEN)
 
     async def get(self, space: str, key: Key) -> str | None:
         """Give the text under a key, or None."""

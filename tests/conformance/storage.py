@@ -97,6 +97,23 @@ async def check_a_scan_sees_its_transactions_own_writes(place: Place) -> None:
     assert await scan(storage, ("p",)) == every
 
 
+async def check_a_transaction_names_what_it_wrote(place: Place) -> None:
+    storage = await place.open()
+    await put(storage, ("b",), "1")
+
+    async def body(tx: WriteTransaction) -> None:
+        assert set(tx.written("s")) == set()
+        tx.put("s", ("a",), "1")
+        tx.delete("s", ("b",))
+        assert [key for key, _ in await tx.scan("s")] == [("a",)]
+        tx.put("s", ("c",), "1")
+        tx.put("other", ("d",), "1")
+        assert set(tx.written("s")) == {("a",), ("b",), ("c",)}
+        assert set(tx.written("nothing")) == set()
+
+    await storage.write(body)
+
+
 async def check_a_write_is_seen_once_it_is_committed_and_ever_after(place: Place) -> None:
     storage, other = await place.open(), await place.open()
     await put(storage, ("a",), "before")

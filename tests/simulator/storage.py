@@ -6,7 +6,7 @@ A body runs at once, in one step: one that waits for anything but its transactio
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -84,6 +84,9 @@ class Transaction:
             insort(keys, key)
         self.undo.append((space, key, before))
         rows[key] = text
+
+    def written(self, space: str) -> Collection[Key]:
+        return {key for name, key, _ in self.undo if name == space}
 
     def delete(self, space: str, key: Key) -> None:
         rows, keys = self._spaces.get(space) or self._spaces.setdefault(space, ({}, []))
