@@ -1,6 +1,7 @@
 """The syntax tree of a query: frozen dataclasses, each with the offset ``at`` in the query's text where it begins.
 
-Two trees are equal if they say the same; ``at`` does not count.
+``at`` is the operator's place for operators, and the bracket's or the name's for what follows a value. Two trees are
+equal if they say the same; ``at`` does not count.
 """
 
 from __future__ import annotations
