@@ -16,6 +16,20 @@ T = TypeVar("T")
 Listener: TypeAlias = "Callable[[Collection[Key] | None], None]"
 
 
+_COUNTERS, _SYNC, _STAMP = ("counters",), ("sync",), ("stamp",)
+
+
+async def read_stamp(tx: ReadTransaction) -> list[str | None]:
+    """Give texts that are never again the same once a document has changed."""
+    return await tx.get_many("meta", [_COUNTERS, _SYNC, _STAMP])
+
+
+async def _stamp(tx: WriteTransaction) -> None:
+    """See that the stamp is another one; what a replica counts, or where it stands, has nearly always changed."""
+    if not {_COUNTERS, _SYNC} & set(tx.written("meta")):
+        tx.put("meta", _STAMP, str(int(await tx.get("meta", _STAMP) or "0") + 1))
+
+
 class IndexedStorage:
     """A storage around another one."""
 
@@ -46,6 +60,7 @@ class IndexedStorage:
             names = tx.written("docs")
             if names:
                 await refresh_written(tx, names, may_refuse=is_local)
+                await _stamp(tx)
                 names = list(names)
             return result
 
