@@ -81,7 +81,11 @@ def sort_text(value: JSON) -> str:
 
 def _number_text(value: float) -> str:
     """Give the 16 hexadecimal digits of an IEEE 754 double, turned so that they sort as numbers do."""
-    (bits,) = struct.unpack(">Q", struct.pack(">d", value or 0.0))
+    try:
+        packed = struct.pack(">d", value or 0.0)
+    except OverflowError:  # an integer of a query, larger than any in a document
+        packed = struct.pack(">d", float("inf") if value > 0 else float("-inf"))
+    (bits,) = struct.unpack(">Q", packed)
     return f"{bits ^ (0xFFFF_FFFF_FFFF_FFFF if bits >> 63 else 0x8000_0000_0000_0000):016x}"
 
 

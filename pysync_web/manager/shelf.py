@@ -46,6 +46,14 @@ class Shelf:
             self._drop()
         return kept.documents
 
+    def some(self, collection: str, keys: Sequence[str]) -> list[Document] | None:
+        """Give the documents of these keys, or None where the collection is not kept."""
+        kept = self._collections.get(collection)
+        if kept is None or not kept.is_current:
+            return None
+        found = (kept.texts.get((collection, key), ("", None))[1] for key in keys)
+        return [document for document in found if document is not None]
+
     def _drop(self) -> None:
         """Forget what was used longest ago, until the rest is not too much."""
         total = sum(len(kept.texts) for kept in self._collections.values())
