@@ -19,6 +19,7 @@ from pysync_web.sdbql.patterns import (
     regex_test,
 )
 from pysync_web.sdbql.patterns.cost import estimate, written
+from pysync_web.sdbql.patterns.distance import _in_band
 from pysync_web.sdbql.patterns.machine import assemble, search
 from pysync_web.sdbql.patterns.syntax import parse_pattern
 
@@ -270,7 +271,7 @@ def slow_distance(a: str, b: str) -> int:
     return row[-1]
 
 
-def test_the_band_gives_the_distance():
+def test_bits_and_band_give_the_distance():
     rng = random.Random(5)
     for _ in range(2000):
         a, b = ("".join(rng.choices("abc", k=rng.randrange(9))) for _ in range(2))
@@ -278,3 +279,13 @@ def test_the_band_gives_the_distance():
         assert levenshtein(a, b) == distance
         for most in range(5):
             assert levenshtein_within(a, b, most) == (distance <= most), (a, b, most)
+            if abs(len(a) - len(b)) <= most:
+                assert _in_band(a, b, most) == (distance <= most), (a, b, most)
+
+
+def test_distances_of_long_texts_are_quick():
+    began = time.perf_counter()
+    assert levenshtein("ab" * 5_000, "ba" * 5_000) == 2
+    assert not levenshtein_within("ab" * 30_000, "ba" * 29_999 + "xy", 2)
+    assert levenshtein_within("ab" * 30_000, "ba" * 30_000, 2)
+    assert time.perf_counter() - began < 5
