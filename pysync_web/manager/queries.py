@@ -13,7 +13,7 @@ from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import Write, WriteOptions, checked_body
 from ..errors import InvalidDocument
 from ..sdbql import Query, QueryLimits, collections_of, execute, explain, is_writing, parse
-from ..values import JSON, canonical, check_collection, same
+from ..values import JSON, canonical, check_collection, dumps
 from .indexed import IndexedStorage
 from .shelf import Shelf
 from .source import Gathering, StoredSource
@@ -114,7 +114,7 @@ class LiveQuery:
         self._on_close = on_close
         self._news = asyncio.Event()
         self._news.set()
-        self._rows: list[JSON] | None = None
+        self._given = ""
         self._is_closed = False
         self.stop: Callable[[], None] = lambda: None
 
@@ -133,8 +133,8 @@ class LiveQuery:
                 raise StopAsyncIteration
             self._news.clear()
             rows: list[JSON] = await self._run()
-            if self._rows is None or not same(rows, self._rows):
-                self._rows = rows
+            if (text := dumps(rows)) != self._given:
+                self._given = text
                 return rows
 
     def close(self) -> None:
