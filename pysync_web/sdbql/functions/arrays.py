@@ -5,6 +5,7 @@ A function gives a new array: the one that it got may be part of a document.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -215,14 +216,8 @@ def numbers(context: Context, start: Any, end: Any = None, step: Any = 1) -> lis
     first, final, by = a_number(start, 1), a_number(end, 2), a_number(step, 3)
     if by == 0:
         raise FunctionError("argument 3 must not be 0")
-    if type(first) is float and first.is_integer():
-        first = int(first)
-    if type(by) is float and by.is_integer():
-        by = int(by)
-    try:
-        size = max(0, int((final - first) // by) + 1)
-    except OverflowError:
-        size = sizes.MAX_ELEMENTS + 1
+    first, by = _exact(first), _exact(by)
+    size = _steps(first, final, by) + 1
     sizes.check_elements(size)
     context.spend(size)
     return [first + at * by for at in range(size)]
@@ -274,3 +269,18 @@ def _identities(items: list[Any]) -> set[Hashable]:
 def _kept(items: list[Any], is_wanted: Callable[[Hashable], bool]) -> list[Any]:
     sizes.check_shape(items)
     return [item for item in items if is_wanted(hashable(item))]
+
+
+def _exact(number: int | float) -> int | float:
+    is_whole = type(number) is float and number.is_integer() and abs(number) < 2**53
+    return int(number) if is_whole else number
+
+
+def _steps(first: int | float, final: int | float, by: int | float) -> int:
+    """Count the steps from a number to the last one before or at another; -1 if the first is beyond already."""
+    try:
+        if type(first) is int and type(final) is int and type(by) is int:
+            return max(-1, (final - first) // by)
+        return max(-1, math.floor((final - first) / by))
+    except (OverflowError, ValueError):
+        raise FunctionError("the range is out of the range of numbers") from None

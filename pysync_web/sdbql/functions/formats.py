@@ -51,8 +51,8 @@ def sanitize(value: Any, steps: Any = "trim") -> str:
         clean = _STEPS.get(a_text(step, 2).lower())
         if clean is None:
             raise FunctionError(f"no step is called {step[:40]!r}; there are {', '.join(_STEPS)}")
-        sizes.check_text(len(text))
         text = clean(text)
+        sizes.check_text(len(text))
     return text
 
 

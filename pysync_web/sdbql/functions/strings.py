@@ -197,7 +197,8 @@ def pad_right(context: Context, value: Any, length: Any, pad: Any = " ") -> str:
 @function("REPLACE", least=3, most=4)
 def replace(text: Any, search: Any, by: Any, most: Any = None) -> str:
     """Replace a text inside another one wherever it is, or so many times."""
-    return _replaced(a_text(text), a_text(search, 2), a_text(by, 3), -1 if most is None else an_integer(most, 4))
+    times = -1 if most is None else max(0, an_integer(most, 4))
+    return _replaced(a_text(text), a_text(search, 2), a_text(by, 3), times)
 
 
 @function("SUBSTITUTE", least=2, most=4, needs_context=True)
