@@ -1,12 +1,14 @@
 """The functions of queries: importing this registers all of them.
 
-Functions that belong together are a module; what a module can't do without is passed to it in a call.
+The registry comes first, because modules that functions are made of may look into it in their turn.
 """
 
 from __future__ import annotations
 
-from . import arrays, control, formats, json_texts, lambdas, maths, objects, statistics, strings, types
 from .registry import FUNCTIONS, Context, Function, FunctionError
+
+# isort: split
+from . import arrays, control, dates, formats, json_texts, lambdas, maths, objects, statistics, strings, types
 
 __all__ = [
     "FUNCTIONS",
@@ -15,6 +17,7 @@ __all__ = [
     "FunctionError",
     "arrays",
     "control",
+    "dates",
     "formats",
     "json_texts",
     "lambdas",

@@ -43,7 +43,9 @@ def join(parts: Sequence[str], between: str = "") -> str:
 
 def check_shape(value: Any) -> None:
     """Refuse a value that is nested too deep or has too many parts, all repetitions counted."""
-    level = [value] if type(value) in _CONTAINERS else []
+    if type(value) not in _CONTAINERS or (len(value) <= MAX_ELEMENTS and _is_flat(value)):
+        return
+    level = [value]
     count = 0
     for _ in range(MAX_DEPTH):
         if not level:
@@ -76,6 +78,10 @@ def check_written(value: Any, indent: int = 0) -> None:
         check_text(length)
         level = deeper
         spaces += indent
+
+
+def _is_flat(value: Any) -> bool:
+    return _CONTAINERS.isdisjoint(map(type, _children(value)))
 
 
 def _children(node: Any) -> Iterable[Any]:

@@ -36,21 +36,19 @@ def mean(array: Any) -> Number | None:
 @function("MIN", least=1, most=None)
 def smallest(*values: Any) -> Any:
     """Give the value of an array, or of many arguments, that comes first in order, nulls apart; null of none."""
-    items = _comparable(values)
-    if _NUMBERS.issuperset(map(type, items)):
+    items = values if len(values) > 1 else values[0]
+    if type(items) is list and _NUMBERS.issuperset(map(type, items)):
         return min(items, default=None)
-    sizes.check_shape(items)
-    return min(items, key=order_key)
+    return min(_comparable(items), key=order_key, default=None)
 
 
 @function("MAX", least=1, most=None)
 def largest(*values: Any) -> Any:
     """Give the value of an array, or of many arguments, that comes last in order, nulls apart; null of none."""
-    items = _comparable(values)
-    if _NUMBERS.issuperset(map(type, items)):
+    items = values if len(values) > 1 else values[0]
+    if type(items) is list and _NUMBERS.issuperset(map(type, items)):
         return max(items, default=None)
-    sizes.check_shape(items)
-    return max(items, key=order_key)
+    return max(_comparable(items), key=order_key, default=None)
 
 
 @function("MEDIAN", least=1, most=1)
@@ -121,19 +119,18 @@ def _numbers(array: Any) -> list[Number]:
     return [item for item in array if type(item) in _NUMBERS]
 
 
-def _comparable(values: tuple[Any, ...]) -> list[Any]:
-    if len(values) > 1:
-        return [value for value in values if value is not None]
-    if values[0] is None:
-        return []
-    return [item for item in an_array(values[0]) if item is not None]
+def _comparable(values: Any) -> list[Any]:
+    """Give the values of an array, or of many arguments, that are not null."""
+    given = list(values) if type(values) is tuple else [] if values is None else an_array(values)
+    items = [value for value in given if value is not None]
+    sizes.check_shape(items)
+    return items
 
 
 def _sum(numbers: list[Number]) -> Number:
-    if _INTEGERS.issuperset(map(type, numbers)):
-        return checked(sum(numbers))
     try:
-        return checked(math.fsum(numbers))
+        result = sum(numbers)
+        return checked(result if type(result) is int else math.fsum(numbers))
     except (OverflowError, ValueError):
         raise FunctionError("the result is out of the range of numbers") from None
 

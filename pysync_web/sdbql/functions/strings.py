@@ -13,6 +13,8 @@ from .arguments import a_text, an_array, an_integer, an_object, wrong
 from .registry import Context, FunctionError, function
 from .writing import text_of
 
+_TEXTS = frozenset({str})
+
 
 @function("UPPER", "TO_UPPER", "TOUPPER", least=1, most=1)
 def upper(text: Any) -> str:
@@ -79,10 +81,8 @@ def byte_length(text: Any) -> int:
 @function("CONCAT", least=0, most=None)
 def concat(*values: Any) -> str:
     """Join values as texts, the elements of an array one by one; null is an empty text."""
-    if len(values) == 2:
-        left, right = values
-        if type(left) is str and type(right) is str and len(left) + len(right) <= sizes.MAX_TEXT:
-            return left + right
+    if _TEXTS.issuperset(map(type, values)):
+        return sizes.join(values)
     return "".join(_texts(values))
 
 
