@@ -23,8 +23,31 @@ _NOT_IN_EMAIL = re.compile(r"[^a-z0-9._%+@-]+")
 _NOT_IN_URL = re.compile(r"[^A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _LAST_WORD = re.compile(r"\s\S*+\Z")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~")
+_DIGRAPHS = {
+    "ß": "ss",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+    "θ": "th",
+    "φ": "ph",
+    "χ": "kh",
+    "ψ": "ps",
+    "є": "ie",
+    "ж": "zh",
+    "х": "kh",
+    "ц": "ts",
+    "ч": "ch",
+    "ш": "sh",
+    "щ": "shch",
+    "ю": "iu",
+    "я": "ia",
+}
 _LATIN = str.maketrans(
-    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "þ": "th", "ł": "l", "ı": "i", "ħ": "h"}
+    {
+        **dict(zip("øđðłıħαβγδεζηικλμνξοπρσςτυω", "oddlihabgdezeiklmnxoprsstuo", strict=True)),
+        **dict(zip("абвгдезиклмнопрстуфыэіґ", "abvgdeziklmnoprstufyeig", strict=True)),
+        **_DIGRAPHS,
+    }
 )
 _HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 _MOST_TERMS = 256
@@ -33,10 +56,13 @@ _MOST_MARKING = 50_000_000  # characters times terms: about a second
 
 @function("SLUGIFY", least=1, most=1)
 def slugify(text: Any) -> str:
-    """Make a slug: small Latin letters and digits, with one hyphen for anything between; other scripts drop out."""
-    plain = unicodedata.normalize("NFKD", a_text(text).lower().translate(_LATIN))
-    words = "".join([mark for mark in plain if not unicodedata.combining(mark)])
-    return _NO_WORD.sub("-", words).strip("-")
+    """Make a slug: small Latin letters and digits, with one hyphen for anything between.
+
+    Cyrillic and Greek letters are written in Latin ones; other scripts drop out.
+    """
+    parted = unicodedata.normalize("NFKD", a_text(text).lower())
+    plain = "".join([mark for mark in parted if not unicodedata.combining(mark)])
+    return _NO_WORD.sub("-", plain.translate(_LATIN)).strip("-")
 
 
 @function("SANITIZE", least=1, most=2)
