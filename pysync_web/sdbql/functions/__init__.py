@@ -8,7 +8,27 @@ from __future__ import annotations
 from .registry import FUNCTIONS, Context, Function, FunctionError
 
 # isort: split
-from . import arrays, control, dates, formats, json_texts, lambdas, maths, objects, statistics, strings, types
+from . import (
+    arrays,
+    control,
+    dates,
+    formats,
+    fuzzy,
+    geo,
+    hashes,
+    ids,
+    json_texts,
+    lambdas,
+    maths,
+    objects,
+    phonetic,
+    regexes,
+    search,
+    statistics,
+    strings,
+    types,
+    vectors,
+)
 
 __all__ = [
     "FUNCTIONS",
@@ -19,11 +39,19 @@ __all__ = [
     "control",
     "dates",
     "formats",
+    "fuzzy",
+    "geo",
+    "hashes",
+    "ids",
     "json_texts",
     "lambdas",
     "maths",
     "objects",
+    "phonetic",
+    "regexes",
+    "search",
     "statistics",
     "strings",
     "types",
+    "vectors",
 ]
