@@ -130,7 +130,7 @@ def _token(query: str, group: str, text: str, at: int) -> Token:
                 raise QueryError("A name in backticks is empty", query=query, at=at)
             return Token("name", _unescape(query, text[1:-1], at, _ESCAPE), at)
         case "junk":
-            raise QueryError(f"{shorten(text)!r} can't follow a number", query=query, at=at)
+            raise QueryError(f"A number can't go on with {shorten(text)!r}", query=query, at=at)
     raise QueryError(_BAD.get(text) or f"The character {text!r} means nothing here", query=query, at=at)
 
 

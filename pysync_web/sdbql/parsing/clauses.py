@@ -37,7 +37,7 @@ from ..nodes import (
     Upsert,
 )
 from .cursor import Cursor
-from .expressions import BEGINS_CLAUSE, begins_expression, expression, sort_keys
+from .expressions import BEGINS_CLAUSE, begins_call, begins_expression, expression, sort_keys
 
 _DIRECTIONS: Final = ("OUTBOUND", "INBOUND", "ANY")
 _WRITES: Final = (Insert, Update, Remove, Upsert)
@@ -210,7 +210,7 @@ def _limit(c: Cursor) -> Clause:
 
 def _return(c: Cursor) -> Clause:
     at = c.take().at
-    is_distinct = c.kind == "DISTINCT" and begins_expression(c, 1)
+    is_distinct = c.kind == "DISTINCT" and (begins_expression(c, 1) or begins_call(c, 1))
     if is_distinct:
         c.index += 1
     return Return(expression(c), is_distinct, at=at)

@@ -16,6 +16,7 @@ from ..places import nearest, shorten
 MOST_IN_CHAIN: Final = 1_000
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_OPENING = frozenset({"(", "[", "{", "${"})
 _CLOSED = {"}$": "the template's expression", ")": "the (", "]": "the [", "}": "the {"}
 _QUOTED = {"template end": "the end of the template", "chunk": "the template's text", "end": "the end of the query"}
 _HINTS = {
@@ -123,10 +124,26 @@ class Cursor:
 
     def after_brackets(self, steps: int) -> str:
         """Give the kind of the token behind the bracket that closes the one at a later token."""
-        if self._closings is None:
-            self._closings = _pairs(self.tokens)
-        closing = self._closings.get(self.index + steps, len(self.tokens))
+        closing = self._closing(self.index + steps)
         return self.tokens[closing + 1].kind if closing + 1 < len(self.tokens) else "end"
+
+    def kinds_inside(self, steps: int) -> list[str]:
+        """Give the kinds of the tokens from a later one to the end of its brackets, without what inner ones hold."""
+        kinds: list[str] = []
+        index = self.index + steps
+        while index < len(self.tokens) and self.tokens[index].kind not in (*_CLOSED, "end"):
+            kinds.append(self.tokens[index].kind)
+            if self.tokens[index].kind in _OPENING:
+                index = self._closing(index)
+                kinds.append(")")
+            index += 1
+        return kinds
+
+    def _closing(self, index: int) -> int:
+        """Give the place of the bracket that closes the one at a place: behind all tokens if none does."""
+        if self._closings is None:
+            self._closings = _pairs(self.tokens)  # once for all, so that looking ahead stays cheap
+        return self._closings.get(index, len(self.tokens))
 
     def error(self, message: str, at: int) -> QueryError:
         """Make an error with its place."""
@@ -171,8 +188,8 @@ def _pairs(tokens: list[Token]) -> dict[int, int]:
     pairs: dict[int, int] = {}
     stack: list[int] = []
     for index, token in enumerate(tokens):
-        if token.kind in ("(", "[", "{", "${"):
+        if token.kind in _OPENING:
             stack.append(index)
-        elif token.kind in (")", "]", "}", "}$") and stack:
+        elif token.kind in _CLOSED and stack:
             pairs[stack.pop()] = index
     return pairs

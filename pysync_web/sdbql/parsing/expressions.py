@@ -43,8 +43,10 @@ UNARY: Final = 15
 POSTFIX: Final = 17
 
 BEGINS_QUERY: Final = frozenset(
-    ("FOR", "LET", "RETURN", "INSERT", "UPDATE", "REMOVE", "UPSERT")
-    + ("REPLACE", "FILTER", "SORT", "LIMIT", "COLLECT", "JOIN")
+    {
+        *("FOR", "LET", "RETURN", "INSERT", "UPDATE", "REMOVE", "UPSERT"),
+        *("REPLACE", "FILTER", "SORT", "LIMIT", "COLLECT", "JOIN"),
+    }
 )
 BEGINS_CLAUSE: Final = BEGINS_QUERY | {"ORDER", "LEFT", "RIGHT", "FULL", "INNER", "WINDOW"}
 
@@ -52,8 +54,10 @@ NOT_CALLED: Final = RESERVED - {"REPLACE", "FILTER", "SORT", "LIMIT", "COLLECT",
 """Keywords that are no function's name even where a bracket follows."""
 
 _BEGINS_EXPRESSION: Final = frozenset(
-    ("name", "number", "string", "template", "bind", "binds", "NOT", "CASE", "TRUE", "FALSE", "NULL")
-    + ("(", "[", "{", "-", "+", "!", "~")
+    {
+        *("name", "number", "string", "template", "bind", "binds", "NOT", "CASE", "TRUE", "FALSE", "NULL"),
+        *("(", "[", "{", "-", "+", "!", "~"),
+    }
 )
 
 
@@ -98,6 +102,12 @@ def begins_expression(c: Cursor, steps: int = 0) -> bool:
     """Say whether a token can be the first of an expression; a keyword that begins a clause is not one."""
     kind = c.kind_after(steps)
     return kind in _BEGINS_EXPRESSION or (kind in KEYWORDS and kind not in RESERVED and kind not in BEGINS_CLAUSE)
+
+
+def begins_call(c: Cursor, steps: int = 0) -> bool:
+    """Say whether a call comes at a later token, of a function that may be named like a clause."""
+    kind = c.kind_after(steps)
+    return kind in KEYWORDS and kind not in NOT_CALLED and c.kind_after(steps + 1) == "("
 
 
 # Operators
@@ -336,8 +346,25 @@ def _parentheses(c: Cursor) -> Expression:
 
 def _begins_query(c: Cursor) -> bool:
     """Say whether a query comes next, and not a call of a function that is named like a clause."""
-    kind = c.kind
-    return kind in BEGINS_QUERY and (kind in NOT_CALLED or c.kind_after() != "(")
+    if c.kind not in BEGINS_CLAUSE:
+        return False
+    if c.kind in NOT_CALLED or (c.kind in BEGINS_QUERY and c.kind_after() != "("):
+        return True
+    return _has_clauses(c) or (c.kind == "REPLACE" and "," not in c.kinds_inside(2))
+
+
+_NO_EXPRESSION = frozenset({"FOR", "LET", "RETURN", "INSERT", "UPDATE", "REMOVE", "UPSERT", "WITH"})
+_ENDS_VALUE = frozenset({"name", "number", "string", "bind", "binds", "template end", ")", "]", "}"})
+
+
+def _has_clauses(c: Cursor) -> bool:
+    """Say whether the brackets around hold, outside of inner brackets, what no expression holds."""
+    before = ""
+    for kind in c.kinds_inside(0):
+        if (kind in _NO_EXPRESSION and before not in (".", "?.")) or (kind == "REPLACE" and before in _ENDS_VALUE):
+            return True
+        before = kind
+    return False
 
 
 def _subquery(c: Cursor, opening: Token) -> Expression:
@@ -512,7 +539,7 @@ def _over(c: Cursor) -> Over:
 
 def sort_keys(c: Cursor) -> tuple[SortKey, ...]:
     """Read the keys of an order, after SORT or ORDER: BY may come first."""
-    if c.kind == "BY" and begins_expression(c, 1):
+    if c.kind == "BY" and (begins_expression(c, 1) or begins_call(c, 1)):
         c.index += 1
     keys = [_sort_key(c)]
     while c.skip(","):
