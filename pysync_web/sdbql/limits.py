@@ -1,6 +1,6 @@
 """What a query may cost: limits that are settings, and the account that a running query keeps of them.
 
-A clock is read here and nowhere else in the engine, because a limit on time is the one thing that needs it.
+The defaults are what a page survives; a server that trusts whoever asks may give more.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from ..errors import QueryError
+from .ambient import clock
 
 T = TypeVar("T")
 
@@ -22,9 +22,9 @@ CHUNK: Final = 256  # rows between two looks at the clock
 class QueryLimits:
     """How large a query, its work and its answer may be; past one of them it is a QueryError that says which."""
 
-    query_chars: int = 100_000
+    query_chars: int = 64 * 1024
     """The length of the query's text."""
-    depth: int = 200
+    depth: int = 64
     """How deep brackets, subqueries and other expressions may be nested."""
     rows_scanned: int = 2_000_000
     """Documents and elements that all FORs and joins together may touch."""
@@ -45,7 +45,7 @@ class Budget:
         self._rows = 0
         self._steps = 0
         self._unchecked = 0
-        self._deadline = perf_counter() + limits.time_s
+        self._deadline = clock() + limits.time_s
 
     @property
     def rows_scanned(self) -> int:
@@ -56,7 +56,9 @@ class Budget:
         """Count work that is about to be done; raise QueryError where it would be too much."""
         self._steps += steps
         if self._steps > self.limits.steps:
-            raise QueryError(f"the query makes more than {self.limits.steps:,} elements and characters (limit: steps)")
+            raise QueryError(
+                f"the query makes more than {self.limits.steps:,} elements and characters (limit: steps)"
+            )
         self._unchecked += steps + 16
         if self._unchecked > 4096:
             self.check_time()
@@ -73,7 +75,7 @@ class Budget:
     def check_time(self) -> None:
         """Raise QueryError if the query has run for too long."""
         self._unchecked = 0
-        if perf_counter() > self._deadline:
+        if clock() > self._deadline:
             raise QueryError(f"the query runs for longer than {self.limits.time_s:g} s (limit: time_s)")
 
     def rows(self, items: Iterable[T]) -> Iterable[T]:
@@ -94,18 +96,3 @@ class Budget:
         while piece := list(islice(remaining, CHUNK)):
             self.touch(len(piece))
             yield piece
-
-
-def elapsed_us(since: float) -> int:
-    """Tell how many microseconds have passed since :func:`clock` gave a time."""
-    return round((perf_counter() - since) * 1_000_000)
-
-
-def clock() -> float:
-    """Give a time in seconds that only differences are made of."""
-    return perf_counter()
-
-
-def no_more_than(limit: int, value: Any) -> bool:
-    """Tell whether a value is an integer from 0 to a limit."""
-    return type(value) is int and 0 <= value <= limit

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
 Document: TypeAlias = "dict[str, Any]"
 """A document with its ``_key``. What a source gives out is not the query's to change."""
@@ -25,8 +26,59 @@ class DataSource(Protocol):
         ...
 
 
+Comparison: TypeAlias = Literal["==", "<", "<=", ">", ">=", "in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """``document.a.b >= value``; for ``in`` the value is an array."""
+
+    path: tuple[str, ...]
+    operator: Comparison
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The part of a collection that a query needs: documents that meet all conditions, in an order, the first few.
+
+    ``order`` holds paths, each with whether it is descending. ``limit`` holds only for a source that meets all
+    conditions exactly and gives the documents in the whole order; any other must ignore it.
+    """
+
+    collection: str
+    conditions: tuple[Condition, ...] = ()
+    order: tuple[tuple[tuple[str, ...], bool], ...] = ()
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer to a request: at least the documents that meet the conditions, and how they were found.
+
+    The query filters and sorts them again, so too many of them, in any order, are right as well. ``is_ordered`` says
+    that they come in the order that was asked for.
+    """
+
+    documents: Iterable[Document]
+    index: str | None = None
+    is_ordered: bool = False
+
+
+class SearchableSource(DataSource, Protocol):
+    """Documents that can be found without reading all of them."""
+
+    def find(self, request: Request) -> Found | None:
+        """Give a part of a collection, or None where a scan is as good."""
+        ...
+
+
 class WritableSource(DataSource, Protocol):
-    """Documents to read and write; what was written is seen at once."""
+    """Documents to read and write; what was written is seen at once.
+
+    A source that has ``apply(writes)``, where ``writes`` maps collections to keys to documents or None, gets all the
+    writes of a query in that one call instead.
+    """
 
     def put(self, collection: str, key: str, document: Document) -> None:
         """Store a document under a key, in place of the one that is there."""
@@ -57,13 +109,22 @@ class Lists:
 
     def put(self, collection: str, key: str, document: Document) -> None:
         """Store a document under a key."""
-        documents = self._data[collection]
-        for place, one in enumerate(documents):
-            if one.get("_key") == key:
-                documents[place] = document
-                return
-        documents.append(document)
+        self.apply({collection: {key: document}})
 
     def remove(self, collection: str, key: str) -> None:
         """Remove a document."""
-        self._data[collection][:] = [one for one in self._data[collection] if one.get("_key") != key]
+        self.apply({collection: {key: None}})
+
+    def apply(self, writes: Mapping[str, Mapping[str, Document | None]]) -> None:
+        """Store and remove many documents, each list in one go; new ones come last."""
+        for collection, changes in writes.items():
+            fresh = dict(changes)
+            kept: list[Document] = []
+            for document in self._data[collection]:
+                key = document.get("_key")
+                if not isinstance(key, str) or key not in changes:
+                    kept.append(document)
+                elif (changed := fresh.pop(key, None)) is not None:
+                    kept.append(changed)
+            kept.extend(document for document in fresh.values() if document is not None)
+            self._data[collection][:] = kept

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ..functions.registry import FUNCTIONS, FunctionError
+from .. import patterns
+from ..functions.registry import FunctionError
 from .equality import NUMBERS, equal
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 _MOST_BITS: Final = 1024  # what a float can still say, roughly: larger integers only serve to exhaust
 _LONG: Final = 256
-_MOST_PATTERN: Final = 1000
 
 
 def type_name(value: Any) -> str:
@@ -29,7 +27,14 @@ def type_name(value: Any) -> str:
         return "null"
     if callable(value):
         return "a lambda"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a text", list: "an array", dict: "an object"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a text",
+        list: "an array",
+        dict: "an object",
+    }
     return names.get(type(value), type(value).__name__)
 
 
@@ -281,53 +286,36 @@ def cut(found: list[Any], offset: Any, count: Any) -> list[Any]:
 def amount(value: Any) -> int:
     """Give what LIMIT was given, as an integer that is not negative."""
     if type(value) not in NUMBERS or value != int(value):
-        raise FunctionError(f"LIMIT needs a whole number, not {text(value) if type(value) in NUMBERS else type_name(value)}")
+        raise FunctionError(
+            f"LIMIT needs a whole number, not {text(value) if type(value) in NUMBERS else type_name(value)}"
+        )
     if value < 0:
         raise FunctionError("LIMIT can't be negative")
     return int(value)
 
 
 def like(value: Any, pattern: Any) -> bool:
-    """``value LIKE pattern``: % is any text, _ any character, the whole text must match."""
-    return _liker(pattern if type(pattern) is str else "")(value if type(value) is str else "")
+    """``value LIKE pattern``: % is any text, _ any character, the whole text must match; what is no text is ""."""
+    return patterns.like(value if type(value) is str else "", pattern if type(pattern) is str else "")
 
 
-@lru_cache(maxsize=256)
-def _liker(pattern: str) -> Callable[[str], bool]:
-    """Make a matcher that takes the first place of each piece between two %: no way back, so no explosion."""
-    if len(pattern) > _MOST_PATTERN:
-        raise FunctionError(f"LIKE takes patterns of up to {_MOST_PATTERN} characters")
-    pieces = [re.escape(piece).replace("_", ".") for piece in pattern.split("%")]
-    searches = [re.compile(piece, re.DOTALL) for piece in pieces]
-    if len(searches) == 1:
-        return lambda value: searches[0].fullmatch(value) is not None
-    head, *middle, tail = searches
-    tail_length = len(pattern.rpartition("%")[2])
-
-    def matches(value: str) -> bool:
-        found = head.match(value)
-        for piece in middle:
-            found = found and piece.search(value, found.end())
-        rest = len(value) - tail_length
-        return found is not None and rest >= found.end() and tail.match(value, rest) is not None
-
-    return matches
-
-
-def regex(run: Run, value: Any, pattern: Any) -> bool:
-    """``value =~ pattern``."""
-    return bool(call("REGEX_TEST", run, value, pattern)) if type(value) is str and type(pattern) is str else False
+def regex(run: Run, value: Any, pattern: Any, wanted: bool) -> bool:
+    """``value =~ pattern`` and, if a match is not wanted, ``!~``; a pattern that is none gives false for both."""
+    if type(value) is not str or type(pattern) is not str:
+        return False
+    try:
+        return patterns.compile_pattern(pattern).test(value, run.spend) is wanted
+    except patterns.PatternError:
+        return False
 
 
 def similar(run: Run, a: Any, b: Any) -> bool:
-    """``a ~= b``: at most two letters differ."""
-    return bool(call("FUZZY_MATCH", run, a, b, 2)) if type(a) is str and type(b) is str else False
-
-
-def call(name: str, run: Run, *arguments: Any) -> Any:
-    """Call a function by its name."""
-    found = FUNCTIONS[name]
-    return found.call(run, *arguments) if found.needs_context else found.call(*arguments)
+    """``a ~= b``: at most two edits lead from one text to the other."""
+    if type(a) is not str or type(b) is not str:
+        return False
+    if abs(len(a) - len(b)) <= 2:
+        run.spend(5 * len(a))
+    return patterns.levenshtein_within(a, b, 2)
 
 
 def choose(subject: Any, value: Any) -> bool:

@@ -1,0 +1,153 @@
+"""The order in which clauses work: conditions are taken apart and moved as early as their variables allow.
+
+Only a condition that can't fail is moved, and never past a clause that counts, groups or writes rows: so no query
+gets an error or a row by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from .. import nodes as n
+from .scope import names_in, walk
+
+_CANT_FAIL: Final = frozenset(("==", "!=", "<", "<=", ">", ">=", "and", "or", "||", "??", "in", "not in"))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A clause at its place; ``is_moved`` says that it stood further down."""
+
+    clause: n.Clause
+    is_moved: bool = False
+
+
+def plan(clauses: Sequence[n.Clause], outer: set[str]) -> list[Planned]:
+    """Put clauses in the order in which they are to work."""
+    planned: list[Planned] = []
+    known = set(outer)
+    for clause in clauses:
+        if isinstance(clause, n.Filter):
+            for condition in conjuncts(clause.condition):
+                _place(planned, n.Filter(condition, at=condition.at), known)
+        else:
+            planned.append(Planned(clause))
+        known |= set(defined(clause))
+    return planned
+
+
+def conjuncts(condition: n.Expression) -> list[n.Expression]:
+    """Take ``a AND b AND c`` apart."""
+    found: list[n.Expression] = []
+    stack = [condition]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, n.Binary) and node.operator == "and":
+            stack += (node.right, node.left)
+        else:
+            found.append(node)
+    return found
+
+
+def defined(clause: n.Clause) -> tuple[str, ...]:
+    """Name the variables that a clause makes."""
+    match clause:
+        case n.For(variable=name) | n.Join(variable=name):
+            return (name,)
+        case n.Traverse(vertex=vertex, edge=edge) | n.ShortestPath(vertex=vertex, edge=edge):
+            return (vertex,) if edge is None else (vertex, edge)
+        case n.Let(bindings=bindings):
+            return tuple(one.name for one in bindings)
+        case n.Collect():
+            names = [one.name for one in (*clause.groups, *clause.aggregates)]
+            return (*names, *(one for one in (clause.into, clause.count_into) if one))
+        case n.Insert() | n.Update() | n.Remove() | n.Upsert():
+            return ("OLD", "NEW")
+    return ()
+
+
+def _place(planned: list[Planned], clause: n.Filter, known: set[str]) -> None:
+    """Put a condition as early as it may work, behind conditions that are there already."""
+    place = len(planned)
+    if is_safe(clause.condition, known):
+        needed = names_in(clause.condition)
+        while place and _may_swap(planned[place - 1].clause, needed):
+            place -= 1
+        while place < len(planned) and isinstance(planned[place].clause, n.Filter):
+            place += 1
+    planned.insert(place, Planned(clause, is_moved=place < len(planned)))
+
+
+def _may_swap(other: n.Clause, needed: set[str]) -> bool:
+    """Tell whether a condition over some variables may stand before another clause."""
+    return isinstance(other, n.Filter) or (_lets_pass(other) and not needed.intersection(defined(other)))
+
+
+def _lets_pass(clause: n.Clause) -> bool:
+    match clause:
+        case n.For() | n.Let() | n.Traverse() | n.ShortestPath():
+            return not _has_window(clause)
+        case n.Sort():
+            return not _has_window(clause)
+        case n.Join(kind=kind):
+            return kind in ("inner", "left")
+    return False
+
+
+def _has_window(clause: n.Clause) -> bool:
+    return any(isinstance(node, n.Call) and node.over is not None for node in walk(clause))
+
+
+def is_safe(node: n.Expression, known: set[str]) -> bool:
+    """Tell whether an expression over known variables can't fail and gives the same each time."""
+    for one in walk(node):
+        match one:
+            case n.Name(name=name):
+                if name not in known:
+                    return False
+            case n.Binary(operator=operator):
+                if operator not in _CANT_FAIL:
+                    return False
+            case n.Unary(operator=operator):
+                if operator != "not":
+                    return False
+            case n.Constant() | n.Access() | n.Index() | n.Conditional() | n.Array():
+                pass
+            case n.Bind(is_collection=is_collection):
+                if is_collection:
+                    return False
+            case _:
+                return False
+    return True
+
+
+def path_of(node: Any, variable: str) -> tuple[str, ...]:
+    """Give the names of ``variable.a.b``, or nothing if an expression is anything else."""
+    names: list[str] = []
+    while isinstance(node, n.Access):
+        names.append(node.name)
+        node = node.target
+    if isinstance(node, n.Name) and node.name == variable and names:
+        return tuple(reversed(names))
+    return ()
+
+
+_FLIPPED: Final = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+def lookup_of(condition: n.Expression, variable: str, known: set[str]) -> tuple[tuple[str, ...], str, n.Expression] | None:
+    """Give path, operator and value of a condition ``variable.path operator value``, either way round."""
+    if not isinstance(condition, n.Binary):
+        return None
+    left, operator, right = condition.left, condition.operator, condition.right
+    if operator in _FLIPPED or operator == "in":
+        path = path_of(left, variable)
+        if path and is_safe(right, known):
+            return path, operator, right
+    if operator in _FLIPPED:
+        path = path_of(right, variable)
+        if path and is_safe(left, known):
+            return path, _FLIPPED[operator], left
+    return None
