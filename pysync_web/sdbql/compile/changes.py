@@ -26,10 +26,7 @@ def compile_change(p: Pipeline, clause: Change) -> None:
     rows = p.gather(before)
     p.close()
     p.reopen(target(before), rows, before, step)
-    old, new = p.variable("OLD", "dict", collection), p.variable("NEW", "dict", collection)
-    if isinstance(clause, n.Insert | n.Remove):
-        missing = "OLD" if isinstance(clause, n.Insert) else "NEW"
-        p.scope[missing] = p.rows[missing] = Code(p.rows[missing].text, 0, "", p.rows[missing].free)
+    old, new = p.variable("OLD", "", collection), p.variable("NEW", "", collection)
     p.emit(f"{old} = {new} = None")
     _write(p, clause, collection, old, new)
     live = [pair for pair in p.live() if pair[0] not in ("OLD", "NEW")]

@@ -120,7 +120,8 @@ def add_windows(p: Pipeline, clause: n.Clause) -> None:
     found = []
     for call, text in zip(calls, columns, strict=True):
         column = p.name("w")
-        p.emit(f"{column} = {p.c.module.mark(call.at, call.name)}_window(run, {call.name!r}, len({rows}), {text})")
+        mark = p.c.module.mark(call.at, call.name)
+        p.emit(f"{column} = ({mark}_window(run, {call.name!r}, len({rows}), {text}))")
         found.append(column)
     place = p.name("i")
     p.reopen(place, f"range(len({rows}))", live, step)

@@ -55,7 +55,7 @@ class Pending:
             return self.source.get(collection, key)
         if collection not in self._keys:  # a list has no way to a key; it does not change before the query ends
             documents = list(self.source.scan(collection))[::-1]
-            self._keys[collection] = {key: one for one in documents if isinstance(key := one.get("_key"), str)}
+            self._keys[collection] = {one["_key"]: one for one in documents if isinstance(one.get("_key"), str)}
         return self._keys[collection].get(key)
 
     def find(self, request: Request) -> Found | None:

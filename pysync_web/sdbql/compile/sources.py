@@ -5,7 +5,7 @@ A collection is read through a key or an index where a condition right behind al
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import nodes as n
@@ -241,7 +241,7 @@ def _key_function(p: Pipeline, node: n.Expression, scope: dict[str, Code], docum
 
 def _outer_join(p: Pipeline, clause: n.Join, name: Code, join: _Matches) -> None:
     """RIGHT and FULL: what matched is remembered, and the rest comes behind."""
-    live = [pair for pair in p.live() if pair[0] != clause.variable]
+    live = [(one, replace(code, kind="")) for one, code in p.live() if one != clause.variable]  # it may become null
     found = p.name("d")
     variable = p.variable(clause.variable, "list" if clause.kind == "full" else "dict", name)
     nothing: list[tuple[str, Code]] = [(one, Code("None")) for one, _ in live]
