@@ -208,6 +208,7 @@ LONG = "a" * 300_000
         ("JSON_STRINGIFY_PRETTY", [json.loads("[" * 100 + ",".join("1" * 9000) + "]" * 100)]),
         ("HIGHLIGHT", [LONG, "a"]),
         ("HIGHLIGHT", [LONG, [chr(0x4E00 + place) for place in range(250)]]),
+        ("HIGHLIGHT", [LONG, "a" * 5000 + "b"]),
         ("SANITIZE", ["<" * 300_000, "html"]),
         ("SANITIZE", ["<" * 300_000, ["html"] * 50]),
         ("APPEND", [[1] * 600_000, [2] * 600_000]),
