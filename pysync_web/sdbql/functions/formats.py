@@ -86,7 +86,7 @@ def encode_uri(value: Any) -> str:
     """Write a text as a part of an address: all but letters, digits and ``-_.~`` as the bytes of UTF-8, ``%20``."""
     text = a_text(value)
     marks = {mark: mark if mark in _UNRESERVED else _percent(mark) for mark in set(text)}
-    return "".join([marks[mark] for mark in text])
+    return sizes.join([marks[mark] for mark in text])
 
 
 @function("DECODE_URI", "URL_DECODE", "DECODE_URI_COMPONENT", least=1, most=1)

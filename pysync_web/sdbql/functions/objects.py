@@ -113,6 +113,7 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     if type(value) is dict:
         return [value]
     if type(value) is list and all(type(item) is dict for item in value):
+        sizes.check_elements(sum(map(len, value)))
         return value
     raise wrong(1, "an object or an array of objects", value)
 
@@ -120,7 +121,9 @@ def _objects(value: Any) -> list[dict[str, Any]]:
 def _parts(objects: tuple[Any, ...]) -> list[dict[str, Any]]:
     if len(objects) == 1 and type(objects[0]) is list:
         objects = tuple(objects[0])
-    return [an_object(item, place) for place, item in enumerate(objects, 1) if item is not None]
+    parts = [an_object(item, place) for place, item in enumerate(objects, 1) if item is not None]
+    sizes.check_elements(sum(map(len, parts)))
+    return parts
 
 
 def _merged(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
