@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from ..core.conflict import ConflictStrategy
 from ..core.outbox import Bounds
@@ -11,6 +12,9 @@ from ..core.retry import RetryPolicy
 from ..core.wire import MAX_CHANGES, MAX_PAGE
 from ..errors import InvalidDocument
 from ..values import check_collection, check_database
+
+if TYPE_CHECKING:
+    from ..sdbql import QueryLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,7 @@ class SyncConfig:
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
     the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000). After
     ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s`` apart, unless
-    something happens; nothing is ever given up.
+    something happens; nothing is ever given up. ``query_limits`` None means the query engine's own.
     """
 
     database: str = "default"
@@ -34,6 +38,7 @@ class SyncConfig:
     conflict_strategy: ConflictStrategy = ConflictStrategy.MERGE_FIELDS
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     outbox: Bounds = field(default_factory=Bounds)
+    query_limits: QueryLimits | None = None
 
     def __post_init__(self) -> None:
         check_database(self.database)

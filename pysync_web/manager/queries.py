@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
@@ -11,8 +12,9 @@ from ..core import replica as local
 from ..core.indexes import Definitions, Index
 from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import Write, WriteOptions, checked_body
-from ..errors import InvalidDocument
-from ..sdbql import Query, QueryLimits, collections_of, execute, explain, is_writing, parse
+from ..errors import InvalidDocument, QueryError
+from ..sdbql import QueryLimits, collections_of, execute, explain, parse
+from ..sdbql.walk import is_writing
 from ..values import JSON, canonical, check_collection, dumps
 from .indexed import IndexedStorage
 from .shelf import Shelf
@@ -25,59 +27,64 @@ class Queries:
     """What a manager knows of queries. ``known`` are the collections that its settings name."""
 
     def __init__(
-        self, storage: IndexedStorage, known: Iterable[str], now_ms: Callable[[], int], rng: Any, limits: QueryLimits
+        self, storage: IndexedStorage, known: Iterable[str], now_ms: Callable[[], int], limits: QueryLimits | None
     ) -> None:
         self._storage = storage
         self._known = tuple(known)
         self._now_ms = now_ms
-        self._rng = rng
-        self._limits = limits
+        self._rng = random.SystemRandom()
+        self._limits = limits or QueryLimits()
         self._shelf = Shelf()
         self._live: set[LiveQuery] = set()
 
-    async def read(self, query: Query, binds: Binds) -> list[JSON]:
+    def is_writing(self, query: str) -> bool:
+        """Tell whether a query writes."""
+        return is_writing(parse(query))
+
+    async def read(self, query: str, binds: Binds) -> list[JSON]:
         """Run a query that only reads over one snapshot."""
 
         async def body(tx: ReadTransaction) -> list[JSON]:
             source = StoredSource(tx, self._shelf, self._known, collections_of(query, binds) or ())
-            return execute(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._rng)
+            return execute(query, source, binds, limits=self._limits, now=self._now_ms)
 
         return await self._storage.read(body)
 
-    async def write(self, query: Query, binds: Binds, options: WriteOptions) -> tuple[list[JSON], list[local.Event]]:
-        """Run a query and make what it writes, all or nothing, in one transaction; give its rows and what happened."""
+    async def write(self, query: str, binds: Binds, options: WriteOptions) -> tuple[list[JSON], list[local.Event]]:
+        """Run a query and make what it writes in one transaction, all or nothing; give rows and what happened."""
 
         async def body(tx: WriteTransaction) -> tuple[list[JSON], list[local.Event]]:
             source = Gathering(tx, Shelf(), self._known, collections_of(query, binds) or ())
-            rows = execute(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._rng)
+            rows = execute(query, source, binds, limits=self._limits, now=self._now_ms)
             writes = _writes_of(source)
             results = await local.write(tx, writes, self._now_ms(), self._rng, options) if writes else []
             return rows, [event for event, _ in results if event]
 
         return await self._storage.write(body, is_local=True)
 
-    async def explain(self, query: Query, binds: Binds) -> dict[str, JSON]:
+    async def explain(self, query: str, binds: Binds) -> dict[str, JSON]:
         """Tell how a query is answered; one that writes writes nothing."""
 
         async def body(tx: ReadTransaction) -> dict[str, JSON]:
             source = Gathering(tx, self._shelf, self._known, collections_of(query, binds) or ())
-            return explain(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._rng)
+            return explain(query, source, binds, limits=self._limits, now=self._now_ms)
 
         return await self._storage.read(body)
 
     def live(self, query: str, binds: Binds) -> LiveQuery:
         """Keep a query live."""
-        parsed = parse(query)
-        if is_writing(parsed):
-            raise InvalidDocument("a query that writes can't be live: it would write again after each change")
-        live = LiveQuery(lambda: self.read(parsed, binds), collections_of(parsed, binds), self._live.discard)
+        if self.is_writing(query):
+            raise QueryError("A query that writes can't be live: it would write again after each change")
+        live = LiveQuery(lambda: self.read(query, binds), collections_of(query, binds), self._live.discard)
         live.stop = self._storage.listen(live.hear)
         self._live.add(live)
         return live
 
     async def create_index(self, collection: str, fields: Sequence[str], name: str | None, is_unique: bool) -> str:
         """Make an index, or find that it is there; give its name."""
-        index = Index(name or "_".join(field.replace(".", "_") for field in fields), collection, tuple(fields), is_unique)
+        index = Index(
+            name or "_".join(field.replace(".", "_") for field in fields), collection, tuple(fields), is_unique
+        )
         _check_index(index)
         await self._storage.write(lambda tx: indexes.create_index(tx, index))
         return index.name

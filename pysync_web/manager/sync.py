@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_values
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..causality import parse_timestamp
 from ..core import replica as local
@@ -44,6 +44,10 @@ from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult,
 from .store import LocalStore
 from .transaction import Transaction
 
+if TYPE_CHECKING:
+    from ..core.indexes import Index
+    from .queries import LiveQuery, Queries
+
 Document = dict[str, JSON]
 Predicate = Callable[[str, str, "Document | None"], bool]
 
@@ -72,6 +76,7 @@ class SyncManager:
         self._after = Hooks("on_after_sync")
         self._conflicts = Hooks("on_conflict")
         self._progress = Hooks("on_progress")
+        self._engine: Queries | None = None
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
         self._undo: list[Callable[[], None]] = []
@@ -118,6 +123,8 @@ class SyncManager:
         if self._is_closed:
             return
         self._is_closed = True
+        if self._engine is not None:
+            self._engine.close()
         await self.stop()
         for undo in self._undo:
             undo()
@@ -248,6 +255,57 @@ class SyncManager:
         value = _now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    # Queries
+
+    async def query(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> list[JSON]:
+        """Run a query and give its rows; one that writes does so in one transaction, as if documents were saved.
+
+        Raises :class:`QueryError` with the place in the query, also past a limit of ``SyncConfig.query_limits``.
+        """
+        binds = dict(bind_vars or {})
+        queries = self._queries()
+        if not queries.is_writing(sdbql):
+            return await queries.read(sdbql, binds)
+        rows, events = await queries.write(sdbql, binds, self._options)
+        self._tell(events)
+        return rows
+
+    async def explain(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
+        """Run a query without making what it writes, and tell how: the steps, the indexes used, rows and times."""
+        return await self._queries().explain(sdbql, dict(bind_vars or {}))
+
+    def live(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> LiveQuery:
+        """Keep a query live: ``async for rows in sync.live(…)`` gives its rows now and after each change of them."""
+        return self._queries().live(sdbql, dict(bind_vars or {}))
+
+    async def create_index(
+        self, collection: str, fields: str | Sequence[str], unique: bool = False, *, name: str | None = None
+    ) -> str:
+        """Make an index over one or more fields (``address.city`` lies deeper) and give its name; once is enough.
+
+        Indexes are this replica's own and change with its documents. ``unique`` refuses local writes that would give
+        two documents the same values, with :class:`InvalidDocument`; what comes from elsewhere is not refused.
+        """
+        given = [fields] if isinstance(fields, str) else list(fields)
+        return await self._queries().create_index(collection, given, name, unique)
+
+    async def drop_index(self, collection: str, name: str) -> bool:
+        """Remove an index; tell whether there was one."""
+        return await self._queries().drop_index(collection, name)
+
+    async def list_indexes(self, collection: str | None = None) -> list[Index]:
+        """Give the indexes, of one collection or of all."""
+        definitions = await self._queries().list_indexes()
+        return [one for col, some in definitions.items() if collection in (None, col) for one in some]
+
+    def _queries(self) -> Queries:
+        """Give the query engine, which is imported when it is first asked for: a page starts faster without."""
+        if self._engine is None:
+            from .queries import Queries
+
+            self._engine = Queries(self._storage, self.config.collections, _now_ms, self.config.query_limits)
+        return self._engine
 
     # Sync
 
