@@ -129,7 +129,7 @@ def _run(program: Program, run: Run, *, stores: bool = True) -> list[Any]:
     """Run a program to its end; whatever goes wrong becomes a QueryError with a place."""
     try:
         _check_collections(program, run)
-        rows = finished(run.budget, program(run))
+        rows = finished(run.budget, program(run), are_fresh=program.makes_objects)
     except SyncError as error:
         if not isinstance(error, QueryError):
             raise

@@ -64,7 +64,11 @@ _HELPERS: Final[Mapping[str, Any]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled query. ``binds`` names the values that it takes, in their order."""
+    """A compiled query.
+
+    ``binds`` names the values that it takes, in their order. ``makes_objects`` says that each row is an object of its
+    own, which the query has made.
+    """
 
     query: n.Query
     loaded: Loaded
@@ -76,6 +80,7 @@ class Program:
     reads_unknown: bool
     names: frozenset[str]
     steps: tuple[dict[str, Any], ...]
+    makes_objects: bool
 
     def __call__(self, run: Any) -> list[Any]:
         """Run it."""
@@ -103,6 +108,7 @@ def compile_query(query: n.Query, bind_kinds: Mapping[str, str], *, is_explained
         c.reads_unknown,
         frozenset(c.names),
         tuple(c.steps),
+        c.makes_objects,
     )
 
 

@@ -271,7 +271,9 @@ def compile_return(p: Pipeline, clause: n.Return) -> None:
     add_windows(p, clause)
     step = p.c.step("return", clause.at, is_distinct=clause.is_distinct)
     p.tick(step)
-    p.emit(f"append({p.value(clause.value).text})")
+    code = p.value(clause.value)
+    p.c.makes_objects = isinstance(clause.value, n.Object) and not code.is_constant
+    p.emit(f"append({code.text})")
     p.passed(step)
     if p.loops:
         p.tick(p.loops[-1])

@@ -5,7 +5,7 @@ Python agrees on texts and numbers, so those take the short way; ``True == 1`` i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from heapq import nlargest, nsmallest
 from typing import Any, Final
 
@@ -102,9 +102,6 @@ def ordered(columns: Sequence[tuple[list[Any], bool]], first: int | None = None)
     places: list[int] = list(range(count))
     if first is not None and first < count // 4:
         places = _candidates(keyed[0][0], keyed[0][1], first)
-        if len(keyed) == 1:
-            return places[:first]
-        places.sort()
     for values, descending in reversed(keyed):
         places.sort(key=values.__getitem__, reverse=descending)
     return places if first is None else places[:first]
@@ -114,14 +111,8 @@ def _candidates(values: list[Any], descending: bool, first: int) -> list[int]:
     """Give the positions of the first values in order, and of those that are as good as the last of them."""
     if not first:
         return []
-    best = (nlargest if descending else nsmallest)(first, range(len(values)), key=values.__getitem__)
-    last = values[best[-1]]
-    taken = set(best)
-    return best + [place for place, value in enumerate(values) if value == last and place not in taken]
-
-
-def grouper(width: int) -> Callable[..., Hashable]:
-    """Give what makes one key of so many values."""
-    if width == 1:
-        return hashable
-    return lambda *values: tuple(map(hashable, values))
+    if descending:
+        last = nlargest(first, values)[-1]
+        return [place for place, value in enumerate(values) if value >= last]
+    last = nsmallest(first, values)[-1]
+    return [place for place, value in enumerate(values) if value <= last]

@@ -41,6 +41,8 @@ def type_name(value: Any) -> str:
 def add(run: Run, a: Any, b: Any) -> Any:
     """``a + b``: numbers or texts."""
     kind, other = type(a), type(b)
+    if kind is int and other is int:
+        return a + b
     if kind in NUMBERS and other in NUMBERS:
         return _checked(a + b)
     if kind is str and other is str:

@@ -34,6 +34,7 @@ class Compiler:
     reads_unknown: bool = False
     names: set[str] = field(default_factory=set)
     lasting: set[str] = field(default_factory=set)
+    makes_objects: bool = False
     windows: dict[int, Code] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
 
