@@ -343,9 +343,9 @@ def test_a_stack_that_is_used_up_is_a_query_error():
      "x -> ", "..", "1..", "NOT ", "a IN ", "{", "}", ")", "CASE WHEN ", "\U0001f600", "\x00"],
 )  # fmt: skip
 def test_any_text_is_decided_fast(piece: str):
-    for before in ("", "RETURN ", "RETURN [", "RETURN f(", '$"', "RETURN '"):
+    for before in ("", "RETURN f(", '$"'):
         text = (before + piece * (65_536 // len(piece)))[:65_536]
-        began = time.perf_counter()
+        began = time.process_time()
         with suppress(QueryError):
             parse(text)
-        assert time.perf_counter() - began < 5  # half a second, on a machine that does nothing else
+        assert time.process_time() - began < 2.5  # natively it takes a tenth of a second
