@@ -1,0 +1,90 @@
+"""A manager answers as the engine does over plain lists: on every storage, with indexes and without."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pysync_web as ps
+from pysync_web.sdbql import execute
+
+CASES = Path(__file__).with_name("cases")
+ENGINES = ["memory", "indexeddb"] if sys.platform == "emscripten" else ["memory", "sqlite"]
+GIVEN = {"_version", "_timestamp", "_id"}
+
+numbers = itertools.count()
+
+
+def stored_cases() -> list[Any]:
+    """Give the cases whose answer is in the data alone."""
+    return [
+        pytest.param(case, id=f"{path.stem}: {case['name']}")
+        for path in sorted(CASES.glob("*.json"))
+        for case in json.loads(path.read_text("utf-8"))
+        if case.get("data") and "rows" in case
+    ]
+
+
+def keyed(data: dict[str, Any]) -> dict[str, Any]:
+    """Give each document a key, and order them by it, as a storage does."""
+    made = {}
+    for name, documents in data.items():
+        rows = [{"_key": f"d{place:04}", **document} for place, document in enumerate(documents)]
+        made[name] = sorted(rows, key=lambda row: row["_key"])
+    return made
+
+
+def bare(value: Any) -> Any:
+    """Take away what a storage gives to its documents."""
+    if isinstance(value, dict):
+        return {name: bare(one) for name, one in value.items() if name not in GIVEN}
+    return [bare(one) for one in value] if isinstance(value, list) else value
+
+
+async def opened(engine: str, folder: Path, data: dict[str, Any], *, with_indexes: bool) -> ps.SyncManager:
+    """Open a new database with some data, and with an index on each of their fields."""
+    path = f"stored-{next(numbers)}" if sys.platform == "emscripten" else str(folder / "db.sqlite")
+    store = await ps.LocalStore.open(path, engine=ps.StorageEngine(engine), durability="relaxed")
+    manager = ps.SyncManager(store, config=ps.SyncConfig(query_limits=None))
+    for collection, documents in data.items():
+        if documents:
+            await manager.save_documents(collection, documents)
+        if with_indexes:
+            fields = sorted({name for document in documents for name in document} - {"_key", "_id"})
+            for field in fields[:8]:
+                await manager.create_index(collection, field)
+            if len(fields) > 1:
+                await manager.create_index(collection, fields[:2], name="pair")
+    return manager
+
+
+@pytest.mark.parametrize("with_indexes", [False, True], ids=["scanned", "indexed"])
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("case", stored_cases())
+async def test_stored_documents_are_found_as_plain_ones_are(
+    case: dict[str, Any], engine: str, with_indexes: bool, tmp_path: Path
+):
+    data = keyed(case["data"])
+    manager = await opened(engine, tmp_path, data, with_indexes=with_indexes)
+    async with manager:
+        try:
+            wanted = execute(case["query"], data, case.get("binds"))
+        except ps.QueryError as error:
+            with pytest.raises(ps.QueryError) as raised:
+                await manager.query(case["query"], case.get("binds"))
+            assert raised.value.args == error.args
+            return
+        assert bare(await manager.query(case["query"], case.get("binds"))) == bare(wanted)
+        for collection, documents in data.items():
+            found = [document for _, document in await manager.query_documents(collection)]
+            assert sorted(map(key_of, bare(found))) == sorted(map(key_of, bare(documents)))
+
+
+def key_of(document: dict[str, Any]) -> str:
+    """Give a document as a text that can be sorted."""
+    return json.dumps(document, sort_keys=True)
