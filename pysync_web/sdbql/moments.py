@@ -101,7 +101,7 @@ def unit_of(name: Any) -> str:
 
 def local(moment: datetime, zone: tzinfo) -> datetime:
     """Give a moment as a clock in a time zone shows it."""
-    return moment if zone is UTC else _within(lambda: moment.astimezone(zone))
+    return moment if moment.tzinfo is zone else _within(lambda: moment.astimezone(zone))
 
 
 def move(moment: datetime, amount: int, unit: str, zone: tzinfo = UTC) -> datetime:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache, lru_cache
 
 _OFFSET = re.compile(r"([+-])(\d{2}):?(\d{2})")
 
@@ -32,14 +32,21 @@ def find_zone(name: str) -> tzinfo:
 
 
 def _named_zone(name: str) -> tzinfo:
-    from zoneinfo import ZoneInfo, available_timezones
+    from zoneinfo import ZoneInfo
 
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        known = available_timezones()
+        known = _known()
         if not known:
             raise ZoneError("no data of time zones here: install the package tzdata") from None
         near = get_close_matches(name[:60], known, 1)
         hint = f"; do you mean {near[0]!r}?" if near else ""
         raise ZoneError(f"there is no time zone {name[:60]!r}{hint}") from None
+
+
+@cache
+def _known() -> frozenset[str]:
+    from zoneinfo import available_timezones
+
+    return frozenset(available_timezones())

@@ -100,7 +100,7 @@ def bm25(ctx: Context, text: Any, query: Any) -> float:
     length = K1 * (1 - B + B * len(words) / AVERAGE_LENGTH)
     counts = [words.count(word) for word in wanted]
     ctx.spend(len(words) * len(wanted) // 16)
-    return sum(rarity * count * (K1 + 1) / (count + length) for count in counts)
+    return sum((rarity * count * (K1 + 1) / (count + length) for count in counts), 0.0)
 
 
 @function("FULLTEXT", least=3, most=4, needs_context=True)

@@ -56,7 +56,10 @@ def cosine(a: list[float], b: list[float]) -> float:
     """Give the cosine of the angle between two vectors, 0 if one has no direction."""
     length = min(len(a), len(b))
     a, b = a[:length], b[:length]
-    scale = sqrt(_dot(a, a)) * sqrt(_dot(b, b))
+    squares = _dot(a, a), _dot(b, b)
+    both = squares[0] * squares[1]
+    # One root of both is exact where vectors point the same way; two can't overflow or vanish as soon.
+    scale = sqrt(both) if both and isfinite(both) else sqrt(squares[0]) * sqrt(squares[1])
     return max(-1.0, min(1.0, _finite(_dot(a, b)) / _finite(scale))) if scale else 0.0
 
 

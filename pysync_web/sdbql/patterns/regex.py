@@ -1,4 +1,4 @@
-"""A compiled regular expression, and who may search for it: ``re`` if that is surely cheap, else our own machine.
+"""A compiled regular expression, and who searches for it: ``re`` if that is surely cheap, else RE2 or our machine.
 
 Matches follow Rust: an empty match right behind another match does not count.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from typing import Final
+from typing import Any, Final
 
 from ...errors import QueryError
 from .cost import estimate, written
 from .machine import Program, Spans, Spend, assemble, search
+from .quick import compile_quickly
 from .syntax import PatternError, parse_pattern
 
 CHEAP: Final = 5e6
@@ -37,11 +38,14 @@ class Pattern:
         """The same for Python's ``re``."""
         return re.compile(written(self.tree.root))
 
+    @cached_property
+    def quick(self) -> Any:
+        """The same for RE2, if it is there."""
+        return compile_quickly(self.tree.root)
+
     def test(self, text: str, spend: Spend | None = None) -> bool:
         """Tell whether a match is anywhere in a text."""
-        if self.cost.steps(len(text)) <= CHEAP:
-            return self.expression.search(text) is not None
-        return search(self.program, text, 0, _Meter(spend)) is not None
+        return self._search(text, 0, _Meter(spend)) is not None
 
     def matches(self, text: str, spend: Spend | None = None) -> list[str]:
         """Give all matches, one behind the other."""
@@ -63,11 +67,10 @@ class Pattern:
 
     def spans(self, text: str, spend: Spend | None = None) -> Iterator[Spans]:
         """Give the places of all matches and their groups, one behind the other."""
-        is_cheap = self.cost.steps(len(text)) <= CHEAP
         meter = _Meter(spend)
         at, last = 0, -1
         while at <= len(text):
-            found = self._quick(text, at) if is_cheap else search(self.program, text, at, meter)
+            found = self._search(text, at, meter)
             meter(1)
             if found is None:
                 return
@@ -77,9 +80,19 @@ class Pattern:
                 last = end
             at = end if begin < end else end + 1
 
-    def _quick(self, text: str, at: int) -> Spans | None:
-        found = self.expression.search(text, at)
-        return None if found is None else tuple(place for span in found.regs for place in span)
+    def _search(self, text: str, at: int, meter: _Meter) -> Spans | None:
+        """Find the first match at or behind a place."""
+        if self.cost.steps(len(text)) <= CHEAP:
+            found = self.expression.search(text, at)
+            return None if found is None else tuple(place for span in found.regs for place in span)
+        if self.quick is not None and text.isascii():
+            meter(1 + (len(text) - at) // 16)
+            found = self.quick.search(text, at)
+            return None if found is None else self._spans_of(found)
+        return search(self.program, text, at, meter)
+
+    def _spans_of(self, found: Any) -> Spans:
+        return tuple(place for group in range(self.tree.groups + 1) for place in found.span(group))
 
     def _template(self, replacement: str) -> list[str | int]:
         """Cut a replacement into texts and numbers of groups; a group that does not exist is empty."""
