@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysync_web.errors import QueryError
+from pysync_web.sdbql import execute
 from pysync_web.sdbql.functions import (
     FUNCTIONS,
     FunctionError,
@@ -125,6 +126,16 @@ def test_a_case_gives_what_it_says(name: str, arguments: list[Any], case: dict[s
         return
     with pytest.raises((FunctionError, QueryError)) as caught:
         call(name, *arguments)
+    assert case["error"] in str(caught.value)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in cases()])
+def test_a_case_gives_the_same_as_a_query(case: dict[str, Any]):
+    if "rows" in case:
+        assert same(execute(case["query"], {}), case["rows"])
+        return
+    with pytest.raises(QueryError) as caught:
+        execute(case["query"], {})
     assert case["error"] in str(caught.value)
 
 
