@@ -17,7 +17,7 @@ from .parsing.cursor import Cursor
 
 MAX_LENGTH: Final = 64 * 1024
 MAX_DEPTH: Final = 64
-LONGEST_KEPT: Final = 4 * 1024
+LONGEST_KEPT: Final = 2 * 1024
 MOST_KEPT: Final = 256
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from ..errors import QueryError
 from .lexer import KEYWORDS
 from .nodes import (
     Access,
@@ -73,15 +74,26 @@ _FREE_CALLS: Final = _FREE_NAMES | {
 
 
 def format_query(query: Query | str) -> str:
-    """Give a query's text with a line for each clause; parsing it gives an equal tree. Comments are lost."""
+    """Give a query's text with a line for each clause; parsing it gives an equal tree. Comments are lost.
+
+    A text is parsed first, within the parser's limits. :class:`QueryError` says what is wrong with it, or that a tree
+    made by hand is deeper than the stack.
+    """
     if isinstance(query, str):
         query = parse(query)
-    head = []
-    if query.creates is not None:
-        kind, name = query.creates
-        words = {"stream": "CREATE STREAM {} AS", "view": "CREATE MATERIALIZED VIEW {} AS"}
-        head = [words.get(kind, "REFRESH MATERIALIZED VIEW {}").format(_name(name))]
-    return "\n".join([*head, *_lines(query, "")])
+    try:
+        return "\n".join([*_head(query), *_lines(query, "")])
+    except RecursionError:
+        raise QueryError("Nested too deep for this program's stack") from None
+
+
+def _head(query: Query) -> list[str]:
+    """Print CREATE … AS or REFRESH, if there is one."""
+    if query.creates is None:
+        return []
+    kind, name = query.creates
+    words = {"stream": "CREATE STREAM {} AS", "view": "CREATE MATERIALIZED VIEW {} AS"}
+    return [words.get(kind, "REFRESH MATERIALIZED VIEW {}").format(_name(name))]
 
 
 def format_expression(node: Expression) -> str:

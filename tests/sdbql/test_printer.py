@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from hypothesis import given
 
-from pysync_web.sdbql.nodes import Binary, Constant, Expression, Name, Query, Return
+from pysync_web.errors import QueryError
+from pysync_web.sdbql.nodes import Binary, Constant, Expression, Name, Query, Return, Unary
 from pysync_web.sdbql.parser import parse
 from pysync_web.sdbql.printer import format_expression, format_query
 
@@ -87,6 +90,21 @@ def test_what_is_longer_than_a_line_is_broken_up():
 )
 def test_what_is_printed_well_is_printed_as_it_was(text: str):
     assert format_expression(expression(text)) == text
+
+
+def test_all_cases_of_the_syntax_are_printed_and_parsed_again():
+    for case in json.loads(Path(__file__).with_name("cases").joinpath("syntax.json").read_text("utf-8")):
+        if "rows" in case:
+            tree = parse(case["query"])
+            assert shape(parse(format_query(tree))) == shape(tree), case["name"]
+
+
+def test_a_tree_too_deep_for_the_stack_is_a_query_error():
+    tree: Expression = Name("x")
+    for _ in range(3_000):
+        tree = Unary("not", tree)
+    with pytest.raises(QueryError, match="stack"):
+        format_query(Query((Return(tree),)))
 
 
 def test_a_long_chain_is_printed_without_recursion():

@@ -152,7 +152,8 @@ class Cursor:
     def refuse(self, wanted: str) -> NoReturn:
         """Raise that something else was expected than what comes next."""
         token = self.token
-        raise self.error(f"Expected {wanted}, but found {describe(token)}{self._hint(token)}", token.at)
+        hint = "" if wanted == ":" else self._hint(token)
+        raise self.error(f"Expected {wanted}, but found {describe(token)}{hint}", token.at)
 
     def _hint(self, token: Token) -> str:
         hint = _HINTS.get(token.text.upper() if token.kind == "name" else token.kind)
