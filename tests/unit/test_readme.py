@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -27,7 +28,7 @@ PORT = "6745"
 
 
 def test_every_example_is_one_of_those_that_are_run():
-    assert EXAMPLES.keys() == {"page", "native", "server", "curl"}
+    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries"}
 
 
 def test_the_server_s_command_and_the_plain_client_s_request_work(tmp_path: Path):
@@ -50,6 +51,29 @@ def test_the_native_example_prints_what_it_saved_and_what_others_did(tmp_path: P
 def test_the_native_example_saves_without_a_server_too(tmp_path: Path):
     said = run(tmp_path, EXAMPLES["native"].replace(PORT, "1"))
     assert [line.split()[0] for line in said.splitlines()] == ["0", "s13", "s14"]
+
+
+def test_the_queries_answer_write_and_live(tmp_path: Path):
+    lines = textwrap.indent(EXAMPLES["queries"].replace("    break", "    print(deep)\n    break"), "    " * 2)
+    said = run(tmp_path, QUERIES.replace("...", lines.strip()))
+    rows, deep = said.splitlines()
+    assert rows == "[{'done': True, 'n': 2}]"
+    assert re.findall(r"'depth_m': ([\d.]+)", deep) == ["4.0", "3.5"]
+
+
+QUERIES = """
+import asyncio
+import pysync_web as ps
+
+async def main():
+    async with await ps.open("fieldwork.db") as sync:
+        for depth in (1.5, 3.5, 4.0):
+            await sync.save_document("samples", None, {"depth_m": depth, "done": depth > 2})
+        await sync.query("FOR s IN samples FILTER !s.done REMOVE s IN samples")
+        ...
+
+asyncio.run(main())
+"""
 
 
 def test_the_files_that_the_readme_names_are_there():
