@@ -123,6 +123,8 @@ CURRENT_A = n.Access(n.Current(), "a")
             "b[* FILTER CURRENT.a LIMIT 1, 2 RETURN current.a]",
             n.Expansion(B, 1, CURRENT_A, n.Constant(1), n.Constant(2), CURRENT_A),
         ),
+        ("b[* RETURN {Current}]", n.Expansion(B, result=n.Object((n.Property("Current", n.Current()),)))),
+        ("[{@a: b}]", n.Array((n.Object((n.Property(n.Bind("a"), B),)),))),
         ("current", n.Name("current")),
         ("{a, 'x y': 1, 2: b, [c]: 3, for: 4, ...b,}", None),
         ("[a, ...b,]", n.Array((A, n.Spread(B)))),

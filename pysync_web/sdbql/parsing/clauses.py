@@ -151,7 +151,7 @@ def _traverse(c: Cursor, vertex: str, edge: str | None, depth: Expression | None
     if depth is None and _is_shortest_path(c, 0):
         return _shortest_path(c, vertex, edge, direction, at)
     start = expression(c)
-    edges = _collection(c, "the collection of edges")
+    edges = _edges(c)
     least = most = depth
     if isinstance(depth, Binary) and depth.operator == "..":
         least, most = depth.left, depth.right
@@ -165,7 +165,16 @@ def _shortest_path(c: Cursor, vertex: str, edge: str | None, direction: Directio
     c.expect("TO")
     goal = expression(c)
     direction = direction or _direction(c)
-    return ShortestPath(vertex, edge, start, goal, direction, _collection(c, "the collection of edges"), at=at)
+    return ShortestPath(vertex, edge, start, goal, direction, _edges(c), at=at)
+
+
+def _edges(c: Cursor) -> Name | Bind:
+    if c.kind == "GRAPH" and begins_expression(c, 1):
+        raise c.error("Graphs have no names here: write the name of the collection of edges", c.token.at)
+    edges = _collection(c, "the collection of edges")
+    if c.kind == ",":
+        raise c.error("A traversal follows the edges of one collection", c.token.at)
+    return edges
 
 
 # Clauses that change the rows

@@ -165,7 +165,7 @@ class Cursor:
         return f". Did you mean {likely}?" if likely else ""
 
     def _is_name_like(self) -> bool:
-        return self.kind_after() in ("IN", "=", ",", ".", ":", "->", "end")
+        return self.kind_after() in ("IN", "=", ",", ".", ":", "->", ")", "]", "}", "end")
 
 
 def describe(token: Token) -> str:
