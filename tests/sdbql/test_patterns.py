@@ -42,6 +42,30 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"\p{L}" * 199,
+        "".join(rf"\p{{{name}}}" for name in ("L", "Lu", "Ll", "Lo", "N", "P", "S", "Cn", "M", "Latin", "Han"))
+        * 14,
+        r"[^\p{L}\d]" * 99,
+        "[a~~" * 50 + "b" + "]" * 50,
+        "(" * 59 + "a" + ")" * 59,
+        "(a|b|" * 30 + "c" + ")*" * 30,
+        "a?" * 499,
+        "(?i)[à-ÿ]{1000}",
+        r"[\p{L}&&\p{Lu}]" * 60,
+    ],
+    ids=range(9),
+)
+def test_compiling_ends_soon(pattern: str):
+    compile_pattern(r"\p{L}")
+    began = time.perf_counter()
+    with suppress(PatternError):
+        compile_pattern(pattern).test("some text")
+    assert time.perf_counter() - began < 2
+
+
 def without_limit(steps: int) -> None:
     pass
 

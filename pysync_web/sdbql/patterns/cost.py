@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
+from typing import Final
 
 from .syntax import Chars, Choice, Empty, Group, Node, Place, Repeat, Series, Tree
 
@@ -37,6 +38,10 @@ class Cost:
             return inf
         steps: float = self.size * self.factor * (length + 1.0) ** degree
         return steps
+
+
+ENDLESS: Final = Cost(1, inf, inf)
+"""What nothing bounds."""
 
 
 def estimate(tree: Tree) -> Cost:

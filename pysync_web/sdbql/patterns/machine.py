@@ -14,6 +14,9 @@ from typing import Final, TypeAlias
 from .syntax import Chars, Choice, Empty, Group, Node, PatternError, Place, Repeat, Series, Tree
 
 MAX_PROGRAM: Final = 4000
+MAX_SETS: Final = 200_000
+"""Characters that all different sets of a pattern may be written in: compiling more would take long."""
+
 REPORT: Final = 2000
 
 Spend: TypeAlias = Callable[[int], None]
@@ -78,6 +81,8 @@ def _emit(node: Node, program: Program, known: dict[str, int]) -> None:
     match node:
         case Chars(source):
             if source not in known:
+                if sum(map(len, known)) + len(source) > MAX_SETS:
+                    raise PatternError("its classes hold too many ranges")
                 known[source] = len(program.sets)
                 program.sets.append(CharSet(source))
             program.add(CHAR, known[source])

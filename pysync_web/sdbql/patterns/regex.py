@@ -11,13 +11,16 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from ...errors import QueryError
-from .cost import estimate, written
+from .cost import ENDLESS, estimate, written
 from .machine import Program, Spans, Spend, assemble, search
 from .quick import compile_quickly
 from .syntax import PatternError, parse_pattern
 
-CHEAP: Final = 5e6
+CHEAP: Final = 3e7
 """Steps that ``re`` may need at most, for it to be asked."""
+
+MAX_SOURCE: Final = 50_000
+"""Characters in which a pattern may be written for ``re``: compiling longer ones takes long."""
 
 MAX_STEPS: Final = 2_000_000
 """Steps that one call may take on our own machine."""
@@ -30,13 +33,14 @@ class Pattern:
 
     def __init__(self, text: str, *, ignore_case: bool = False) -> None:
         self.tree = parse_pattern(text, ignore_case=ignore_case)
-        self.cost = estimate(self.tree)
         self.program: Program = assemble(self.tree)
+        self.source = written(self.tree.root)
+        self.cost = estimate(self.tree) if len(self.source) <= MAX_SOURCE else ENDLESS
 
     @cached_property
     def expression(self) -> re.Pattern[str]:
         """The same for Python's ``re``."""
-        return re.compile(written(self.tree.root))
+        return re.compile(self.source)
 
     @cached_property
     def quick(self) -> Any:

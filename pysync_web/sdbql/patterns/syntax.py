@@ -13,6 +13,7 @@ from .classes import ESCAPED_SETS, posix_class, property_class
 
 MAX_PATTERN: Final = 1000
 MAX_REPEATS: Final = 1000
+MAX_SET: Final = 50_000
 MAX_GROUPS: Final = 100
 MAX_NESTING: Final = 60
 SINGLE: Final = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "a": "\a"}
@@ -350,7 +351,7 @@ class _Parser:
                 left = f"(?:(?!{right}){left})"
             else:
                 left = f"(?:(?!{right}){left}|(?!{left}){right})"
-            if len(left) > 20 * MAX_PATTERN:
+            if len(left) > MAX_SET:
                 raise PatternError("a class that is too large")
         return f"(?:(?!{left})(?s:.))" if is_negated else left
 
