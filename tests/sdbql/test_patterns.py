@@ -18,6 +18,7 @@ from pysync_web.sdbql.patterns import (
     like,
     regex_test,
 )
+from pysync_web.sdbql.patterns.automaton import automaton_of
 from pysync_web.sdbql.patterns.cost import estimate, written
 from pysync_web.sdbql.patterns.distance import _in_band
 from pysync_web.sdbql.patterns.machine import assemble, search
@@ -236,6 +237,29 @@ def test_the_machine_finds_what_re_finds():
         ours = search(assemble(tree), text, 0, without_limit)
         theirs = re.compile(written(tree.root)).search(text)
         assert (ours and ours[:2]) == (theirs and theirs.span()), (pattern, text)
+        automaton = automaton_of(assemble(tree))
+        if automaton is not None:
+            assert automaton.test(text, without_limit) == (theirs is not None), (pattern, text)
+            assert automaton.test(text, without_limit) == (theirs is not None), (pattern, text)
+
+
+def test_an_automaton_forgets_its_states_before_they_are_too_many():
+    automaton = automaton_of(assemble(parse_pattern("a[ab]{14}c")))
+    assert automaton is not None
+    rng = random.Random(1)
+    text = "".join(rng.choices("ab", k=30_000))
+    assert not automaton.test(text, without_limit)
+    assert len(automaton.states) <= 1_001
+    assert automaton.test(text + "a" * 15 + "c", without_limit)
+    assert not automaton.test(text, without_limit)
+
+
+def test_a_yes_or_no_is_quick_even_where_a_match_would_not_be():
+    began = time.perf_counter()
+    assert not regex_test("a" * 65_536, "a*a*a*a*a*a*a*a*b")
+    assert not regex_test("ab" * 32_768, "[ab]{500}c")
+    assert not regex_test("a" * 65_536 + "b", "(.*a){12}$")
+    assert time.perf_counter() - began < 3
 
 
 def test_a_pattern_that_may_take_exponential_time_is_not_given_to_re():

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from ...errors import QueryError
+from .automaton import Automaton, automaton_of
 from .cost import ENDLESS, estimate, written
 from .machine import Program, Spans, Spend, assemble, search
 from .quick import compile_quickly
@@ -47,9 +48,16 @@ class Pattern:
         """The same for RE2, if it is there."""
         return compile_quickly(self.tree.root)
 
+    @cached_property
+    def automaton(self) -> Automaton | None:
+        """The same for a mere yes or no, if that is possible."""
+        return automaton_of(self.program)
+
     def test(self, text: str, spend: Spend | None = None) -> bool:
         """Tell whether a match is anywhere in a text."""
-        return self._search(text, 0, _Meter(spend)) is not None
+        if self.automaton is None or self.cost.steps(len(text)) <= CHEAP or (self.quick and text.isascii()):
+            return self._search(text, 0, _Meter(spend)) is not None
+        return self.automaton.test(text, _Meter(spend))
 
     def matches(self, text: str, spend: Spend | None = None) -> list[str]:
         """Give all matches, one behind the other."""
