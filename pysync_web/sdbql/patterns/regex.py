@@ -79,6 +79,8 @@ class Pattern:
 
     def spans(self, text: str, spend: Spend | None = None) -> Iterator[Spans]:
         """Give the places of all matches and their groups, one behind the other."""
+        if self.cost.steps(len(text)) > CHEAP and not self.test(text, spend):
+            return
         meter = _Meter(spend)
         at, last = 0, -1
         while at <= len(text):
