@@ -198,7 +198,7 @@ def _window_behind(p: Pipeline) -> n.Return | None:
 
 
 def _has_window(clause: n.Clause) -> bool:
-    return any(isinstance(node, n.Call) and node.over is not None for node in walk(clause))
+    return bool(clauses.windows_in(clause))
 
 
 def _gives_the_same(query: n.Query) -> bool:

@@ -106,7 +106,7 @@ def compile_limit(p: Pipeline, clause: n.Limit) -> None:
 
 def add_windows(p: Pipeline, clause: n.Clause) -> None:
     """Make the columns of the window functions that a clause uses; they see all rows that reach it."""
-    calls = [call for call in _windows_in(clause) if id(call) not in p.c.windows]
+    calls = [call for call in windows_in(clause) if id(call) not in p.c.windows]
     if not calls:
         return
     if not p.level:
@@ -133,7 +133,7 @@ def add_windows(p: Pipeline, clause: n.Clause) -> None:
         p.c.windows[id(call)] = p.rows[f" {column}"]
 
 
-def _windows_in(clause: Any) -> list[n.Call]:
+def windows_in(clause: Any) -> list[n.Call]:
     """Find the window functions of a clause, but not those of subqueries, which have rows of their own."""
     found = []
     stack = [clause]
@@ -288,4 +288,5 @@ __all__ = [
     "compile_return",
     "compile_sort",
     "packed",
+    "windows_in",
 ]

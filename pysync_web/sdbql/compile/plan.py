@@ -1,7 +1,7 @@
 """The order in which clauses work: conditions are taken apart and moved as early as their variables allow.
 
 Only a condition that can't fail is moved, and never past a clause that counts, groups or writes rows: so no query
-gets an error or a row by it.
+gets an error or a row by it. LETs before all rows stay before all conditions, too: their variables are no row's.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ def plan(clauses: Sequence[n.Clause], outer: set[str]) -> list[Planned]:
     """Put clauses in the order in which they are to work."""
     planned: list[Planned] = []
     known = set(outer)
+    first = next((place for place, one in enumerate(clauses) if not isinstance(one, n.Let)), 0)
     for clause in clauses:
         if isinstance(clause, n.Filter):
             for condition in conjuncts(clause.condition):
-                _place(planned, n.Filter(condition, at=condition.at), known)
+                _place(planned, n.Filter(condition, at=condition.at), known, first)
         else:
             planned.append(Planned(clause))
         known |= set(defined(clause))
@@ -68,12 +69,12 @@ def defined(clause: n.Clause) -> tuple[str, ...]:
     return ()
 
 
-def _place(planned: list[Planned], clause: n.Filter, known: set[str]) -> None:
+def _place(planned: list[Planned], clause: n.Filter, known: set[str], first: int) -> None:
     """Put a condition as early as it may work, behind conditions that are there already."""
     place = len(planned)
     if is_safe(clause.condition, known):
         needed = names_in(clause.condition)
-        while place and _may_swap(planned[place - 1].clause, needed):
+        while place > first and _may_swap(planned[place - 1].clause, needed):
             place -= 1
         while place < len(planned) and isinstance(planned[place].clause, n.Filter):
             place += 1
