@@ -12,7 +12,7 @@ from .compile import Program, bind_kind, compile_query
 from .compile.finish import finished
 from .compile.run import Run
 from .functions.registry import FunctionError
-from .limits import Budget, QueryLimits
+from .limits import BUDGET, Budget, QueryLimits
 from .parser import parse
 from .source import DataSource, Document, Lists
 
@@ -109,7 +109,7 @@ def _compiled(query: str, work: Callable[[], Program]) -> Program:
     except QueryError:
         raise
     except (RecursionError, MemoryError, SyntaxError, OverflowError) as error:
-        raise QueryError("the query is too large to be compiled", query=query, at=0) from error
+        raise QueryError("The query is too large to be compiled", query=query, at=0) from error
 
 
 def _new_run(
@@ -127,6 +127,7 @@ def _new_run(
 
 def _run(program: Program, run: Run, *, stores: bool = True) -> list[Any]:
     """Run a program to its end; whatever goes wrong becomes a QueryError with a place."""
+    token = BUDGET.set(run.budget)
     try:
         _check_collections(program, run)
         rows = finished(run.budget, program(run), are_fresh=program.makes_objects)
@@ -144,6 +145,8 @@ def _run(program: Program, run: Run, *, stores: bool = True) -> list[Any]:
         raise _placed(program, error, "there is not enough memory") from error
     except (ArithmeticError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise _placed(program, error, f"can't be worked out: {error}", is_labelled=True) from error
+    finally:
+        BUDGET.reset(token)
     if stores:
         run.data.store()
     return rows
@@ -152,7 +155,8 @@ def _run(program: Program, run: Run, *, stores: bool = True) -> list[Any]:
 def _placed(program: Program, error: BaseException, message: str, *, is_labelled: bool = False) -> QueryError:
     mark = program.loaded.mark(error.__traceback__)
     label = f"{mark.label}: " if is_labelled and mark and mark.label else ""
-    return QueryError(label + message, query=program.query.text, at=None if mark is None else mark.at)
+    whole = label + message if label else message[:1].upper() + message[1:]
+    return QueryError(whole, query=program.query.text, at=None if mark is None else mark.at)
 
 
 def _check_collections(program: Program, run: Run) -> None:
@@ -160,7 +164,7 @@ def _check_collections(program: Program, run: Run) -> None:
     named += [(run.binds[program.binds.index(name)], at) for name, at in program.bind_collections.items()]
     for name, at in named:
         try:
-            run.check(name, program.names)
+            run.check(name, program.names if name in program.loose_names else None)
         except QueryError as error:
             raise QueryError(error.message, query=program.query.text, at=at) from None
 

@@ -6,6 +6,7 @@ The defaults are what a page survives; a server that trusts whoever asks may giv
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final, TypeVar
@@ -16,6 +17,10 @@ from .ambient import clock
 T = TypeVar("T")
 
 CHUNK: Final = 256  # rows between two looks at the clock
+_LIGHT: Final = 64
+_MOST_PARTS: Final = 1_000_000
+_DEEPEST: Final = 256
+_CONTAINERS: Final = frozenset((list, dict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Budget:
         """Count rows that are about to be read."""
         self._rows += rows
         if self._rows > self.limits.rows_scanned:
-            raise QueryError(f"the query reads more than {self.limits.rows_scanned:,} rows (limit: rows_scanned)")
+            raise QueryError(f"The query reads more than {self.limits.rows_scanned:,} rows (limit: rows_scanned)")
         self._unchecked += rows * 8 + 16
         if self._unchecked > 4096:
             self.check_time()
@@ -76,7 +81,7 @@ class Budget:
         """Raise QueryError if the query has run for too long."""
         self._unchecked = 0
         if clock() > self._deadline:
-            raise QueryError(f"the query runs for longer than {self.limits.time_s:g} s (limit: time_s)")
+            raise QueryError(f"The query runs for longer than {self.limits.time_s:g} s (limit: time_s)")
 
     def rows(self, items: Iterable[T]) -> Iterable[T]:
         """Give the same items, counted by the chunk: much cheaper than one by one."""
@@ -96,3 +101,32 @@ class Budget:
         while piece := list(islice(remaining, CHUNK)):
             self.touch(len(piece))
             yield piece
+
+
+BUDGET: Final[ContextVar[Budget]] = ContextVar("BUDGET")
+"""The account of the query that runs, for what compares and sorts values without knowing the run."""
+
+
+def weigh(*values: object) -> None:
+    """Count the parts of values that are about to be followed into their depth.
+
+    A value may hold another many times over without taking room for it, so thirty steps can make a billion parts.
+    """
+    level: list[object] = [value for value in values if type(value) in _CONTAINERS]
+    count = 0
+    for _ in range(_DEEPEST):
+        if not level:
+            budget = BUDGET.get(None) if count > _LIGHT else None
+            if budget is not None:
+                budget.spend(count)
+            return
+        deeper: list[object] = []
+        for node in level:
+            children = list(node.values() if type(node) is dict else node)  # type: ignore[call-overload]
+            count += len(children)
+            if not _CONTAINERS.isdisjoint(map(type, children)):
+                deeper += [child for child in children if type(child) in _CONTAINERS]
+            if count > _MOST_PARTS:
+                raise QueryError(f"A value has more than {_MOST_PARTS:,} parts")
+        level = deeper
+    raise QueryError(f"A value is nested deeper than {_DEEPEST} levels")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .. import nodes as n
 from ..source import Condition, Request
 from . import changes, clauses, equality, expressions, graph, sources, windows, writes
-from .equality import NUMBERS, order_key
+from .equality import NUMBERS, sort_key
 from .module import Code, Loaded, Module
 from .pipeline import Pipeline
 from .plan import plan
@@ -34,7 +34,7 @@ def limited(rows: Iterable[Any], offset: int, count: int) -> Iterator[Any]:
 
 def sorted_groups(groups: Iterable[list[Any]], width: int) -> list[list[Any]]:
     """Put groups in the order of the values that they are grouped by."""
-    return sorted(groups, key=lambda group: [order_key(value) for value in group[:width]])
+    return sorted(groups, key=lambda group: [sort_key(value) for value in group[:width]])
 
 
 _HELPERS: Final[Mapping[str, Any]] = MappingProxyType(
@@ -67,7 +67,7 @@ class Program:
     """A compiled query.
 
     ``binds`` names the values that it takes, in their order. ``makes_objects`` says that each row is an object of its
-    own, which the query has made.
+    own, which the query has made. ``loose_names`` are collections that might have been meant as variables.
     """
 
     query: n.Query
@@ -79,6 +79,7 @@ class Program:
     functions_read: frozenset[str]
     reads_unknown: bool
     names: frozenset[str]
+    loose_names: frozenset[str]
     steps: tuple[dict[str, Any], ...]
     makes_objects: bool
 
@@ -93,7 +94,9 @@ def compile_query(query: n.Query, bind_kinds: Mapping[str, str], *, is_explained
     module = Module(_HELPERS)
     c = Compiler(query.text, module, bind_kinds, _subquery, is_explained)
     if query.creates is not None:
-        what = {"stream": "streams", "view": "materialized views", "refresh": "materialized views"}[query.creates[0]]
+        what = {"stream": "streams", "view": "materialized views", "refresh": "materialized views"}[
+            query.creates[0]
+        ]
         raise c.error(f"{what} are not offered here", query.at)
     main, free, _ = _function(c, query, {}, is_inner=False)
     names = {code.text: name for name, code in c.binds.items()}
@@ -107,6 +110,7 @@ def compile_query(query: n.Query, bind_kinds: Mapping[str, str], *, is_explained
         frozenset(c.functions_read),
         c.reads_unknown,
         frozenset(c.names),
+        frozenset(c.loose_names),
         tuple(c.steps),
         c.makes_objects,
     )

@@ -20,7 +20,9 @@ BY_NAME: Final = frozenset(
 )
 """Functions whose first argument is a collection: they get its name and not its documents."""
 
-ONLY_OVER: Final = frozenset(("ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE"))
+ONLY_OVER: Final = frozenset(
+    ("ROW_NUMBER", "RANK", "DENSE_RANK", "NTILE", "LAG", "LEAD", "FIRST_VALUE", "LAST_VALUE")
+)
 
 
 def call(c: Compiler, node: n.Call, before: Sequence[Code], scope: Scope, compile_value: Compile) -> Code:
@@ -30,7 +32,10 @@ def call(c: Compiler, node: n.Call, before: Sequence[Code], scope: Scope, compil
         if node.name in ONLY_OVER:
             raise c.error(f"{node.name} needs OVER (...)", node.at)
         raise c.error(f"there is no function {node.name}.{did_you_mean(node.name, FUNCTIONS)}", node.at)
-    arguments = [*before, *(_argument(c, node, one, place, scope, compile_value) for place, one in enumerate(node.arguments))]
+    arguments = [
+        *before,
+        *(_argument(c, node, one, place, scope, compile_value) for place, one in enumerate(node.arguments)),
+    ]
     if len(arguments) < found.least or (found.most is not None and len(arguments) > found.most):
         raise c.error(f"{node.name} takes {_counted(found.least, found.most)}, not {len(arguments)}", node.at)
     if node.name in BY_NAME and not (arguments and arguments[0].is_constant):

@@ -173,8 +173,8 @@ def compile_collect(p: Pipeline, clause: n.Collect) -> None:
     p.tick(step)
     keys = [p.value(one.value) for one in clause.groups]
     slots = _Slots(p, len(keys))
-    for one in clause.aggregates:
-        slots.aggregate(one)
+    for aggregate in clause.aggregates:
+        slots.aggregate(aggregate)
     if clause.into:
         slots.into(clause)
     if clause.count_into:
@@ -235,7 +235,9 @@ class _Slots:
         function = one.function.upper()
         if function not in windows.AGGREGATES and function not in FUNCTIONS:
             known = [*windows.AGGREGATES, *FUNCTIONS]
-            raise self._p.c.error(f"there is no aggregate function {function}.{did_you_mean(function, known)}", one.at)
+            raise self._p.c.error(
+                f"there is no aggregate function {function}.{did_you_mean(function, known)}", one.at
+            )
         if function in ("COUNT", "LENGTH"):
             for argument in one.arguments:
                 self._p.value(argument)
@@ -245,7 +247,9 @@ class _Slots:
             raise self._p.c.error(f"{function} needs an argument", one.at)
         more = "".join(f", {self._p.value(argument).text}" for argument in one.arguments[1:])
         mark = self._p.c.module.mark(one.at, function)
-        self.gather(one.name, self._p.value(one.arguments[0]).text, f"({mark}_aggregate(run, {function!r}{more})({{}}))")
+        self.gather(
+            one.name, self._p.value(one.arguments[0]).text, f"({mark}_aggregate(run, {function!r}{more})({{}}))"
+        )
 
     def into(self, clause: n.Collect) -> None:
         """Gather the rows themselves, or what is wanted of them."""

@@ -10,6 +10,7 @@ from heapq import nlargest, nsmallest
 from typing import Any, Final
 
 from ...values import order_key
+from ..limits import weigh
 
 NUMBERS: Final = frozenset((int, float))
 CONTAINERS: Final = frozenset((list, dict))
@@ -21,7 +22,10 @@ def equal(a: Any, b: Any) -> bool:
     """Tell whether two values are equal."""
     kind, other = type(a), type(b)
     if kind is other:
-        return a == b and (kind not in CONTAINERS or _alike(a, b))
+        if kind not in CONTAINERS:
+            return bool(a == b)
+        weigh(a)
+        return a == b and _alike(a, b)
     return kind in NUMBERS and other in NUMBERS and bool(a == b)
 
 
@@ -41,11 +45,20 @@ def hashable(value: Any) -> Hashable:
         return value  # type: ignore[no-any-return]
     if kind is bool:
         return _TRUE if value else _FALSE
-    if kind is list:
-        return ("list", *map(hashable, value))
-    if kind is dict:
-        return ("dict", frozenset((name, hashable(member)) for name, member in value.items()))
-    raise TypeError(f"{kind.__name__} is not a JSON value")
+    weigh(value)
+    return _deep(value)
+
+
+def _deep(value: Any) -> Hashable:
+    if type(value) is list:
+        return ("list", *[one if type(one) is str else _deep(one) for one in value])
+    if type(value) is dict:
+        return ("dict", frozenset([(name, _deep(member)) for name, member in value.items()]))
+    if type(value) is bool:
+        return _TRUE if value else _FALSE
+    if value is None or type(value) in (str, int, float):
+        return value  # type: ignore[no-any-return]
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
 
 
 def less(a: Any, b: Any) -> bool:
@@ -53,7 +66,14 @@ def less(a: Any, b: Any) -> bool:
     kind, other = type(a), type(b)
     if (kind is other and kind is str) or (kind in NUMBERS and other in NUMBERS):
         return bool(a < b)
-    return order_key(a) < order_key(b)
+    return sort_key(a) < sort_key(b)
+
+
+def sort_key(value: Any) -> Any:
+    """Give a key that Python sorts in the total order."""
+    if type(value) in CONTAINERS:
+        weigh(value)
+    return order_key(value)
 
 
 def less_or_equal(a: Any, b: Any) -> bool:
@@ -66,7 +86,7 @@ def contains(values: Any, value: Any) -> bool:
     if type(values) is list:
         kind = type(value)
         if kind is str or value is None:
-            return value in values
+            return bool(value in values)
         return any(equal(one, value) for one in values)
     return type(values) is dict and type(value) is str and value in values
 
@@ -89,7 +109,7 @@ def sortable(column: list[Any]) -> list[Any]:
     kinds = set(map(type, column))
     if kinds <= NUMBERS or (len(kinds) == 1 and str in kinds):
         return column
-    return list(map(order_key, column))
+    return list(map(sort_key, column))
 
 
 def ordered(columns: Sequence[tuple[list[Any], bool]], first: int | None = None) -> Sequence[int]:

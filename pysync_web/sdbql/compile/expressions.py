@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from .. import nodes as n
 from ...errors import QueryError
+from .. import nodes as n
 from ..functions.registry import FUNCTIONS
 from ..limits import Budget, QueryLimits
 from . import equality, operators
@@ -53,6 +53,7 @@ HELPERS: Final[Mapping[str, Any]] = {
 }
 _ARITHMETIC: Final = {"-": "_sub", "*": "_mul", "/": "_div", "%": "_mod"}
 _BOOLEAN: Final = "bool"
+_MOST_FOLDS: Final = 200
 
 
 class _Folding:
@@ -102,6 +103,9 @@ def _fold(c: Compiler, code: Code) -> Code:
     """Work out now what is the same for all runs; what fails is left to fail when its turn comes."""
     if code.free or not code.is_pure or code.is_constant or code.kind == "lambda":
         return code
+    if c.folds >= _MOST_FOLDS:
+        return code
+    c.folds += 1
     try:
         found = c.module.evaluate(code, _Folding())
     except Exception:
@@ -143,6 +147,8 @@ def _leaf(c: Compiler, node: n.Expression, scope: Scope) -> Code:
 
 
 def _collection(c: Compiler, node: n.Name | n.Bind) -> Code:
+    if node.name not in c.collections:
+        c.loose_names.add(node.name)
     name = c.collection(node)
     text = f"{c.module.mark(node.at)}run.documents({name.text})"
     return Code(text, 1, "list", name.free, is_pure=False)

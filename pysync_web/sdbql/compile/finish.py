@@ -28,7 +28,7 @@ class _Meter:
     def take(self, values: Collection[Any]) -> None:
         self.left -= _VALUE_BYTES * (1 + len(values)) + sum([len(one) for one in values if type(one) is str])
         if self.left < 0:
-            raise QueryError(f"the result is larger than {self.limit:,} bytes (limit: bytes_returned)")
+            raise QueryError(f"The result is larger than {self.limit:,} bytes (limit: bytes_returned)")
 
 
 def finished(budget: Budget, rows: Sequence[Any], *, are_fresh: bool = False) -> list[Any]:
@@ -38,7 +38,7 @@ def finished(budget: Budget, rows: Sequence[Any], *, are_fresh: bool = False) ->
     """
     limits = budget.limits
     if len(rows) > limits.rows_returned:
-        raise QueryError(f"the query gives more than {limits.rows_returned:,} rows (limit: rows_returned)")
+        raise QueryError(f"The query gives more than {limits.rows_returned:,} rows (limit: rows_returned)")
     meter = _Meter(limits.bytes_returned)
     result: list[Any] = []
     for begin in range(0, len(rows), _CHUNK):
@@ -80,4 +80,4 @@ def _copied(value: Any, meter: _Meter) -> Any:
     if kind in _SCALARS:
         meter.take((value,))
         return value
-    raise QueryError(f"a row holds {'a lambda' if callable(value) else kind.__name__}, which is not a JSON value")
+    raise QueryError(f"A row holds {'a lambda' if callable(value) else kind.__name__}, which is not a JSON value")

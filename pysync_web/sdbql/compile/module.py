@@ -134,7 +134,7 @@ class Module:
 
     def _execute(self, source: str) -> dict[str, Any]:
         names = {**self.helpers, **self._constants}
-        exec(compile(source, FILE, "exec"), names)  # noqa: S102
+        exec(compile(source, FILE, "exec"), names)
         return names
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .. import patterns
 from ..functions.registry import FunctionError
-from .equality import NUMBERS, equal
+from ..functions.sizes import check_written
+from .equality import CONTAINERS, NUMBERS, equal
 
 if TYPE_CHECKING:
     from .run import Run
@@ -197,6 +198,8 @@ def text(value: Any) -> str:
     """Give a value as a template shows it: whole floats without a fraction, arrays and objects as JSON."""
     if type(value) is str:
         return value
+    if type(value) in CONTAINERS:
+        check_written(value)
     return json.dumps(_shown(value), ensure_ascii=False, separators=(",", ":"))
 
 

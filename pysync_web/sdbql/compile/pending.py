@@ -68,7 +68,7 @@ class Pending:
     def write(self, collection: str, key: str, document: Document | None) -> None:
         """Note a document, or its removal."""
         if not hasattr(self.source, "put"):
-            raise QueryError("this data can only be read")
+            raise QueryError("This data can only be read")
         self._writes.setdefault(collection, {})[key] = document
 
     def store(self) -> None:

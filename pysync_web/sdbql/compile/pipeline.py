@@ -108,7 +108,9 @@ class Pipeline:
     def live(self, *, inclusive: bool = False) -> list[tuple[str, Code]]:
         """Give the variables that clauses behind this one need, or this one as well."""
         needed = self._needed(self.place if inclusive else self.place + 1)
-        return [(name, code) for name, code in self.rows.items() if _ALL in needed or name in needed or name[0] == " "]
+        return [
+            (name, code) for name, code in self.rows.items() if _ALL in needed or name in needed or name[0] == " "
+        ]
 
     def _needed(self, first: int) -> set[str]:
         needed: set[str] = set()

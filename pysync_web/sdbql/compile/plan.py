@@ -138,7 +138,9 @@ def path_of(node: Any, variable: str) -> tuple[str, ...]:
 _FLIPPED: Final = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
-def lookup_of(condition: n.Expression, variable: str, known: set[str]) -> tuple[tuple[str, ...], str, n.Expression] | None:
+def lookup_of(
+    condition: n.Expression, variable: str, known: set[str]
+) -> tuple[tuple[str, ...], str, n.Expression] | None:
     """Give path, operator and value of a condition ``variable.path operator value``, either way round."""
     if not isinstance(condition, n.Binary):
         return None

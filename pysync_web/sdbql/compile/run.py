@@ -11,7 +11,7 @@ from typing import Any, Final
 from ...errors import QueryError
 from ..ambient import Random, clock
 from ..limits import Budget
-from ..places import did_you_mean
+from ..places import did_you_mean, shorten
 from ..source import Condition, DataSource, Document, Found, Lists, Request
 from .equality import hashable
 from .operators import member, type_name
@@ -60,14 +60,15 @@ class Run:
             self._names = frozenset(self.data.collections())
         return self._names
 
-    def check(self, collection: Any, others: Iterable[str] = ()) -> str:
-        """Return a collection's name if there is such a collection."""
+    def check(self, collection: Any, variables: Iterable[str] | None = None) -> str:
+        """Return a collection's name if there is such a collection; ``variables`` might have been meant instead."""
         names = self.known()
         if not isinstance(collection, str):
-            raise QueryError(f"the name of a collection is a text, not {type_name(collection)}")
+            raise QueryError(f"The name of a collection is a text, not {type_name(collection)}")
         if collection not in names:
-            hint = did_you_mean(collection, [*others, *sorted(names)])
-            raise QueryError(f"there is no collection {collection!r}.{hint}")
+            what = "collection" if variables is None else "variable or collection"
+            hint = did_you_mean(collection, [*(variables or ()), *sorted(names)])
+            raise QueryError(f"There is no {what} {shorten(collection)!r}.{hint}")
         return collection
 
     def scan(self, collection: str) -> Iterable[Document]:

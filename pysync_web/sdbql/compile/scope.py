@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from .. import nodes as n
 from ...errors import QueryError
+from .. import nodes as n
 from .module import Code, Module
 
 Scope = Mapping[str, Code]
@@ -28,6 +28,7 @@ class Compiler:
     is_explained: bool = False
     binds: dict[str, Code] = field(default_factory=dict)
     collections: dict[str, int] = field(default_factory=dict)
+    loose_names: set[str] = field(default_factory=set)
     bind_collections: dict[str, int] = field(default_factory=dict)
     writes: set[str] = field(default_factory=set)
     functions_read: set[str] = field(default_factory=set)
@@ -35,12 +36,13 @@ class Compiler:
     names: set[str] = field(default_factory=set)
     lasting: set[str] = field(default_factory=set)
     makes_objects: bool = False
+    folds: int = 0
     windows: dict[int, Code] = field(default_factory=dict)
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def error(self, message: str, at: int) -> QueryError:
         """Make an error that points at a place of the query."""
-        return QueryError(message, query=self.text, at=at)
+        return QueryError(message[:1].upper() + message[1:], query=self.text, at=at)
 
     def bind(self, node: n.Bind) -> Code:
         """Give the code of a value from outside."""

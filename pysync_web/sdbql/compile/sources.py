@@ -214,15 +214,21 @@ def _matches(p: Pipeline, clause: n.Join, name: Code) -> _Matches:
         conditions.remove(condition)
         step = p.c.step("hash join", clause.at, collection=_shown(name), variable=clause.variable)
         p.tick(step)
-        p.emit(f"{matches} = run.joined({_key_function(p, theirs, inner, document)}, {name.text}, {p.value(mine).text})")
+        p.emit(
+            f"{matches} = run.joined({_key_function(p, theirs, inner, document)}, {name.text}, {p.value(mine).text})"
+        )
     if conditions or equal is None:
         tests = [p.value(one, inner) for one in conditions]
         p.used.discard(document)
-        p.emit(f"{matches} = [{document} for {document} in {matches} if {' and '.join(f'({t.truth})' for t in tests)}]")
+        p.emit(
+            f"{matches} = [{document} for {document} in {matches} if {' and '.join(f'({t.truth})' for t in tests)}]"
+        )
     return _Matches(matches, step)
 
 
-def _sides(condition: n.Expression, variable: str, outer: set[str]) -> tuple[n.Expression, n.Expression, n.Expression] | None:
+def _sides(
+    condition: n.Expression, variable: str, outer: set[str]
+) -> tuple[n.Expression, n.Expression, n.Expression] | None:
     """Take ``outer == joined`` apart: the condition, the side of the row, the side of the document."""
     if not isinstance(condition, n.Binary) or condition.operator != "==":
         return None

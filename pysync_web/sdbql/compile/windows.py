@@ -25,7 +25,12 @@ def is_window(name: str) -> bool:
 
 
 def window(
-    run: Run, name: str, size: int, arguments: Sequence[Column], partition: Sequence[Column], order: Sequence[tuple[Column, bool]]
+    run: Run,
+    name: str,
+    size: int,
+    arguments: Sequence[Column],
+    partition: Sequence[Column],
+    order: Sequence[tuple[Column, bool]],
 ) -> Column:
     """Give the column of a window function over so many rows."""
     result: Column = [None] * size
@@ -116,7 +121,8 @@ def _running(run: Run, name: str, values: Column) -> Column:
 
 
 def _running_sum(run: Run, values: Column, is_sum: bool) -> Column:
-    total, count, result = 0, 0, []
+    total, count = 0, 0
+    result: Column = []
     for value in values:
         if type(value) in (int, float):
             total, count = add(run, total, value), count + 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..functions.registry import FunctionError
+from ..places import shorten
 from ..source import Document
 from .equality import equal
 from .finish import copied
@@ -25,7 +26,7 @@ def insert(run: Run, collection: str, document: Any) -> Document:
         key = new_key(run.now_ms(), run.rng.getrandbits(80))
     _check_key(key)
     if run.data.get(collection, key) is not None:
-        raise FunctionError(f"{collection} has a document {key!r} already")
+        raise FunctionError(f"there is a document {key!r} in {collection} already")
     fresh: Document = {"_key": key, **copied(run.budget, document)}
     fresh["_key"] = key
     _write(run, collection, key, fresh)
@@ -37,7 +38,7 @@ def update(run: Run, collection: str, old: Document, changes: Any, is_replace: b
     if type(changes) is not dict:
         raise FunctionError(f"{'REPLACE' if is_replace else 'UPDATE'} needs an object, not {type_name(changes)}")
     key = _check_key(old.get("_key"))
-    kept = {name: old[name] for name in ("_key", "_id") if name in old}
+    kept: Document = {name: old[name] for name in ("_key", "_id") if name in old}
     fresh: Document = {**(kept if is_replace else old), **copied(run.budget, changes), **kept}
     _write(run, collection, key, fresh)
     return fresh
@@ -59,7 +60,7 @@ def target(run: Run, collection: str, given: Any) -> Document:
         key = key[len(collection) + 1 :]
         document = run.data.get(collection, key)
     if document is None:
-        raise FunctionError(f"{collection} has no document {key[:60]!r}")
+        raise FunctionError(f"there is no document {shorten(key)!r} in {collection}")
     return document
 
 
