@@ -13,7 +13,7 @@ from ..core.indexes import Definitions, Index
 from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import Write, WriteOptions, checked_body
 from ..errors import InvalidDocument, QueryError
-from ..sdbql import QueryLimits, collections_of, execute, explain, parse
+from ..sdbql import QueryLimits, collections_of, execute, explain, named_in, parse
 from ..sdbql.walk import is_writing
 from ..values import JSON, canonical, check_collection, dumps
 from .indexed import IndexedStorage
@@ -45,7 +45,7 @@ class Queries:
         """Run a query that only reads over one snapshot."""
 
         async def body(tx: ReadTransaction) -> list[JSON]:
-            source = StoredSource(tx, self._shelf, self._known, collections_of(query, binds) or ())
+            source = StoredSource(tx, self._shelf, self._known, named_in(query, binds))
             return execute(query, source, binds, limits=self._limits, now=self._now_ms)
 
         return await self._storage.read(body)
@@ -54,7 +54,7 @@ class Queries:
         """Run a query and make what it writes in one transaction, all or nothing; give rows and what happened."""
 
         async def body(tx: WriteTransaction) -> tuple[list[JSON], list[local.Event]]:
-            source = Gathering(tx, Shelf(), self._known, collections_of(query, binds) or ())
+            source = Gathering(tx, Shelf(), self._known, named_in(query, binds))
             rows = execute(query, source, binds, limits=self._limits, now=self._now_ms)
             writes = _writes_of(source)
             results = await local.write(tx, writes, self._now_ms(), self._rng, options) if writes else []
@@ -66,7 +66,7 @@ class Queries:
         """Tell how a query is answered; one that writes writes nothing."""
 
         async def body(tx: ReadTransaction) -> dict[str, JSON]:
-            source = Gathering(tx, self._shelf, self._known, collections_of(query, binds) or ())
+            source = Gathering(tx, self._shelf, self._known, named_in(query, binds))
             return explain(query, source, binds, limits=self._limits, now=self._now_ms)
 
         return await self._storage.read(body)

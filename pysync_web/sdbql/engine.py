@@ -80,12 +80,24 @@ def collections_of(query: str, bind_vars: Mapping[str, Any] | None = None) -> se
 
     Raises :class:`QueryError` if the query can't be parsed.
     """
+    named, is_all = _collections(query, bind_vars)
+    return named if is_all else None
+
+
+def named_in(query: str, bind_vars: Mapping[str, Any] | None = None) -> set[str]:
+    """Name the collections that stand in a query or its binds; a traversal may lead to others.
+
+    Raises :class:`QueryError` if the query can't be parsed.
+    """
+    return _collections(query, bind_vars)[0]
+
+
+def _collections(query: str, bind_vars: Mapping[str, Any] | None) -> tuple[set[str], bool]:
+    """Give the collections that are named, and whether these are all."""
     binds = _NO_BINDS if bind_vars is None else bind_vars
     program = _program(query, binds, _DEFAULT, is_explained=False)
-    if program.reads_unknown:
-        return None
-    named = {str(binds[name]) for name in program.bind_collections}
-    return set(program.collections) | named | program.functions_read
+    bound = {str(binds[name]) for name in program.bind_collections}
+    return set(program.collections) | bound | program.functions_read, not program.reads_unknown
 
 
 def _program(query: str, binds: Mapping[str, Any], limits: QueryLimits, *, is_explained: bool) -> Program:

@@ -91,7 +91,9 @@ class Module:
         """Put a value into the table and give its name."""
         if value is None or value is True or value is False:
             return str(value)
-        key = (type(value), value) if type(value) in (str, int, float) else (id(value),)
+        key: tuple[Any, ...] = (type(value), value) if type(value) in (str, int) else (id(value),)
+        if type(value) is float:
+            key = (float, repr(value))  # -0.0 equals 0.0
         if key not in self._known:
             self._known[key] = name = self.name(letter)
             self._constants[name] = value
