@@ -134,19 +134,12 @@ def add_windows(p: Pipeline, clause: n.Clause) -> None:
 
 
 def windows_in(clause: Any) -> list[n.Call]:
-    """Find the window functions of a clause, but not those of subqueries, which have rows of their own."""
-    found = []
-    stack = [clause]
-    while stack:
-        for node in _shallow_walk(stack.pop()):
-            if isinstance(node, n.Call) and node.over is not None:
-                found.append(node)
-    return found
-
-
-def _shallow_walk(clause: Any) -> list[Any]:
-    hidden = {id(below) for node in walk(clause) if isinstance(node, n.Subquery) for below in walk(node)}
-    return [node for node in walk(clause) if id(node) not in hidden]
+    """Find the window functions of a clause, but not those of subqueries and lambdas: these have other rows."""
+    inner = [node for node in walk(clause) if isinstance(node, n.Subquery | n.Lambda)]
+    hidden = {id(node) for node in walk(*inner)}
+    return [
+        one for one in walk(clause) if isinstance(one, n.Call) and one.over is not None and id(one) not in hidden
+    ]
 
 
 def _window_columns(p: Pipeline, call: n.Call) -> str:

@@ -1,4 +1,4 @@
-"""Traversals over documents with ``_from`` and ``_to``, breadth first: each vertex is reached once, on a shortest way.
+"""Traversals over documents with ``_from`` and ``_to``, breadth first: each vertex once, on a shortest way.
 
 Vertices are found by their ``_id`` in any collection, and always carry it; edges to nowhere are left out.
 """

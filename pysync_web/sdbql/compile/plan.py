@@ -62,7 +62,7 @@ def defined(clause: n.Clause) -> tuple[str, ...]:
         case n.Let(bindings=bindings):
             return tuple(one.name for one in bindings)
         case n.Collect():
-            names = [one.name for one in (*clause.groups, *clause.aggregates)]
+            names = [one.name for one in clause.groups] + [one.name for one in clause.aggregates]
             return (*names, *(one for one in (clause.into, clause.count_into) if one))
         case n.Insert() | n.Update() | n.Remove() | n.Upsert():
             return ("OLD", "NEW")

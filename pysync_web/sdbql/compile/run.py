@@ -135,7 +135,7 @@ class Run:
         if found is None:
             return []
         self.budget.touch(len(found))
-        return found  # type: ignore[no-any-return]
+        return found
 
     def forget(self) -> None:
         """Forget what is kept of collections, since one has changed."""

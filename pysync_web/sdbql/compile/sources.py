@@ -110,12 +110,13 @@ def _wanted_order(p: Pipeline, variable: str, lookups: int) -> tuple[tuple[tuple
             return (), "None"
         place += 1
         clause = p.planned[place].clause if place < len(p.planned) else None
-    if isinstance(clause, n.Limit) and filters == lookups and not p.level and order:
-        if all(isinstance(one, n.Constant | n.Bind | None) for one in (clause.count, clause.offset)):
-            offset = "0" if clause.offset is None else p.value(clause.offset).text
-            mark = p.c.module.mark(clause.at)
-            return order, f"{mark}_amount({offset}) + _amount({p.value(clause.count).text})"
-    return order, "None"
+    if not isinstance(clause, n.Limit) or filters != lookups or p.level or not order:
+        return order, "None"
+    if not all(isinstance(one, n.Constant | n.Bind | None) for one in (clause.count, clause.offset)):
+        return order, "None"
+    offset = "0" if clause.offset is None else p.value(clause.offset).text
+    mark = p.c.module.mark(clause.at)
+    return order, f"{mark}_amount({offset}) + _amount({p.value(clause.count).text})"
 
 
 def compile_traverse(p: Pipeline, clause: n.Traverse) -> None:
