@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..errors import InvalidDocument
-from ..values import JSON, dumps, loads
+from ..values import JSON, dumps, loads, order_key
 from .optimistic import view_text
 from .ports import Key, ReadTransaction, WriteTransaction
 from .replica import load_replica
@@ -188,7 +188,7 @@ async def _check_unique(
         for key, _ in await tx.scan(_SPACE, prefix):
             other = await tx.get("docs", (index.collection, key[-1])) if key[-1] != name[1] else None
             seen = view_text(other, replica) if other else None
-            if seen is not None and index.values_of(seen.body) == values:
+            if seen is not None and order_key(list(index.values_of(seen.body))) == order_key(list(values)):
                 shown = ", ".join(f"{field} {dumps(v)[:60]}" for field, v in zip(index.fields, values, strict=True))
                 raise InvalidDocument(
                     f"document {name[1]!r}: {shown} is taken by {key[-1]!r}, and index {index.name!r} of "

@@ -22,6 +22,7 @@ from .source import Gathering, StoredSource
 
 Binds = dict[str, JSON]
 
+_GIVEN = ("_id", "_key", "_version", "_timestamp")
 
 class Queries:
     """What a manager knows of queries. ``known`` are the collections that its settings name."""
@@ -181,3 +182,5 @@ def _check_index(index: Index) -> None:
             raise InvalidDocument(f"an index's field is a name, or names with dots between them, not {field!r}")
     if not index.name.isprintable() or not 1 <= len(index.name) <= 200:
         raise InvalidDocument(f"an index's name has 1 to 200 printable characters: {index.name!r}")
+        if field.split(".")[0] in _GIVEN:
+            raise InvalidDocument(f"{field!r} is no field of what was saved, so there is no index over it")

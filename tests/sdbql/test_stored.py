@@ -88,3 +88,24 @@ async def test_stored_documents_are_found_as_plain_ones_are(
 def key_of(document: dict[str, Any]) -> str:
     """Give a document as a text that can be sorted."""
     return json.dumps(document, sort_keys=True)
+
+
+async def test_a_collection_without_documents_is_empty_beside_a_traversal(tmp_path: Path):
+    manager = await opened(ENGINES[0], tmp_path, {"links": [{"_key": "1", "_from": "a/1"}]}, with_indexes=False)
+    async with manager:
+        assert await manager.query("FOR x IN 1..2 OUTBOUND 'a/1' links FOR y IN nothing RETURN y") == []
+
+
+@pytest.mark.parametrize("field", ["_id", "_key", "_version", "_timestamp.x"])
+async def test_there_is_no_index_over_what_a_storage_adds(field: str, tmp_path: Path):
+    async with await opened(ENGINES[0], tmp_path, {}, with_indexes=False) as manager:
+        with pytest.raises(ps.InvalidDocument):
+            await manager.create_index("users", field)
+
+
+async def test_true_and_1_are_two_values_to_a_unique_index(tmp_path: Path):
+    async with await opened(ENGINES[0], tmp_path, {}, with_indexes=False) as manager:
+        await manager.create_index("users", "x", unique=True)
+        await manager.save_documents("users", {"1": {"x": [1]}, "2": {"x": [True]}})
+        with pytest.raises(ps.InvalidDocument):
+            await manager.save_document("users", "3", {"x": [1.0]})

@@ -107,11 +107,14 @@ class Run:
         """Give the documents that have a value at a path: through an index, else a table made once."""
         table = self.memo.get(("table", collection, path))
         if table is None:
-            found = self._indexed(collection, path, value)
+            is_id = path == ("_id",)  # which documents need not hold
+            found = None if is_id else self._indexed(collection, path, value)
             if found is not None:
                 self.used[step] = found.index or ""
                 return self.rows(found.documents)
-            table = self.table(collection, lambda document: at(document, path))
+            table = self.table(
+                collection, lambda document: identity(document, collection) if is_id else at(document, path)
+            )
             self.memo["table", collection, path] = table
         return self.rows(table.get(hashable(value), ()))
 

@@ -85,6 +85,7 @@ def _rows(p: Pipeline, name: Code, lookups: list[_Lookup], is_inner: bool, step:
         plan.update(step="hash lookup", path=".".join(equal[0].path))
         path = p.c.module.constant(equal[0].path)
         return f"run.matching({step}, {name.text}, {path}, {equal[0].value.text})"
+    lookups = [one for one in lookups if one.path[0] != "_id"]  # which documents need not hold
     order, limit = _wanted_order(p, variable, len(lookups))
     if lookups or order:
         plan["conditions"] = [f"{'.'.join(one.path)} {one.operator}" for one in lookups]
