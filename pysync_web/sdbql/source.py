@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -13,7 +13,7 @@ Document: TypeAlias = "dict[str, Any]"
 class DataSource(Protocol):
     """Documents to read."""
 
-    def collections(self) -> Sequence[str]:
+    def collections(self) -> Collection[str]:
         """Name all collections."""
         ...
 
@@ -95,7 +95,7 @@ class Lists:
     def __init__(self, data: Mapping[str, list[Document]]) -> None:
         self._data = data
 
-    def collections(self) -> Sequence[str]:
+    def collections(self) -> Collection[str]:
         """Name all collections."""
         return list(self._data)
 

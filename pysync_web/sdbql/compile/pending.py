@@ -5,7 +5,7 @@ Nothing reaches the source before the query has come to its end, so a query that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ...errors import QueryError
@@ -23,7 +23,7 @@ class Pending:
         self._writes: dict[str, dict[str, Document | None]] = {}
         self._keys: dict[str, dict[str, Document]] = {}
 
-    def collections(self) -> Sequence[str]:
+    def collections(self) -> Collection[str]:
         """Name all collections."""
         return self.source.collections()
 
