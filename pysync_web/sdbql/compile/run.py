@@ -67,7 +67,8 @@ class Run:
             raise QueryError(f"The name of a collection is a text, not {type_name(collection)}")
         if collection not in names:
             what = "collection" if variables is None else "variable or collection"
-            hint = did_you_mean(collection, [*(variables or ()), *sorted(names)])
+            others = sorted({*(variables or ()), *names} - {collection})
+            hint = did_you_mean(collection, others)
             raise QueryError(f"There is no {what} {shorten(collection)!r}.{hint}")
         return collection
 
