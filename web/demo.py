@@ -104,7 +104,7 @@ def _wire_page(first: Device) -> None:
     listen(document, "pointerdown", used)
     listen(document, "keydown", pressed)
     listen(document, "click", clicked)
-    listen(window, "popstate", lambda event: first.actions.close_note())
+    listen(window, "popstate", lambda event: first.actions.leave())
 
 
 def _token() -> str | None:

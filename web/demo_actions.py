@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from demo_book import Notebook
 from demo_dom import Element, part, spawn, toast
@@ -11,18 +11,23 @@ from demo_editor import Draft, Editor
 from demo_keys import action_for
 from demo_list import NoteList
 from demo_notes import note_from
+from demo_search import Search
 from demo_status import Cable
-from js import document, history
+from js import document, getComputedStyle, history
+
+if TYPE_CHECKING:
+    from demo_queries import QueryPanel
 
 
 class Actions:
-    """Turns clicks and keys into changes of the notebook, the editor, the list and the cable."""
+    """Turns clicks and keys into changes of the notebook, the editor, the list, the queries and the cable."""
 
     def __init__(
         self,
         root: Element,
         book: Notebook,
         notes: NoteList,
+        search: Search,
         editor: Editor,
         cable: Cable,
         draw_list: Callable[[], None],
@@ -31,10 +36,12 @@ class Actions:
         self._root = root
         self._book = book
         self._list = notes
+        self._search = search
         self._editor = editor
         self._cable = cable
         self._draw_list = draw_list
         self._failed = failed
+        self._panel: QueryPanel | None = None
         self._toasts = part(root, "toasts")
 
     def clicked(self, event: Any) -> None:
@@ -57,8 +64,14 @@ class Actions:
         if field:
             self._editor.typed(field)
         elif event.target.getAttribute("data-part") == "search":
-            self._list.search(event.target.value)
-            self._draw_list()
+            self._search_for(text=event.target.value)
+        elif event.target.getAttribute("data-part") == "query-text":
+            self._queries.typed()
+
+    def entered(self, event: Any) -> None:
+        """A field was entered."""
+        if event.target.getAttribute("data-part") == "search":
+            spawn(self._search.warm_up(), self._failed)
 
     def left(self, event: Any) -> None:
         """A field was left: save at once what was typed into it."""
@@ -95,9 +108,9 @@ class Actions:
 
     def _open(self, key: str | None) -> None:
         self.save_typing()
+        self._close_queries()
         self._editor.show(self._book.notes.get(key) if key else None)
-        if not self._has_split_view and self._fills_page and not history.state:
-            history.pushState("note", "")
+        self._covered_list("note")
         self._draw_list()
         self._book.poke()
 
@@ -106,10 +119,12 @@ class Actions:
         if self._fills_page and history.state:
             history.back()
         else:
-            self.close_note()
+            self.leave()
 
-    def close_note(self) -> None:
-        """Put the note away, and go on where it stands in the list."""
+    def leave(self) -> None:
+        """Put away the note, and go on where it stands in the list, or the queries."""
+        if self._close_queries():
+            part(self._root, "open-queries").focus()
         draft = self._editor.draft
         if draft is None:
             return
@@ -123,7 +138,8 @@ class Actions:
         await self._editor.flush()
         if was_new and draft.key is not None and self._editor.draft is None:
             self._draw_list()
-            self._list.focus(draft.key)
+            if document.activeElement.matches("body, .note-open"):  # nobody went on to something else meanwhile
+                self._list.focus(draft.key)
 
     def do_next(self, control: Element) -> None:
         """Walk down the list."""
@@ -135,7 +151,7 @@ class Actions:
 
     def _walk(self, control: Element, step: int) -> None:
         key = self._list.beside(self._list.row_key(control), step)
-        if key is not None and self._has_split_view:
+        if key is not None and self._has_split_view and not self._shows_queries:
             self._open(key)
         self._list.focus(key)
 
@@ -204,8 +220,7 @@ class Actions:
 
     def do_show(self, control: Element) -> None:
         """Show all notes, the open ones or those done."""
-        self._list.show_only(control.getAttribute("data-value"))
-        self._draw_list()
+        self._search_for(show=control.getAttribute("data-value"))
 
     def do_more(self, control: Element) -> None:
         """Draw one page more."""
@@ -214,26 +229,105 @@ class Actions:
 
     def do_search(self, control: Element) -> None:
         """Put the cursor into the search field."""
-        self._leave_narrow_editor()
+        self._uncover_list()
         field = part(self._root, "search")
         field.focus()
         field.select()
 
     def do_clear_search(self, control: Element) -> None:
+        """Search for nothing any more."""
+        self._search_for(text="")
+        part(self._root, "search").focus()
+
+    def do_show_all(self, control: Element) -> None:
         """Show all notes again."""
-        self._list.search("")
-        self._list.show_only("all")
-        self._draw_list()
+        self._search_for(text="", show="all")
+        part(self._root, "search").focus()
 
     def do_find_tag(self, control: Element) -> None:
         """Show the notes that bear this tag."""
-        self._list.search("#" + control.textContent)
-        self._draw_list()
-        self._leave_narrow_editor()
+        self._search_for(text="#" + control.textContent)
+        self._uncover_list()
 
-    def _leave_narrow_editor(self) -> None:
-        if self._editor.draft and not self._has_split_view:
+    def _search_for(self, *, text: str | None = None, show: str | None = None) -> None:
+        self._search.ask(text=text, show=show)
+        field = part(self._root, "search")
+        if field.value.strip() != self._search.text:
+            field.value = self._search.text
+        part(self._root, "search-clear").hidden = not field.value
+        for button in self._root.querySelectorAll('[data-action="show"]'):
+            is_chosen = button.getAttribute("data-value") == self._search.show
+            button.setAttribute("aria-pressed", "true" if is_chosen else "false")
+
+    def _uncover_list(self) -> None:
+        if (self._editor.draft or self._shows_queries) and not self._has_split_view:
             self.do_back(self._root)
+
+    def _covered_list(self, state: str) -> None:
+        """On a phone the system's own back button leads back to a list that is covered."""
+        if not self._has_split_view and self._fills_page and not history.state:
+            history.pushState(state, "")
+
+    # Asking queries
+
+    @property
+    def _queries(self) -> QueryPanel:
+        if self._panel is None:
+            from demo_queries import QueryPanel
+
+            self._panel = QueryPanel(self._root, self._book, self._failed)
+        return self._panel
+
+    @property
+    def _shows_queries(self) -> bool:
+        return self._panel is not None and self._panel.is_open
+
+    def do_queries(self, control: Element) -> None:
+        """Show the queries, or put them away."""
+        if self._shows_queries:
+            self.do_back(control)
+            return
+        self.save_typing()
+        self._editor.close()
+        self._queries.open()
+        part(self._root, "open-queries").setAttribute("aria-expanded", "true")
+        self._covered_list("queries")
+        self._draw_list()
+        self._queries.focus()
+
+    def _close_queries(self) -> bool:
+        was_open = self._shows_queries
+        if was_open:
+            self._queries.close()
+            part(self._root, "open-queries").setAttribute("aria-expanded", "false")
+        return was_open
+
+    def do_choose_query(self, control: Element) -> None:
+        """Take one of the queries and run it."""
+        self._queries.choose(control)
+
+    def do_new_query(self, control: Element) -> None:
+        """Begin a query."""
+        self._queries.begin_new()
+
+    def do_run_query(self, control: Element) -> None:
+        """Run the query that is typed."""
+        self._queries.run()
+
+    def do_save_query(self, control: Element) -> None:
+        """Save the query that is typed."""
+        self._queries.save()
+
+    def do_delete_query(self, control: Element) -> None:
+        """Delete the query that is chosen."""
+        self._queries.delete()
+
+    def do_open_result(self, control: Element) -> None:
+        """Open the note of a row of the answer."""
+        key = control.getAttribute("data-key")
+        if key in self._book.notes:
+            self._open(key)
+            self._editor.focus("title")
 
     # Sync
 
@@ -259,7 +353,7 @@ class Actions:
     @property
     def _has_split_view(self) -> bool:
         """Whether list and editor stand beside each other."""
-        return not part(self._root, "back").checkVisibility()
+        return str(getComputedStyle(part(self._root, "back")).display) == "none"
 
     @property
     def _fills_page(self) -> bool:

@@ -18,6 +18,7 @@ import pysync_web as ps
 
 if TYPE_CHECKING:
     from demo_editor import Draft
+    from demo_search import Search
 
 TICK_S = 1.0
 """How often ages and waits on display are brought up to date."""
@@ -39,6 +40,7 @@ class Device:
         self._names = names
         self._list = NoteList(self.root)
         self._book: Notebook
+        self._search: Search | None = None
         self._is_wired = False
 
     async def open(self) -> None:
@@ -53,13 +55,22 @@ class Device:
         """Bring editor, status line, cable, buttons and keys to life."""
         from demo_actions import Actions
         from demo_editor import Editor
+        from demo_search import Search
         from demo_status import Cable, StatusLine
 
+        self._search = Search(self._book, self._draw_list, self.failed)
         self._editor = Editor(self.root, self._save, self.failed)
         self._status = StatusLine(self.root)
         self._cable = Cable(self.root, self._link, self.label)
         self.actions = Actions(
-            self.root, self._book, self._list, self._editor, self._cable, self._draw_list, self.failed
+            self.root,
+            self._book,
+            self._list,
+            self._search,
+            self._editor,
+            self._cable,
+            self._draw_list,
+            self.failed,
         )
         self._is_wired = True
         self._listen()
@@ -71,6 +82,7 @@ class Device:
         for target in (self.root, self._link):
             listen(target, "click", self.actions.clicked)
         listen(self.root, "input", self.actions.typed)
+        listen(self.root, "focusin", self.actions.entered)
         listen(self.root, "focusout", self.actions.left)
         listen(document, "visibilitychange", lambda event: self.actions.save_typing())
         listen(window, "online", self._network_returned)
@@ -138,7 +150,7 @@ class Device:
 
     def _draw_list(self) -> None:
         chosen = self._editor.key if self._is_wired else None
-        self._list.draw(self._book.in_order(), self._book.marks, chosen)
+        self._list.draw(self._book.in_order(), self._book.marks, chosen, self._search)
 
     def _draw_editor(self) -> None:
         draft = self._editor.draft

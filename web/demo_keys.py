@@ -9,6 +9,7 @@ from demo_dom import Element
 ANYWHERE = {
     "n": "new",
     "/": "search",
+    "q": "queries",
     "c": "cable",
     "s": "sync",
 }
@@ -26,6 +27,8 @@ IN_THE_TAG_FIELD = {"Enter": "add_tag", ",": "add_tag"}
 
 def action_for(event: Any, root: Element) -> str | None:
     """Give the name of the action that a key press asks for, or None."""
+    if event.target.matches(".query-form :is(input, textarea)") and event.key == "Enter":
+        return _in_a_query(event)
     if event.ctrlKey or event.metaKey or event.altKey or event.isComposing:
         return None
     target, key = event.target, event.key
@@ -34,8 +37,8 @@ def action_for(event: Any, root: Element) -> str | None:
     if target.matches(".note-open") and key in ON_A_ROW:
         return ON_A_ROW[key]
     if key == "Escape":
-        return "back" if _is_editing(root) else None
-    if key == "d" and _is_editing(root):
+        return "back" if _view(root) in ("editor", "queries") else None
+    if key == "d" and _view(root) == "editor":
         return "done"
     return ANYWHERE.get(key)
 
@@ -53,5 +56,12 @@ def _in_a_field(field: Element, key: str, root: Element) -> str | None:
     return "back" if key == "Escape" else None
 
 
-def _is_editing(root: Element) -> bool:
-    return root.getAttribute("data-view") == "editor"
+def _in_a_query(event: Any) -> str | None:
+    if event.target.getAttribute("data-part") == "query-name":
+        return "save_query"
+    return "run_query" if event.ctrlKey or event.metaKey else None
+
+
+def _view(root: Element) -> str | None:
+    view: str | None = root.getAttribute("data-view")
+    return view

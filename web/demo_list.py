@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from demo_dom import Element, mark, part, say, stamp
-from demo_notes import Note, age_words, counted, find, first_line
+from demo_notes import Note, age_words, counted, first_line
 from js import Date, Intl, Object
 from pyodide.ffi import to_js
+
+if TYPE_CHECKING:
+    from demo_search import Search
 
 PAGE = 100
 
@@ -23,21 +26,20 @@ MARKS = {
 
 
 class NoteList:
-    """Draws notes that match the search; knows which row stands for which note."""
+    """Draws the notes that are to be shown; knows which row stands for which note."""
 
     def __init__(self, root: Element) -> None:
         self._root = root
         self._list = part(root, "list")
         self._rows: dict[str, tuple[Element, tuple[Any, ...]]] = {}
         self._limit = PAGE
-        self._query = ""
-        self._show = "all"
         self._opened = False
         self.shown: list[Note] = []
 
-    def draw(self, notes: list[Note], marks: Mapping[str, str], chosen: str | None) -> None:
-        """Bring the rows up to date with the notes."""
-        found = find(notes, self._query, self._show)
+    def draw(self, notes: list[Note], marks: Mapping[str, str], chosen: str | None, search: Search | None) -> None:
+        """Bring the rows up to date with the notes, or with those of them that a search found."""
+        is_all = search is None or search.found is None
+        found = notes if is_all else [note for note in notes if note.key in search.found]
         self.shown = found[: self._limit]
         self._keep_rows({note.key for note in self.shown})
         for place, note in enumerate(self.shown):
@@ -46,23 +48,9 @@ class NoteList:
             if not at or not at.isSameNode(row):
                 self._list.insertBefore(row, at or None)
         part(self._root, "more").hidden = len(found) <= self._limit
-        self._hint(notes, found)
+        self._hint(notes, found, search)
         self._rove(chosen)
         self._opened = True
-
-    def search(self, query: str) -> None:
-        """Let the next drawing hold only what matches."""
-        self._query = query.strip()
-        field = part(self._root, "search")
-        if field.value.strip() != self._query:
-            field.value = self._query
-
-    def show_only(self, show: str) -> None:
-        """Let the next drawing hold ``all`` notes, the ``open`` ones, or those ``done``."""
-        self._show = show
-        for button in self._root.querySelectorAll('[data-action="show"]'):
-            is_chosen = button.getAttribute("data-value") == show
-            button.setAttribute("aria-pressed", "true" if is_chosen else "false")
 
     def show_more(self) -> None:
         """Let the next drawing hold one page more."""
@@ -125,32 +113,42 @@ class NoteList:
         badge.querySelector("use").setAttribute("href", picture)
         say(badge.lastElementChild, word)
 
-    def _hint(self, notes: list[Note], found: list[Note]) -> None:
-        open_ones = sum(not note.done for note in notes)
-        say(part(self._root, "count"), f"{counted(len(notes), 'note')}, {open_ones} open" if notes else "No notes")
+    def _hint(self, notes: list[Note], found: list[Note], search: Search | None) -> None:
+        if search is None or search.found is None:
+            open_ones = sum(not note.done for note in notes)
+            words = f"{counted(len(notes), 'note')}, {open_ones} open" if notes else "No notes"
+            say(part(self._root, "hits"), "")
+        else:
+            words = f"{len(found):,} of {counted(len(notes), 'note')}"
+            say(part(self._root, "hits"), f"{counted(len(found), 'note')} found")
+        say(part(self._root, "count"), words)
         part(self._root, "empty").hidden = bool(found)
         if found:
             return
-        title, text = self._nothing(len(notes))
+        title, text = _nothing(len(notes), search)
         say(part(self._root, "empty-title"), title)
         say(part(self._root, "empty-text"), text)
         part(self._root, "empty-actions").hidden = bool(notes)
         part(self._root, "empty-clear").hidden = not notes
-
-    def _nothing(self, total: int) -> tuple[str, str]:
-        """Say why the list is empty."""
-        if not total:
-            text = "Write the first note. It is kept on this device at once, with or without a signal."
-            return "Nothing noted yet", text
-        if self._query:
-            return "Nothing matches", f"No note here holds “{self._query}”."
-        return ("All done" if self._show == "open" else "Nothing done yet"), f"{counted(total, 'note')} in all."
 
     def _rove(self, chosen: str | None) -> None:
         """One row takes part in tabbing; the arrow keys reach the others."""
         stop = chosen if chosen in self._rows else (self.shown[0].key if self.shown else None)
         for key, (row, _) in self._rows.items():
             row.children.item(1).tabIndex = 0 if key == stop else -1
+
+
+def _nothing(total: int, search: Search | None) -> tuple[str, str]:
+    """Say why the list is empty."""
+    if not total or search is None:
+        return (
+            "Nothing noted yet",
+            "Write the first note. It is kept on this device at once, with or without a signal.",
+        )
+    if search.text:
+        kind = "" if search.show == "all" else f"{search.show} "
+        return "Nothing matches", f"No {kind}note here holds “{search.text}”."
+    return ("All done" if search.show == "open" else "Nothing done yet"), f"{counted(total, 'note')} in all."
 
 
 def _flash(row: Element) -> None:

@@ -1,4 +1,4 @@
-"""What a note is, and how notes are found, ordered and spoken of.
+"""What a note is, and how notes are ordered and spoken of.
 
 Plain functions without a page. Documents may come from any program, so every field is read with care: what is
 not of the expected shape shows as empty, and stays as it is in the document.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 COLLECTION = "notes"
+QUERIES = "queries"
 TAG_LENGTH = 40
 TAGS_PER_NOTE = 12
 
@@ -43,22 +44,6 @@ def note_from(key: str, document: dict[str, Any]) -> Note:
 def arrange(notes: Iterable[Note]) -> list[Note]:
     """Order notes as the list shows them: the last edited first."""
     return sorted(notes, key=lambda note: (note.edited, note.key), reverse=True)
-
-
-def find(notes: Iterable[Note], query: str, show: str) -> list[Note]:
-    """Keep the notes that hold every word of the query; ``#word`` asks for a tag that begins so."""
-    words = query.lower().split()
-    return [note for note in notes if _shown(note, show) and all(_holds(note, word) for word in words)]
-
-
-def _shown(note: Note, show: str) -> bool:
-    return show == "all" or note.done == (show == "done")
-
-
-def _holds(note: Note, word: str) -> bool:
-    if word.startswith("#"):
-        return any(tag.lower().startswith(word[1:]) for tag in note.tags)
-    return word in note.title.lower() or word in note.text.lower() or any(word in tag.lower() for tag in note.tags)
 
 
 def tag_from(typed: str) -> str:

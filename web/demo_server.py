@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from demo_dom import Element, mark, part, say, stamp
-from demo_notes import COLLECTION, age_words, counted, note_from
+from demo_notes import COLLECTION, QUERIES, age_words, counted, note_from
 from demo_status import replica_names
 from js import AbortSignal, Object, document, encodeURIComponent, fetch
 from pyodide.ffi import JsException, to_js
@@ -121,7 +121,7 @@ class ServerPane:
         return self._cursor > 0 and (is_behind or before != epoch)
 
     def _apply(self, change: dict[str, Any]) -> None:
-        if change.get("collection") != COLLECTION:
+        if change.get("collection") not in (COLLECTION, QUERIES):
             return
         key = change["key"]
         if change["operation"] in ("delete", "remove"):
@@ -152,11 +152,12 @@ class ServerPane:
 
     def _row(self, key: str, body: dict[str, Any], names: dict[str, str], flash: bool) -> Element:
         note = note_from(key, body)
+        title = note.title or _name(body)
         facts = "  ".join(filter(None, [f"{key[-6:]}:", replica_names(body.get("_version"), names)]))
-        look = f"{note.title}\n{note.done}\n{facts}"
+        look = f"{title}\n{note.done}\n{facts}"
         row, seen = self._rows.get(key) or (stamp("record-row"), "")
         if seen != look:
-            say(row.firstElementChild, note.title)
+            say(row.firstElementChild, title)
             say(row.lastElementChild, facts)
             mark(row, "done", note.done)
             mark(row, "new", None)
@@ -174,3 +175,9 @@ class ServerPane:
         say(part(self._root, "server-state"), words)
         say(part(self._root, "server-empty"), NOTHING_SEEN)
         part(self._root, "server-empty").hidden = bool(self._documents)
+
+
+def _name(body: dict[str, Any]) -> str:
+    """Give the name of a saved query, which has no title."""
+    name = body.get("name")
+    return f"Query: {name}" if isinstance(name, str) and name else ""
