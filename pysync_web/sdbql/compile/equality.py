@@ -66,7 +66,7 @@ def less(a: Any, b: Any) -> bool:
     kind, other = type(a), type(b)
     if (kind is other and kind is str) or (kind in NUMBERS and other in NUMBERS):
         return bool(a < b)
-    return sort_key(a) < sort_key(b)
+    return bool(sort_key(a) < sort_key(b))
 
 
 def sort_key(value: Any) -> Any:
