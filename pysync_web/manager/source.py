@@ -90,7 +90,8 @@ class _Plan:
         """Plan for one index: equal values for its first fields, then bounds for the next one."""
         by_field: dict[str, list[Condition]] = {}
         for condition in conditions:
-            by_field.setdefault(".".join(condition.path), []).append(condition)
+            if not any("." in name for name in condition.path):  # such a field has no name in an index
+                by_field.setdefault(".".join(condition.path), []).append(condition)
         prefixes: list[tuple[Any, ...]] = [()]
         for depth, field in enumerate(index.fields):
             values = _values(by_field.get(field, ()))

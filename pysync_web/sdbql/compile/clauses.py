@@ -42,7 +42,8 @@ def _keep_collection(p: Pipeline, name: str, code: Code) -> None:
     """Let ``_id`` be read through another name of a document."""
     if code.collection and code.text.isidentifier():
         old = p.scope[name]
-        p.scope[name] = p.rows[name] = Code(old.text, 0, old.kind, old.free | code.free, collection=code.collection)
+        free = old.free | (code.free - {code.text})
+        p.scope[name] = p.rows[name] = Code(old.text, 0, old.kind, free, collection=code.collection)
 
 
 def compile_filter(p: Pipeline, clause: n.Filter, is_moved: bool) -> None:
