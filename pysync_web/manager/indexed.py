@@ -6,7 +6,7 @@ It also knows, where the storage alone does not, which documents each commit of 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Coroutine
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from ..core.indexes import refresh_written
 from ..core.ports import Key, ReadTransaction, Storage, Touched, WriteTransaction
@@ -17,11 +17,8 @@ Listener: TypeAlias = "Callable[[Collection[Key] | None], None]"
 
 
 _COUNTERS, _SYNC, _STAMP = ("counters",), ("sync",), ("stamp",)
-
-
-async def read_stamp(tx: ReadTransaction) -> list[str | None]:
-    """Give texts that are never again the same once a document has changed."""
-    return await tx.get_many("meta", [_COUNTERS, _SYNC, _STAMP])
+STAMP: Final[tuple[Key, ...]] = (_COUNTERS, _SYNC, _STAMP)
+"""Under these keys of the space ``meta`` lie texts that are never again the same once a document has changed."""
 
 
 async def _stamp(tx: WriteTransaction) -> None:

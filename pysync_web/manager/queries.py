@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ..core import indexes
@@ -21,8 +22,8 @@ from .shelf import Shelf
 from .source import Gathering, StoredSource
 
 Binds = dict[str, JSON]
-
 _GIVEN = ("_id", "_key", "_version", "_timestamp")
+
 
 class Queries:
     """What a manager knows of queries. ``known`` are the collections that its settings name."""
@@ -31,23 +32,24 @@ class Queries:
         self, storage: IndexedStorage, known: Iterable[str], now_ms: Callable[[], int], limits: QueryLimits | None
     ) -> None:
         self._storage = storage
-        self._known = tuple(known)
+        self._known = set(known)
         self._now_ms = now_ms
         self._rng = random.SystemRandom()
+        self._chance = random.Random()
         self._limits = limits or QueryLimits()
         self._shelf = Shelf()
         self._live: set[LiveQuery] = set()
 
     def is_writing(self, query: str) -> bool:
         """Tell whether a query writes."""
-        return is_writing(parse(query))
+        return _is_writing(query)
 
     async def read(self, query: str, binds: Binds) -> list[JSON]:
         """Run a query that only reads over one snapshot."""
 
         async def body(tx: ReadTransaction) -> list[JSON]:
-            source = StoredSource(tx, self._shelf, self._known, named_in(query, binds))
-            return execute(query, source, binds, limits=self._limits, now=self._now_ms)
+            source = StoredSource(tx, self._shelf, self._known, *_named(query, binds))
+            return execute(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
 
         return await self._storage.read(body)
 
@@ -55,8 +57,8 @@ class Queries:
         """Run a query and make what it writes in one transaction, all or nothing; give rows and what happened."""
 
         async def body(tx: WriteTransaction) -> tuple[list[JSON], list[local.Event]]:
-            source = Gathering(tx, Shelf(), self._known, named_in(query, binds))
-            rows = execute(query, source, binds, limits=self._limits, now=self._now_ms)
+            source = Gathering(tx, Shelf(), self._known, *_named(query, binds))
+            rows = execute(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
             writes = _writes_of(source)
             results = await local.write(tx, writes, self._now_ms(), self._rng, options) if writes else []
             return rows, [event for event, _ in results if event]
@@ -67,8 +69,8 @@ class Queries:
         """Tell how a query is answered; one that writes writes nothing."""
 
         async def body(tx: ReadTransaction) -> dict[str, JSON]:
-            source = Gathering(tx, self._shelf, self._known, named_in(query, binds))
-            return explain(query, source, binds, limits=self._limits, now=self._now_ms)
+            source = Gathering(tx, self._shelf, self._known, *_named(query, binds))
+            return explain(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
 
         return await self._storage.read(body)
 
@@ -159,6 +161,16 @@ class LiveQuery:
         self.close()
 
 
+def _named(query: str, binds: Binds) -> tuple[set[str], bool]:
+    """Give the collections that a query names, and whether it may come upon others."""
+    return named_in(query, binds), not collections_of(query, binds)
+
+
+@lru_cache(256)
+def _is_writing(query: str) -> bool:
+    return is_writing(parse(query))
+
+
 def _writes_of(source: Gathering) -> list[Write]:
     """Check what a query wrote as any document is checked."""
     writes = []
@@ -180,7 +192,7 @@ def _check_index(index: Index) -> None:
     for field in index.fields:
         if not isinstance(field, str) or not field or "" in field.split("."):
             raise InvalidDocument(f"an index's field is a name, or names with dots between them, not {field!r}")
-    if not index.name.isprintable() or not 1 <= len(index.name) <= 200:
-        raise InvalidDocument(f"an index's name has 1 to 200 printable characters: {index.name!r}")
         if field.split(".")[0] in _GIVEN:
             raise InvalidDocument(f"{field!r} is no field of what was saved, so there is no index over it")
+    if not index.name.isprintable() or not 1 <= len(index.name) <= 200:
+        raise InvalidDocument(f"an index's name has 1 to 200 printable characters: {index.name!r}")

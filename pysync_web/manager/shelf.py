@@ -5,15 +5,16 @@ What is kept is compared with the storage inside the query's own transaction, so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from ..core.indexes import Definitions, Index, decode_indexes, sort_text
 from ..core.optimistic import documents_of
 from ..core.ports import Key, ReadTransaction
 from ..storage.step import run
 
-MOST_DOCUMENTS: Final = 50_000
-"""How many documents are kept, of all collections together; larger collections are read anew each time."""
+MOST_CHARS: Final = 48 * 1024 * 1024
+"""How many characters of text the kept documents have, all together; what is larger is read anew each time."""
 
 Document = dict[str, Any]
 
@@ -24,7 +25,8 @@ class Shelf:
     def __init__(self) -> None:
         self._stamp: Sequence[str | None] = ()
         self._replica = ""
-        self._collections: dict[str, _Kept] = {}
+        self._collections: dict[str, Kept] = {}
+        self._definitions: tuple[str | None, Definitions] = (None, {})
 
     def at(self, stamp: Sequence[str | None], replica: str) -> None:
         """Go to the moment of a transaction: what was kept for another one is looked through again."""
@@ -36,45 +38,69 @@ class Shelf:
                 kept.is_current = False
             self._stamp = stamp
 
-    def documents(self, tx: ReadTransaction, collection: str) -> list[Document]:
-        """Give all documents of a collection in the order of their keys; they are not the caller's to change."""
-        kept = self._collections.pop(collection, None) or _Kept()
+    def kept(self, tx: ReadTransaction, collection: str) -> Kept:
+        """Give all documents of a collection as they are now."""
+        kept = self._collections.pop(collection, None) or Kept()
         if not kept.is_current:
             kept.take(run(_rows(tx, collection)), self._replica)
-        if len(kept.documents) <= MOST_DOCUMENTS:
+        if kept.chars <= MOST_CHARS:
             self._collections[collection] = kept
             self._drop()
-        return kept.documents
+        return kept
 
-    def some(self, collection: str, keys: Sequence[str]) -> list[Document] | None:
-        """Give the documents of these keys, or None where the collection is not kept."""
+    def has(self, collection: str) -> bool:
+        """Say whether something of a collection is kept."""
+        return collection in self._collections
+
+    def current(self, collection: str) -> Kept | None:
+        """Give a collection if it is kept as it is now."""
         kept = self._collections.get(collection)
-        if kept is None or not kept.is_current:
-            return None
-        found = (kept.texts.get((collection, key), ("", None))[1] for key in keys)
-        return [document for document in found if document is not None]
+        return kept if kept is not None and kept.is_current else None
+
+    def indexes(self, text: str | None) -> Definitions:
+        """Give the indexes that a stored text lists."""
+        if text != self._definitions[0]:
+            self._definitions = (text, decode_indexes(text))
+        return self._definitions[1]
 
     def _drop(self) -> None:
         """Forget what was used longest ago, until the rest is not too much."""
-        total = sum(len(kept.texts) for kept in self._collections.values())
-        while total > MOST_DOCUMENTS:
+        total = sum(kept.chars for kept in self._collections.values())
+        while total > MOST_CHARS:
             oldest = next(iter(self._collections))
-            total -= len(self._collections.pop(oldest).texts)
+            total -= self._collections.pop(oldest).chars
 
 
-class _Kept:
-    """A collection's documents, each with the text that it was made of."""
+class Kept:
+    """A collection's documents in the order of their keys; they are not the caller's to change."""
 
-    __slots__ = ("documents", "is_current", "texts")
+    __slots__ = ("_tables", "_texts", "chars", "documents", "is_current")
 
     def __init__(self) -> None:
-        self.texts: dict[Key, tuple[str, Document | None]] = {}
         self.documents: list[Document] = []
+        self.chars = 0
         self.is_current = False
+        self._texts: dict[Key, tuple[str, Document | None]] = {}
+        self._tables: dict[tuple[str, ...], dict[tuple[str, ...], list[Document]]] = {}
+
+    def some(self, names: Iterable[Key]) -> list[Document]:
+        """Give the documents of some keys."""
+        found = (self._texts.get(name) for name in names)
+        return [one[1] for one in found if one is not None and one[1] is not None]
+
+    def matching(self, index: Index, values: Iterable[tuple[Any, ...]]) -> list[Document]:
+        """Give the documents that may have one of these values in an index's fields, by a table made once."""
+        table = self._tables.get(index.fields)
+        if table is None:
+            table = self._tables[index.fields] = {}
+            for document in self.documents:
+                table.setdefault(tuple(map(sort_text, index.values_of(document))), []).append(document)
+        texts = dict.fromkeys(tuple(map(sort_text, one)) for one in values)
+        return [document for one in texts for document in table.get(one, ())]
 
     def take(self, rows: Sequence[tuple[Key, str]], replica: str) -> None:
         """Take in the collection as it is now: only what has another text is parsed."""
-        before = self.texts.get
+        before = self._texts.get
         nothing = ("", None)
         fresh = [row for row in rows if before(row[0], nothing)[0] != row[1]]
         parsed = dict(documents_of(fresh, replica))
@@ -84,9 +110,11 @@ class _Kept:
         else:
             changed = {key for key, _ in fresh}
             for key, text in rows:
-                after[key] = (text, parsed.get(str(key[1]))) if key in changed else self.texts[key]
-        self.texts = after
+                after[key] = (text, parsed.get(str(key[1]))) if key in changed else self._texts[key]
+        self._texts = after
+        self.chars = sum(len(text) for _, text in rows)
         self.documents = [document for _, document in after.values() if document is not None]
+        self._tables.clear()
         self.is_current = True
 
 
