@@ -28,6 +28,7 @@ from .optimistic import (
     is_shown,
     rebased,
     view,
+    view_of,
 )
 from .outbox import Appender, Bounds, Counters, Name, all_runs, first_blocks, numbered, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
@@ -359,7 +360,7 @@ class _Intake:
         else:
             # The server's document comes with this answer; what is pending was made on the change.
             under = record.confirmed or Document(ABSENT, {})
-            under = replace(under, state=merge(under.state, change.state))
+            under = under._replace(state=merge(under.state, change.state))
             self.records[name] = Record(under if rest else record.confirmed, rest)
         if result.status == "rejected":
             self.outcome.rejected.append(result)
@@ -373,7 +374,7 @@ class _Intake:
 
     def _rename(self, name: Name, record: Record, index: int) -> None:
         """Give a change another id: before this storage was restored, it was sent with other content."""
-        again = replace(record.pending[index], op_id=self.rng.randbytes(16).hex())
+        again = record.pending[index]._replace(op_id=self.rng.randbytes(16).hex())
         pending = (*record.pending[:index], again, *record.pending[index + 1 :])
         self.records[name] = Record(record.confirmed, pending)
 
@@ -381,7 +382,7 @@ class _Intake:
         """Give the document that the server has now, which is the confirmed one with the change."""
         if SERVER not in result.version or (confirmed and confirmed.version == result.version):
             return confirmed
-        state = applied(confirmed.state if confirmed else None, replace(change, base=None))
+        state = applied(confirmed.state if confirmed else None, change._replace(base=None))
         return Document(state, result.version, change.op_id)
 
     def _incoming(self, change: ServerChange, server_time: str) -> None:
@@ -409,8 +410,8 @@ class _Intake:
         if not remote.version.get(SERVER, 0):
             self._resolve_absent(name, record, remote)
             return
-        local = view(record, self.counters.replica)
         state = current_state(record) or ABSENT
+        local = view_of(record, state, self.counters.replica)
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
         has_deletes = any(change.operation == "delete" for change in record.pending)
         if is_merging and local and remote.body is not None and not has_deletes:
@@ -446,7 +447,7 @@ class _Intake:
             self._note(name, "rejected", current_state(record) or ABSENT, last, None, result)
         gone = record.pending[: len(record.pending) - len(kept)]
         self.struck += [(change.n, size_of(change)) for change in gone]
-        self.records[name] = Record(None, tuple(replace(change, base=None) for change in kept))
+        self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
 
     def _note_hidden(self, name: Name, record: Record) -> None:
         """Note what of rebased changes later ones of others have hidden: no server will merge these any more."""
@@ -475,7 +476,7 @@ class _Intake:
                 continue
             operation: Operation = "delete" if body is None else "insert" if before is None else "update"
             op_id = self.rng.randbytes(16).hex()
-            again = replace(change, op_id=op_id, operation=operation, state=patch, base=None)
+            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None)
             more = size_of(again) - size_of(change)
             self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
             kept.append(again)
@@ -582,14 +583,12 @@ class _Intake:
             else:
                 self.tx.put("docs", name, encode_record(record))
             await self.totals.confirm(name, stored.confirmed, record.confirmed)
-            await self.totals.count(name[0], is_shown(record) - is_shown(stored))
+            was, now = current_state(stored), current_state(record)
+            await self.totals.count(name[0], is_shown(now) - is_shown(was))
             if self.options.wants_events:
-                self._tell(name, stored, record)
-
-    def _tell(self, name: Name, stored: Record, record: Record) -> None:
-        event = _event(name, view(stored, self.counters.replica), view(record, self.counters.replica))
-        if event is not None:
-            self.outcome.events.append(event)
+                replica = self.counters.replica
+                event = _event(name, view_of(stored, was, replica), view_of(record, now, replica))
+                self.outcome.events += [event] if event else []
 
     async def _end_resync(self) -> None:
         """Drop what the full pull did not bring."""

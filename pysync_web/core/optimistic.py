@@ -7,11 +7,10 @@ change that was refused is all the rollback there is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..causality import VersionVector, advance
-from ..values import JSON, dumps, loads, loads_many
+from ..values import JSON, NoCollecting, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .ports import Key
 from .wire import Change, Operation
@@ -19,8 +18,7 @@ from .wire import Change, Operation
 _DELETED_TEXT: Final = '{"c":{"b":null'
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A change that the server has not acknowledged.
 
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
@@ -36,8 +34,7 @@ class Pending:
     unit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """A document as a replica stores it."""
 
     confirmed: Document | None = None
@@ -49,8 +46,7 @@ class Record:
         return self.confirmed.version.get("server", 0) if self.confirmed else 0
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(NamedTuple):
     """What is read: a body with its version and timestamp."""
 
     body: Body
@@ -83,11 +79,12 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
 def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
     """Give the key and the document, as an application gets it, of each stored record that shows one."""
     found = []
-    for (name, _), stored in zip(rows, loads_many([text for _, text in rows]), strict=True):
-        key = str(name[1])
-        document = document_of(key, stored, replica)
-        if document is not None:
-            found.append((key, document))
+    with NoCollecting():
+        for (name, _), stored in zip(rows, loads_many([text for _, text in rows]), strict=True):
+            key = str(name[1])
+            document = document_of(key, stored, replica)
+            if document is not None:
+                found.append((key, document))
     return found
 
 
@@ -127,21 +124,22 @@ def view_text(text: str, replica: str) -> View | None:
     return view(_decode(stored), replica)
 
 
-def is_shown(record: Record) -> bool:
-    """Tell whether a reader sees a document."""
-    state = current_state(record)
+def is_shown(state: State | None) -> bool:
+    """Tell whether a reader sees a document whose current state this is."""
     return state is not None and state.body is not None
 
 
 def current_state(record: Record) -> State | None:
     """Give the state of the confirmed document with all pending changes applied."""
+    if not record.pending:
+        return record.confirmed.state if record.confirmed else None
     parts = [record.confirmed.state] if record.confirmed else []
     for change in record.pending:
         if parts and change.operation == "insert":
             parts = [applied(merge_all(parts), change)]
         else:
             parts.append(change.state)
-    return merge_all(parts) if parts else None
+    return merge_all(parts)
 
 
 def applied(state: State | None, change: Pending) -> State:
@@ -187,7 +185,7 @@ def new_record_text(body_text: str, at: str, op_id: str, n: int, merge_kind: str
 def rebased(record: Record, confirmed: Document | None) -> Record:
     """Put another confirmed document under the pending changes, which remember what they were made on."""
     base = record.confirmed.version if record.confirmed else {}
-    pending = tuple(change if change.base is not None else replace(change, base=base) for change in record.pending)
+    pending = tuple(change if change.base is not None else change._replace(base=base) for change in record.pending)
     return Record(confirmed, pending)
 
 

@@ -6,7 +6,7 @@ Nothing here waits for anything but its transaction, and time and chance are arg
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from ..causality import tick
@@ -355,10 +355,10 @@ class Writer:
             return Record(record.confirmed, earlier)
         if operation == "delete":
             self._count_bytes(len("null") - size_of(last))
-            return Record(record.confirmed, (*earlier, replace(last, operation="delete", state=state)))
+            return Record(record.confirmed, (*earlier, last._replace(operation="delete", state=state)))
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        return Record(record.confirmed, (*earlier, replace(last, state=merged)))
+        return Record(record.confirmed, (*earlier, last._replace(state=merged)))
 
     def _count_bytes(self, more: int) -> None:
         self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress
 from operator import itemgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import MAX_VECTOR, VersionVector, is_ours, normalize_timestamp
 from ..errors import InvalidDocument, SchemaError
@@ -19,6 +19,7 @@ from ..values import (
     JSON,
     MAX_DOCUMENT_BYTES,
     MAX_INTEGER,
+    NoCollecting,
     canonical,
     check_collection,
     check_database,
@@ -26,7 +27,6 @@ from ..values import (
     check_keys,
     decode,
     dumps,
-    no_collecting,
 )
 from .document import Document, State, deleted, removals
 
@@ -118,8 +118,7 @@ class Result:
     overwritten: Document | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerChange:
+class ServerChange(NamedTuple):
     """A document as the server has it."""
 
     collection: str
@@ -204,7 +203,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
 
 def decode_response(data: bytes | str) -> SyncResponse:
     """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
-    with no_collecting():
+    with NoCollecting():
         return _response(_object(decode(data, "answer"), "answer"))
 
 

@@ -75,7 +75,7 @@ class OutboxDeletedBeforeAck(Subject):
                 gone = [change for change in record.pending if change.op_id in sent]
                 left = tuple(change for change in record.pending if change.op_id not in sent)
                 state = current_state(Record(record.confirmed, tuple(gone)))
-                confirmed = replace(record.confirmed, state=state) if record.confirmed and state else None
+                confirmed = record.confirmed._replace(state=state) if record.confirmed and state else None
                 tx.put("docs", name, encode_record(Record(confirmed, left)))
                 await strike(tx, counters, [(change.n, size_of(change)) for change in gone])
             tx.put("meta", ("counters",), counters.text())
