@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 from ..causality import VersionVector, advance
 from ..values import JSON, NoCollecting, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
-from .ports import Key
 from .wire import Change, Operation
 
 _DELETED_TEXT: Final = '{"c":{"b":null'
@@ -76,16 +75,15 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
     return View(state.body, version, state.timestamp)
 
 
-def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
+def documents_of(rows: Sequence[tuple[Any, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
     """Give the key and the document, as an application gets it, of each stored record that shows one."""
-    found = []
     with NoCollecting():
-        for (name, _), stored in zip(rows, loads_many([text for _, text in rows]), strict=True):
-            key = str(name[1])
-            document = document_of(key, stored, replica)
-            if document is not None:
-                found.append((key, document))
-    return found
+        records = loads_many([text for _, text in rows])
+        return [
+            (key, document)
+            for ((_, key), _), stored in zip(rows, records, strict=True)
+            if (document := document_of(key, stored, replica)) is not None
+        ]
 
 
 def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSON] | None:
