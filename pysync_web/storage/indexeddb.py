@@ -8,7 +8,7 @@ Now and then the log is folded into sorted segments, so that opening reads no mo
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +44,9 @@ FOLD_AT_CLOSE: Final = 0.1
 """The share of these limits from which it is folded when a handle closes."""
 
 FOLD_AFTER_S: Final = 0.25
+FOLD_PUT_OFF: Final = 8
+"""A log is folded so long after it got long; that is put off so often while there come more commits."""
+
 REOPENINGS: Final = 5
 REOPEN_AFTER_S: Final = 0.02
 PREFETCH_AFTER_S: Final = 0.03
@@ -98,7 +101,7 @@ class IndexedDBStorage:
     def __init__(self, name: str, *, is_relaxed: bool) -> None:
         self.name = name
         self._is_relaxed = is_relaxed
-        self._source = secrets.token_hex(8)
+        self._source = os.urandom(8).hex()
         self._connection: Connection | None = None
         self._gone: StorageError | None = None  # why this handle can be used no more
         self._table = Table()
@@ -122,7 +125,7 @@ class IndexedDBStorage:
         """Open a database, or make it."""
         storage = cls(name, is_relaxed=durability == "relaxed")
         try:
-            await storage._connect(Manifest(secrets.token_hex(16)).text())
+            await storage._connect(Manifest(os.urandom(16).hex()).text())
             await storage._load()
         except BaseException:
             storage._release()
@@ -474,9 +477,19 @@ class IndexedDBStorage:
 
     def _fold_if_due(self) -> None:
         if self._fold_timer is None and not self._is_folding and self._is_long(1.0):
-            self._fold_timer = asyncio.get_running_loop().call_later(
-                FOLD_AFTER_S, lambda: self._later(self._fold())
-            )
+            self._fold_soon(FOLD_PUT_OFF)
+
+    def _fold_soon(self, put_off: int) -> None:
+        """Fold in a moment without commits, as there is one after a bulk load, but do not wait for it for ever."""
+        last = self._last
+
+        def fold() -> None:
+            if self._last != last and put_off:
+                self._fold_soon(put_off - 1)
+            else:
+                self._later(self._fold())
+
+        self._fold_timer = asyncio.get_running_loop().call_later(FOLD_AFTER_S, fold)
 
     def _is_long(self, share: float) -> bool:
         if len(self._log) > FOLD_RECORDS * share:

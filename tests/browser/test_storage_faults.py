@@ -166,7 +166,7 @@ async def test_without_locks_every_tab_leads_and_nothing_is_lost(new_page):
     first, second = await new_page(), await new_page()
     for page in (first, second):
         await page.raw.evaluate("Object.defineProperty(navigator, 'locks', { value: undefined })")
-        await page.python(OPEN + "indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S = 5, 0.0")
+        await page.python(OPEN + "indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 5, 0.0, 0")
         await page.python("give_up = await storage.lead(lambda: None)")
     rounds = "for _ in range(60): await storage.write(increment)"
     await asyncio.gather(first.python(rounds), second.python(rounds))
@@ -188,7 +188,7 @@ async def test_a_browser_killed_20_times_during_writes_loses_nothing_that_was_ac
     writes = textwrap.dedent("""
         import asyncio, json
         from pysync_web.storage import indexeddb, open_storage
-        indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S = 20, 0.0
+        indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 20, 0.0, 0
 
         async def add(tx, n):
             tx.put("s", ("n", n), str(n))
