@@ -166,7 +166,9 @@ async def test_without_locks_every_tab_leads_and_nothing_is_lost(new_page):
     first, second = await new_page(), await new_page()
     for page in (first, second):
         await page.raw.evaluate("Object.defineProperty(navigator, 'locks', { value: undefined })")
-        await page.python(OPEN + "indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 5, 0.0, 0")
+        await page.python(
+            OPEN + "indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 5, 0.0, 0"
+        )
         await page.python("give_up = await storage.lead(lambda: None)")
     rounds = "for _ in range(60): await storage.write(increment)"
     await asyncio.gather(first.python(rounds), second.python(rounds))
