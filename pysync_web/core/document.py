@@ -174,7 +174,9 @@ def _merge_deep(states: Sequence[State]) -> State:
     registers: _Registers = {}
     for state in states:
         _unite(registers, _registers(state))
-    return _render(_prune(registers))
+    above = _all_above(registers)
+    kept = _prune(registers, above)
+    return _render(kept, above if len(kept) == len(registers) else _all_above(kept))
 
 
 def _is_flat(state: State) -> bool:
@@ -220,7 +222,7 @@ def _unite_flat(registers: _Registers, state: State) -> tuple[str, Any] | None:
         if not path:
             root = (stamp, _REMOVED if state.body is None else {})
             continue
-        name = path[1:].replace("~1", "/").replace("~0", "~") if "~" in path else path[1:]
+        name = _name(path[1:])
         mine[name] = (stamp, mine[name][1] if name in mine else _REMOVED)
     _unite(registers, mine)
     return root
@@ -260,37 +262,52 @@ def _collect(body: Body, path: str, state: State, registers: _Registers) -> None
             _collect(value, where, state, registers)
 
 
-def _prune(registers: _Registers) -> _Registers:
+def _prune(registers: _Registers, above: set[str]) -> _Registers:
     """Drop every register that a newer one at a path above it dominates."""
-    resets = _all_above(registers).intersection(registers)
-    if not resets:
-        return registers
+    resets = {path: registers[path][0] for path in above if path in registers}
+    latest = max(resets.values(), default="")
     return {
         path: register
         for path, register in registers.items()
-        if not any(above in resets and registers[above][0] > register[0] for above in _above(path))
+        if register[0] >= latest or not any(resets.get(upper, "") > register[0] for upper in _above(path))
     }
 
 
-def _render(registers: _Registers) -> State:
+def _render(registers: _Registers, inner: set[str]) -> State:
     """Build the body of a set of registers and the shortest stamps for it.
 
-    A path with a register below it is an object, even where that register says that a member was removed.
+    A path with a register below it (``inner``) is an object, even where that register says that a member was removed.
     """
-    body: Body | None = None if registers.get("", ("", {}))[1] is _REMOVED and len(registers) == 1 else {}
     paths = sorted(registers)
-    inner = _all_above(paths)
+    if len(paths) == 1 and not paths[0] and registers[""][1] is _REMOVED:
+        return deleted(registers[""][0])
+    body: Body = {}
+    objects = {"": body}
+    leaves: list[str] = []
     for path in paths:
-        if path and body is not None:
-            _assign(body, path, registers[path][1])
-    leaves = [
-        path
-        for path in paths
-        if path and (_is_leaf(body, path) if path in inner else registers[path][1] is not _REMOVED)
-    ]
+        value = registers[path][1]
+        if path in inner:
+            _object_at(path, objects)
+        elif path:
+            end = path.rindex("/")
+            parent = _object_at(path[:end], objects)
+            if value is not _REMOVED:
+                parent[_name(path[end + 1 :])] = {} if type(value) is dict else value
+                leaves.append(path)
+    leaves += [path for path in inner if path and path in registers and not objects[path]]
     since = _common([registers[path][0] for path in leaves]) or max([stamp for stamp, _ in registers.values()])
     unstamped = {path for path in leaves if registers[path][0] == since} - inner
     return State(body, since, {path: registers[path][0] for path in paths if path not in unstamped})
+
+
+def _object_at(path: str, objects: dict[str, Body]) -> Body:
+    """Give the object at a path, made where it is not there yet."""
+    found = objects.get(path)
+    if found is None:
+        end = path.rindex("/")
+        found = objects[path] = {}
+        _object_at(path[:end], objects)[_name(path[end + 1 :])] = found
+    return found
 
 
 def _common(stamps: Sequence[str]) -> str:
@@ -374,6 +391,9 @@ def _join(path: str, name: str) -> str:
 
 
 def _split(path: str) -> list[str]:
-    if "~" not in path:
-        return path[1:].split("/")
-    return [name.replace("~1", "/").replace("~0", "~") for name in path[1:].split("/")]
+    return [_name(part) for part in path[1:].split("/")]
+
+
+def _name(part: str) -> str:
+    """Give a member's name from its part of a path."""
+    return part.replace("~1", "/").replace("~0", "~") if "~" in part else part

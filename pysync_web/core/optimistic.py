@@ -7,13 +7,16 @@ change that was refused is all the rollback there is.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from ..causality import VersionVector, advance
-from ..values import JSON, NoCollecting, dumps, loads, loads_many
+from ..values import JSON, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
+from .ports import Key
 from .wire import Change, Operation
 
+_UNKNOWN: Final = object()
 _DELETED_TEXT: Final = '{"c":{"b":null'
 
 
@@ -33,16 +36,32 @@ class Pending(NamedTuple):
     unit: int | None = None
 
 
-class Record(NamedTuple):
-    """A document as a replica stores it."""
+@dataclass(slots=True)
+class Record:
+    """A document as a replica stores it. It is never changed, so what it shows is worked out once."""
 
     confirmed: Document | None = None
     pending: tuple[Pending, ...] = ()
+    _state: Any = field(default=_UNKNOWN, init=False, compare=False, repr=False)
+
+    @property
+    def state(self) -> State | None:
+        """The state of the confirmed document with all pending changes applied."""
+        if self._state is _UNKNOWN:
+            self._state = _current_state(self)
+        state: State | None = self._state
+        return state
 
     @property
     def sequence(self) -> int:
         """The server's number of the confirmed version, 0 of none."""
         return self.confirmed.version.get("server", 0) if self.confirmed else 0
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a reader sees a document."""
+        state = self.state
+        return state is not None and state.body is not None
 
 
 class View(NamedTuple):
@@ -62,7 +81,7 @@ EMPTY: Final = Record()
 
 def view(record: Record, replica: str) -> View | None:
     """Give what a reader sees, or None where the document is absent or deleted."""
-    return view_of(record, current_state(record), replica)
+    return view_of(record, record.state, replica)
 
 
 def view_of(record: Record, state: State | None, replica: str) -> View | None:
@@ -75,15 +94,15 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
     return View(state.body, version, state.timestamp)
 
 
-def documents_of(rows: Sequence[tuple[Any, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
+def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
     """Give the key and the document, as an application gets it, of each stored record that shows one."""
-    with NoCollecting():
-        records = loads_many([text for _, text in rows])
-        return [
-            (key, document)
-            for ((_, key), _), stored in zip(rows, records, strict=True)
-            if (document := document_of(key, stored, replica)) is not None
-        ]
+    found = []
+    for (name, _), stored in zip(rows, loads_many([text for _, text in rows]), strict=True):
+        key = str(name[1])
+        document = document_of(key, stored, replica)
+        if document is not None:
+            found.append((key, document))
+    return found
 
 
 def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSON] | None:
@@ -109,35 +128,7 @@ def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSO
 
 def view_text(text: str, replica: str) -> View | None:
     """Give what a reader sees of a stored record."""
-    if is_deleted_text(text):
-        return None
-    stored = loads(text)
-    confirmed, pending = stored.get("c"), stored.get("p")
-    if not pending:
-        if confirmed["b"] is None:
-            return None
-        return View(confirmed["b"], confirmed["v"], _timestamp(confirmed))
-    if confirmed is None and len(pending) == 1 and pending[0]["k"] == "insert":
-        return View(pending[0]["b"], {replica: pending[0]["n"]}, _timestamp(pending[0]))
-    return view(_decode(stored), replica)
-
-
-def is_shown(state: State | None) -> bool:
-    """Tell whether a reader sees a document whose current state this is."""
-    return state is not None and state.body is not None
-
-
-def current_state(record: Record) -> State | None:
-    """Give the state of the confirmed document with all pending changes applied."""
-    if not record.pending:
-        return record.confirmed.state if record.confirmed else None
-    parts = [record.confirmed.state] if record.confirmed else []
-    for change in record.pending:
-        if parts and change.operation == "insert":
-            parts = [applied(merge_all(parts), change)]
-        else:
-            parts.append(change.state)
-    return merge_all(parts)
+    return None if is_deleted_text(text) else view(decode_record(text), replica)
 
 
 def applied(state: State | None, change: Pending) -> State:
@@ -207,6 +198,18 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         merge=pending.merge,
         transaction=pending.unit,
     )
+
+
+def _current_state(record: Record) -> State | None:
+    if not record.pending:
+        return record.confirmed.state if record.confirmed else None
+    parts = [record.confirmed.state] if record.confirmed else []
+    for change in record.pending:
+        if parts and change.operation == "insert":
+            parts = [applied(merge_all(parts), change)]
+        else:
+            parts.append(change.state)
+    return merge_all(parts)
 
 
 def _timestamp(stored: dict[str, JSON]) -> str:

@@ -49,8 +49,7 @@ _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change as it is pushed. ``is_whole`` says that the state is a whole document, not a part of one.
 
     ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all.

@@ -25,6 +25,7 @@ from pysync_web.values import dumps, loads
 from .checkers import Checkers, Plan, Violation
 from .model import Knowledge, Name
 from .profile import below, draw, pick
+from .sharing import shared_texts
 from .storage import Crash, SimulatedStorage, Snapshot
 from .subject import Subject
 from .users import imagine
@@ -100,6 +101,11 @@ class World:
 
     def run(self, events: int = 1000) -> str:
         """Let so many events happen, heal, check; give the trace's hash. Raises :class:`Violation`."""
+        with shared_texts():
+            return self.run_unshared(events)
+
+    def run_unshared(self, events: int = 1000) -> str:
+        """Do so with everything read anew."""
         self._note(self.profile.text)
         heap = self._heap
         while self.events < events:
