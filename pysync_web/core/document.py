@@ -230,6 +230,9 @@ def _unite_flat(registers: _Registers, state: State) -> tuple[str, Any] | None:
 
 def _unite(registers: _Registers, others: _Registers) -> None:
     """Let of two registers at one path the later one stand."""
+    if not registers:
+        registers.update(others)
+        return
     for path, register in others.items():
         mine = registers.get(path)
         if mine is None or _beats(register, mine):
@@ -255,7 +258,7 @@ def _registers(state: State) -> _Registers:
 def _collect(body: Body, path: str, state: State, registers: _Registers) -> None:
     since, stamps = state.since, state.stamps
     for name, value in body.items():
-        where = _join(path, name)
+        where = f"{path}/{name}" if name.isalnum() else _join(path, name)
         if type(value) is not dict or (not value and (where in stamps or not _has_below(stamps, where))):
             registers[where] = (stamps.get(where, since), value)
         elif value:
@@ -265,7 +268,9 @@ def _collect(body: Body, path: str, state: State, registers: _Registers) -> None
 def _prune(registers: _Registers, above: set[str]) -> _Registers:
     """Drop every register that a newer one at a path above it dominates."""
     resets = {path: registers[path][0] for path in above if path in registers}
-    latest = max(resets.values(), default="")
+    if not resets:
+        return registers
+    latest = max(resets.values())
     return {
         path: register
         for path, register in registers.items()

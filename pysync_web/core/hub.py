@@ -27,7 +27,7 @@ from .wire import (
     Result,
     SyncRequest,
     decode_losses,
-    decode_server_change,
+    decode_stored,
     encode_losses,
     encode_result,
     encode_server_change,
@@ -373,7 +373,7 @@ class _Push:
     async def _current(self, name: tuple[str, str]) -> _Stored:
         if name not in self.before:
             text = await self.tx.get("docs", name)
-            document = decode_server_change(loads(text)).document if text else None
+            document = decode_stored(text) if text else None
             self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
         return self._seen(name)
 

@@ -27,6 +27,7 @@ from ..values import (
     check_keys,
     decode,
     dumps,
+    loads,
 )
 from .document import Document, State, deleted, removals
 
@@ -244,6 +245,8 @@ def encode_server_change(collection: str, key: str, document: Document) -> str:
 
 def _decode_page(page: Sequence[JSON], place: str) -> Iterator[ServerChange]:
     """Read many documents; those that are as our server writes most of them are checked together."""
+    if not page:
+        return
     usual = [type(message) is dict and len(message) == len(_MEMBERS) for message in page]
     together = iter(_decode_usual(list(compress(page, usual))) or ())
     for i, (message, is_usual) in enumerate(zip(page, usual, strict=True)):
@@ -294,6 +297,17 @@ def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
             str(message.get("op_id", ""))[:MAX_ID],
         ),
     )
+
+
+def decode_stored(text: str) -> Document:
+    """Read back what :func:`encode_server_change` wrote and a server keeps: what was checked is not checked again."""
+    stored = loads(text)
+    body = stored.get("document")
+    if not body:
+        return decode_server_change(stored).document
+    latest = stored["timestamp"]
+    state = State(body, stored.get("since", latest), stored.get("stamps", {}))
+    return Document(state, stored["version_vector"], stored["op_id"])
 
 
 def decode_vector(value: JSON, place: str) -> VersionVector:

@@ -33,6 +33,7 @@ from .users import imagine
 START_MS = 1_800_000_000_000
 COLLECTIONS = ("notes", "todos")
 DATABASE = "world"
+BOUNDS = Bounds(60, 1_000_000)
 MOST_EXCHANGES = 60
 MOST_SWEEPS = 6
 
@@ -201,7 +202,7 @@ class World:
             plans.append(plan)
             writes.append(write)
         merge = (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
-        options = WriteOptions(merge, Bounds(60, 1_000_000), is_atomic=several)
+        options = WriteOptions(merge, BOUNDS, is_atomic=several)
         unit = None
         if several:
             unit = self._units = self._units + 1
