@@ -115,6 +115,34 @@ async def test_a_commit_whose_answer_was_lost_is_not_made_twice(page):
     assert await page.python("await storage.write(increment); await storage.read(count)") == "3"
 
 
+async def test_a_commit_whose_answer_was_lost_is_not_made_twice_when_another_has_folded_it(page):
+    await page.python(OPEN)
+    await page.python(
+        """
+        other = await open_storage("faults", engine="indexeddb")
+        end, reconnect = storage._on_end, storage._reconnect
+
+        async def reconnect_late():
+            storage._reconnect = reconnect
+            await other._catch_up()
+            await other._fold()
+            await reconnect()
+
+        storage._reconnect = reconnect_late
+        storage._on_end = lambda batch, error: (setattr(storage, "_on_end", end), end(batch, idb.Lost("broken")))
+        done = await said(storage.write(increment))
+        """
+    )
+    assert await page.python("other._manifest.folded") == await page.python("storage._last")
+    assert await page.python("[done[0], await storage.read(count)]") == ["done", "2"]
+    assert await page.python(
+        "await storage.write(increment); await other.read(count), await storage.read(count)"
+    ) in (
+        ["2", "3"],
+        ["3", "3"],
+    )
+
+
 async def test_a_full_quota_refuses_what_is_large_and_keeps_the_rest(page):
     await set_quota(page, 3_000_000)
     await page.python(OPEN)
