@@ -11,7 +11,7 @@ from typing import Any
 from demo_dom import Element, mark, part, say, stamp
 from demo_notes import COLLECTION, QUERIES, age_words, counted, note_from
 from demo_status import replica_names
-from js import AbortSignal, Object, document, encodeURIComponent, fetch
+from js import AbortSignal, Object, document, fetch
 from pyodide.ffi import JsException, to_js
 
 PERIOD_S = 1.5
@@ -95,16 +95,28 @@ class ServerPane:
                 return changed
 
     async def _ask(self) -> dict[str, Any]:
-        vector = encodeURIComponent(json.dumps({"server": self._cursor}))
-        query = f"client_id=bench&version_vector={vector}&limit=500"
-        address = f"{self._origin}/_api/sync/pull/{self._database}?{query}"
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        options = {"headers": headers, "cache": "no-store", "signal": AbortSignal.timeout(PATIENCE_MS)}
+        wanted = {
+            "database": self._database,
+            "client_id": "bench",
+            "version_vector": {"server": self._cursor},
+            "changes": [],
+            "limit": 500,
+        }
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        options = {
+            "method": "POST",
+            "headers": headers,
+            "body": json.dumps(wanted),
+            "signal": AbortSignal.timeout(PATIENCE_MS),
+        }
+        address = f"{self._origin}/_api/sync/delta"
         response = await fetch(address, to_js(options, dict_converter=Object.fromEntries))
         body = await response.text()
         if response.status in (401, 403):
             raise PermissionError("it asks for a token, as in #token=… at the end of this page’s address")
-        if response.status in (404, 409):  # nobody has written yet, or the server began anew
+        if response.status == 409:  # the server began anew
             return {"epoch": None, "server_version": {"server": min(0, -self._cursor)}}
         if not response.ok:
             raise ValueError(f"it answered {response.status}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..causality import SERVER, follows, tick
-from ..values import dumps, loads
+from ..values import JSON, dumps, loads
 from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
 from .ledger import Entry, lost_fields, record_entry
@@ -22,17 +22,15 @@ from .optimistic import (
     View,
     applied,
     as_change,
-    current_state,
     decode_record,
     encode_record,
-    is_shown,
     rebased,
     view,
 )
 from .outbox import Appender, Bounds, Counters, Name, all_runs, first_blocks, numbered, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
-from .wire import MAX_PAGE, PROTOCOL, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
+from .wire import MAX_PAGE, PROTOCOL, Change, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
 MERGE_FIELDS: Final = "fields"
 
@@ -109,7 +107,7 @@ async def build_pull(tx: ReadTransaction, options: ExchangeOptions) -> SyncReque
     """Build a request without changes; nothing need be written for it."""
     counters = await _checked(tx, options)
     sync = await load_sync(tx)
-    return _request(counters, sync, options, None, ())
+    return _request(counters, sync, options)
 
 
 async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> SyncRequest:
@@ -122,7 +120,7 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
     else:
         entries = await _entries(tx, counters, options)
         if not entries:
-            return _request(counters, sync, options, None, ())
+            return _request(counters, sync, options)
         # What the server knows already, or refuses, must not meet the documents of others as if it were pending.
         is_part = options.where is None and len(entries) < counters.pending
         inflight = {"request": rng.randbytes(16).hex(), "entries": entries, "cursor": sync.cursor}
@@ -137,8 +135,7 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
         index = next((i for i, change in enumerate(record.pending) if change.n == n), None)
         if index is not None:
             changes.append(as_change((collection, key), record, index, counters.replica))
-    request = _request(counters, sync, options, inflight["request"], tuple(changes))
-    return replace(request, limit=inflight["limit"])
+    return _request(counters, sync, options, inflight, changes)
 
 
 async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> list[list[Any]]:
@@ -165,18 +162,22 @@ async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOpt
 
 
 def _request(
-    counters: Counters, sync: SyncState, options: ExchangeOptions, request_id: str | None, changes: Any
+    counters: Counters,
+    sync: SyncState,
+    options: ExchangeOptions,
+    inflight: dict[str, JSON] | None = None,
+    changes: Sequence[Change] = (),
 ) -> SyncRequest:
     return SyncRequest(
         database=options.database,
         client_id=counters.replica,
         version_vector={SERVER: sync.cursor},
-        changes=changes,
+        changes=tuple(changes),
         protocol=PROTOCOL,
-        request_id=request_id,
+        request_id=inflight["request"] if inflight else None,
         fence=sync.fence,
         epoch=sync.epoch,
-        limit=options.page_limit,
+        limit=inflight["limit"] if inflight else options.page_limit,
         collections=options.collections,
     )
 
@@ -359,7 +360,7 @@ class _Intake:
         else:
             # The server's document comes with this answer; what is pending was made on the change.
             under = record.confirmed or Document(ABSENT, {})
-            under = replace(under, state=merge(under.state, change.state))
+            under = under._replace(state=merge(under.state, change.state))
             self.records[name] = Record(under if rest else record.confirmed, rest)
         if result.status == "rejected":
             self.outcome.rejected.append(result)
@@ -373,7 +374,7 @@ class _Intake:
 
     def _rename(self, name: Name, record: Record, index: int) -> None:
         """Give a change another id: before this storage was restored, it was sent with other content."""
-        again = replace(record.pending[index], op_id=self.rng.randbytes(16).hex())
+        again = record.pending[index]._replace(op_id=self.rng.randbytes(16).hex())
         pending = (*record.pending[:index], again, *record.pending[index + 1 :])
         self.records[name] = Record(record.confirmed, pending)
 
@@ -381,7 +382,7 @@ class _Intake:
         """Give the document that the server has now, which is the confirmed one with the change."""
         if SERVER not in result.version or (confirmed and confirmed.version == result.version):
             return confirmed
-        state = applied(confirmed.state if confirmed else None, replace(change, base=None))
+        state = applied(confirmed.state if confirmed else None, change._replace(base=None))
         return Document(state, result.version, change.op_id)
 
     def _incoming(self, change: ServerChange, server_time: str) -> None:
@@ -409,8 +410,8 @@ class _Intake:
         if not remote.version.get(SERVER, 0):
             self._resolve_absent(name, record, remote)
             return
+        state = record.state or ABSENT
         local = view(record, self.counters.replica)
-        state = current_state(record) or ABSENT
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
         has_deletes = any(change.operation == "delete" for change in record.pending)
         if is_merging and local and remote.body is not None and not has_deletes:
@@ -443,10 +444,10 @@ class _Intake:
             problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
             last = record.pending[-1]
             result = Result(last.op_id, "rejected", error=problem)
-            self._note(name, "rejected", current_state(record) or ABSENT, last, None, result)
+            self._note(name, "rejected", record.state or ABSENT, last, None, result)
         gone = record.pending[: len(record.pending) - len(kept)]
         self.struck += [(change.n, size_of(change)) for change in gone]
-        self.records[name] = Record(None, tuple(replace(change, base=None) for change in kept))
+        self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
 
     def _note_hidden(self, name: Name, record: Record) -> None:
         """Note what of rebased changes later ones of others have hidden: no server will merge these any more."""
@@ -475,7 +476,7 @@ class _Intake:
                 continue
             operation: Operation = "delete" if body is None else "insert" if before is None else "update"
             op_id = self.rng.randbytes(16).hex()
-            again = replace(change, op_id=op_id, operation=operation, state=patch, base=None)
+            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None)
             more = size_of(again) - size_of(change)
             self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
             kept.append(again)
@@ -488,7 +489,7 @@ class _Intake:
 
     def _note_loser(self, name: Name, remote: Document, record: Record, base: Document | None) -> None:
         """Note what of a server's document a resolution gave up, which this replica had not seen before."""
-        after = Document(current_state(record) or ABSENT, {}, record.pending[-1].op_id)
+        after = Document(record.state or ABSENT, {}, record.pending[-1].op_id)
         if remote.body is None:
             entry = Entry("lost", *name, "delete", None, remote.timestamp, remote.op_id, self.now_ms)
             entry = replace(entry, against_op_id=after.op_id, against_timestamp=after.timestamp)
@@ -543,7 +544,7 @@ class _Intake:
 
         It was made on what the server may have kept, as its version says.
         """
-        state = current_state(record) or ABSENT
+        state = record.state or ABSENT
         self.struck += [(change.n, size_of(change)) for change in record.pending]
         op_id = self.rng.randbytes(16).hex()
         if not record.pending and record.confirmed is not None:
@@ -564,10 +565,12 @@ class _Intake:
         for word in ("pushed", "pulled", "conflicts"):
             if more := getattr(self.outcome, word):
                 self.sync.totals[word] = self.sync.totals.get(word, 0) + more
-        if self.counters.text() != self.counted:
-            self.tx.put("meta", ("counters",), self.counters.text())
-        if self.sync.text() != before:
-            self.tx.put("meta", ("sync",), self.sync.text())
+        for name, old, new in (
+            ("counters", self.counted, self.counters.text()),
+            ("sync", before, self.sync.text()),
+        ):
+            if new != old:
+                self.tx.put("meta", (name,), new)
         self.outcome.pending = self.counters.pending
         if is_next and response.digest is not None and not response.has_more:
             self.outcome.has_diverged = await self._digest() != response.digest
@@ -582,14 +585,11 @@ class _Intake:
             else:
                 self.tx.put("docs", name, encode_record(record))
             await self.totals.confirm(name, stored.confirmed, record.confirmed)
-            await self.totals.count(name[0], is_shown(record) - is_shown(stored))
+            await self.totals.count(name[0], record.is_shown - stored.is_shown)
             if self.options.wants_events:
-                self._tell(name, stored, record)
-
-    def _tell(self, name: Name, stored: Record, record: Record) -> None:
-        event = _event(name, view(stored, self.counters.replica), view(record, self.counters.replica))
-        if event is not None:
-            self.outcome.events.append(event)
+                replica = self.counters.replica
+                event = _event(name, view(stored, replica), view(record, replica))
+                self.outcome.events += [event] if event else []
 
     async def _end_resync(self) -> None:
         """Drop what the full pull did not bring."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..causality import SERVER, VersionVector, advance, covers, follows, timestamp
 from ..causality import tick as next_timestamp
@@ -27,7 +27,7 @@ from .wire import (
     Result,
     SyncRequest,
     decode_losses,
-    decode_server_change,
+    decode_stored,
     encode_losses,
     encode_result,
     encode_server_change,
@@ -106,8 +106,7 @@ class _State:
         return dumps({"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history})
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
+class _Stored(NamedTuple):
     """A document of the server with its sequence; ``document`` None: nobody has written it."""
 
     document: Document | None
@@ -337,11 +336,14 @@ class _Push:
 
     def _completed(self, change: Change) -> Change:
         """Fill in what a plain client leaves out."""
+        if change.op_id and change.n is not None and change.base_version is not None:
+            self.n = max(self.n, change.n)
+            return change
         op_id = change.op_id or self.rng.randbytes(16).hex()
         n = change.n if change.n is not None else self.n + 1
         self.n = max(self.n, n)
         base = self.request.version_vector if change.base_version is None else change.base_version
-        return replace(change, op_id=op_id, n=n, base_version=base)
+        return change._replace(op_id=op_id, n=n, base_version=base)
 
     async def _decide_unit(self, unit: Sequence[Change]) -> None:
         head, clock = self.state.head, self.state.clock
@@ -371,7 +373,7 @@ class _Push:
     async def _current(self, name: tuple[str, str]) -> _Stored:
         if name not in self.before:
             text = await self.tx.get("docs", name)
-            document = decode_server_change(loads(text)).document if text else None
+            document = decode_stored(text) if text else None
             self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
         return self._seen(name)
 
@@ -419,7 +421,7 @@ class _Push:
                 return change
         self.restamped.add((change.collection, change.key))
         self.state.clock = next_timestamp(self.state.clock, self.now_ms)
-        return replace(change, state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
+        return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
         """Note the document's new state under the next number, unless nothing changes."""

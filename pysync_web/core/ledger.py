@@ -5,7 +5,7 @@ Entries lie in the order in which they were made; writing one is part of the tra
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ..values import JSON, dumps, loads
@@ -39,7 +39,7 @@ class Entry:
 
     def to_json(self) -> dict[str, JSON]:
         """Give the entry as JSON."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
     @classmethod
     def from_json(cls, value: dict[str, JSON]) -> Entry:

@@ -7,8 +7,8 @@ change that was refused is all the rollback there is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 from ..causality import VersionVector, advance
 from ..values import JSON, dumps, loads, loads_many
@@ -16,11 +16,11 @@ from .document import Body, Document, State, changed, decode_state, encode_state
 from .ports import Key
 from .wire import Change, Operation
 
+_UNKNOWN: Final = object()
 _DELETED_TEXT: Final = '{"c":{"b":null'
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """A change that the server has not acknowledged.
 
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
@@ -36,21 +36,35 @@ class Pending:
     unit: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Record:
-    """A document as a replica stores it."""
+    """A document as a replica stores it. It is never changed, so what it shows is worked out once."""
 
     confirmed: Document | None = None
     pending: tuple[Pending, ...] = ()
+    _state: Any = field(default=_UNKNOWN, init=False, compare=False, repr=False)
+
+    @property
+    def state(self) -> State | None:
+        """The state of the confirmed document with all pending changes applied."""
+        if self._state is _UNKNOWN:
+            self._state = _current_state(self)
+        state: State | None = self._state
+        return state
 
     @property
     def sequence(self) -> int:
         """The server's number of the confirmed version, 0 of none."""
         return self.confirmed.version.get("server", 0) if self.confirmed else 0
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether a reader sees a document."""
+        state = self.state
+        return state is not None and state.body is not None
 
-@dataclass(frozen=True, slots=True)
-class View:
+
+class View(NamedTuple):
     """What is read: a body with its version and timestamp."""
 
     body: Body
@@ -67,7 +81,7 @@ EMPTY: Final = Record()
 
 def view(record: Record, replica: str) -> View | None:
     """Give what a reader sees, or None where the document is absent or deleted."""
-    return view_of(record, current_state(record), replica)
+    return view_of(record, record.state, replica)
 
 
 def view_of(record: Record, state: State | None, replica: str) -> View | None:
@@ -114,34 +128,7 @@ def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSO
 
 def view_text(text: str, replica: str) -> View | None:
     """Give what a reader sees of a stored record."""
-    if is_deleted_text(text):
-        return None
-    stored = loads(text)
-    confirmed, pending = stored.get("c"), stored.get("p")
-    if not pending:
-        if confirmed["b"] is None:
-            return None
-        return View(confirmed["b"], confirmed["v"], _timestamp(confirmed))
-    if confirmed is None and len(pending) == 1 and pending[0]["k"] == "insert":
-        return View(pending[0]["b"], {replica: pending[0]["n"]}, _timestamp(pending[0]))
-    return view(_decode(stored), replica)
-
-
-def is_shown(record: Record) -> bool:
-    """Tell whether a reader sees a document."""
-    state = current_state(record)
-    return state is not None and state.body is not None
-
-
-def current_state(record: Record) -> State | None:
-    """Give the state of the confirmed document with all pending changes applied."""
-    parts = [record.confirmed.state] if record.confirmed else []
-    for change in record.pending:
-        if parts and change.operation == "insert":
-            parts = [applied(merge_all(parts), change)]
-        else:
-            parts.append(change.state)
-    return merge_all(parts) if parts else None
+    return None if is_deleted_text(text) else view(decode_record(text), replica)
 
 
 def applied(state: State | None, change: Pending) -> State:
@@ -187,7 +174,7 @@ def new_record_text(body_text: str, at: str, op_id: str, n: int, merge_kind: str
 def rebased(record: Record, confirmed: Document | None) -> Record:
     """Put another confirmed document under the pending changes, which remember what they were made on."""
     base = record.confirmed.version if record.confirmed else {}
-    pending = tuple(change if change.base is not None else replace(change, base=base) for change in record.pending)
+    pending = tuple(change if change.base is not None else change._replace(base=base) for change in record.pending)
     return Record(confirmed, pending)
 
 
@@ -211,6 +198,18 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         merge=pending.merge,
         transaction=pending.unit,
     )
+
+
+def _current_state(record: Record) -> State | None:
+    if not record.pending:
+        return record.confirmed.state if record.confirmed else None
+    parts = [record.confirmed.state] if record.confirmed else []
+    for change in record.pending:
+        if parts and change.operation == "insert":
+            parts = [applied(merge_all(parts), change)]
+        else:
+            parts.append(change.state)
+    return merge_all(parts)
 
 
 def _timestamp(stored: dict[str, JSON]) -> str:

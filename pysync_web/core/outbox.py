@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import InvalidDocument, OutboxFull
 from ..values import dumps, loads
@@ -51,7 +51,11 @@ class Counters:
 
     def text(self) -> str:
         """Give the text that stores the counters."""
-        return dumps({name: getattr(self, name) for name in self.__slots__})
+        return (
+            f'{{"block":{self.block},"block_bytes":{self.block_bytes},"block_count":{self.block_count},'
+            f'"clock":"{self.clock}","format":{self.format},"lease":{self.lease},"n":{self.n},'
+            f'"pending":{self.pending},"pending_bytes":{self.pending_bytes},"replica":"{self.replica}"}}'
+        )
 
     def is_open(self, n: int) -> bool:
         """Tell whether a change has not been sent and its block still takes changes."""
@@ -67,8 +71,7 @@ def replica_of(text: str) -> str:
     return text[text.rindex('"', 0, -2) + 1 : -2]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """Entries with consecutive numbers from ``first``, made by one transaction; None for one that is gone.
 
     ``size`` is how many bytes their changes had.

@@ -6,8 +6,8 @@ Nothing here waits for anything but its transaction, and time and chance are arg
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import tick
 from ..errors import FormatTooNew, InvalidDocument, SyncError
@@ -19,12 +19,12 @@ from .optimistic import (
     Pending,
     Record,
     View,
-    current_state,
     decode_record,
     document_of,
     documents_of,
     encode_record,
     new_record_text,
+    view,
     view_of,
     view_text,
 )
@@ -62,8 +62,7 @@ class Event:
     pulled_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """A document to save, with its canonical text, or (body None) to delete."""
 
     collection: str
@@ -271,9 +270,9 @@ class Writer:
         if text is None and item.body:
             return await self._insert_new(name, item)
         record = decode_record(text)
-        state = current_state(record)
+        state = record.state
         self._follow(state)
-        before = view_of(record, state, self.counters.replica)
+        before = view(record, self.counters.replica)
         change = self._change(before.body if before else None, item)
         if change is None:
             return None, before
@@ -356,10 +355,10 @@ class Writer:
             return Record(record.confirmed, earlier)
         if operation == "delete":
             self._count_bytes(len("null") - size_of(last))
-            return Record(record.confirmed, (*earlier, replace(last, operation="delete", state=state)))
+            return Record(record.confirmed, (*earlier, last._replace(operation="delete", state=state)))
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        return Record(record.confirmed, (*earlier, replace(last, state=merged)))
+        return Record(record.confirmed, (*earlier, last._replace(state=merged)))
 
     def _count_bytes(self, more: int) -> None:
         self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)

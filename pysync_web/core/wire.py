@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress
 from operator import itemgetter
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import MAX_VECTOR, VersionVector, is_ours, normalize_timestamp
 from ..errors import InvalidDocument, SchemaError
@@ -19,6 +19,7 @@ from ..values import (
     JSON,
     MAX_DOCUMENT_BYTES,
     MAX_INTEGER,
+    NoCollecting,
     canonical,
     check_collection,
     check_database,
@@ -26,7 +27,7 @@ from ..values import (
     check_keys,
     decode,
     dumps,
-    no_collecting,
+    loads,
 )
 from .document import Document, State, deleted, removals
 
@@ -49,8 +50,7 @@ _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One change as it is pushed. ``is_whole`` says that the state is a whole document, not a part of one.
 
     ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all.
@@ -118,8 +118,7 @@ class Result:
     overwritten: Document | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerChange:
+class ServerChange(NamedTuple):
     """A document as the server has it."""
 
     collection: str
@@ -204,7 +203,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
 
 def decode_response(data: bytes | str) -> SyncResponse:
     """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
-    with no_collecting():
+    with NoCollecting():
         return _response(_object(decode(data, "answer"), "answer"))
 
 
@@ -246,6 +245,8 @@ def encode_server_change(collection: str, key: str, document: Document) -> str:
 
 def _decode_page(page: Sequence[JSON], place: str) -> Iterator[ServerChange]:
     """Read many documents; those that are as our server writes most of them are checked together."""
+    if not page:
+        return
     usual = [type(message) is dict and len(message) == len(_MEMBERS) for message in page]
     together = iter(_decode_usual(list(compress(page, usual))) or ())
     for i, (message, is_usual) in enumerate(zip(page, usual, strict=True)):
@@ -296,6 +297,17 @@ def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
             str(message.get("op_id", ""))[:MAX_ID],
         ),
     )
+
+
+def decode_stored(text: str) -> Document:
+    """Read back what :func:`encode_server_change` wrote and a server keeps: what was checked is not checked again."""
+    stored = loads(text)
+    body = stored.get("document")
+    if not body:
+        return decode_server_change(stored).document
+    latest = stored["timestamp"]
+    state = State(body, stored.get("since", latest), stored.get("stamps", {}))
+    return Document(state, stored["version_vector"], stored["op_id"])
 
 
 def decode_vector(value: JSON, place: str) -> VersionVector:

@@ -15,7 +15,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..core.hub import Hub
 from ..core.wire import PROTOCOL, SyncRequest, decode_request
 from ..errors import Rejected, StorageReset
 from ..transport.local import now_ms
@@ -79,27 +78,31 @@ class App:
     async def _delta(self, request: Request) -> Response:
         """Push and pull in one exchange."""
         wanted = decode_request(await read_body(request, self.config.limits))
-        return await self._exchange(request, await self.databases.open(wanted.database), wanted)
+        return await self._exchange(request, wanted)
 
     async def _push(self, request: Request) -> Response:
         """Take changes; the answer brings verdicts, and of the documents only what these need."""
         name = check_database(request.path_params["database"])
         wanted = decode_request(await read_body(request, self.config.limits), database=name)
-        return await self._exchange(request, await self.databases.open(name), replace(wanted, limit=0))
+        return await self._exchange(request, replace(wanted, limit=0))
 
     async def _pull(self, request: Request) -> Response:
         """Give what changed after the cursor."""
         name = check_database(request.path_params["database"])
         wanted = decode_request(dumps(_message_of(request)), database=name)
-        return await self._exchange(request, await self._known(name), wanted)
+        self._check_known(name)
+        return await self._exchange(request, wanted)
 
     async def _status(self, request: Request) -> Response:
         """Tell what the server knows of a client."""
-        hub = await self._known(check_database(request.path_params["database"]))
+        name = check_database(request.path_params["database"])
+        self._check_known(name)
         message = _message_of(request)
-        wanted = decode_request(dumps(message), database=request.path_params["database"])
+        wanted = decode_request(dumps(message), database=name)
         since = wanted.since if "version_vector" in message else None
-        return await json_text(request, dumps(await hub.status(wanted.client_id, since)))
+        async with self.databases.use(name) as hub:
+            status = await hub.status(wanted.client_id, since)
+        return await json_text(request, dumps(status))
 
     async def _stream(self, request: Request) -> Response:
         """Poke after each commit."""
@@ -117,20 +120,19 @@ class App:
             raise Rejected("There is nothing at this address.", status=404, code="not_found")
         return await self._site.respond(request)
 
-    async def _exchange(self, request: Request, hub: Hub, wanted: SyncRequest) -> Response:
+    async def _exchange(self, request: Request, wanted: SyncRequest) -> Response:
         try:
-            answer = await hub.exchange(wanted, now_ms(), self._rng)
+            async with self.databases.use(wanted.database) as hub:
+                answer = await hub.exchange(wanted, now_ms(), self._rng)
         except StorageReset:
             await self.databases.forget(wanted.database)
             raise
         return await json_text(request, answer.text())
 
-    async def _known(self, name: str) -> Hub:
-        hub = await self.databases.find(name)
-        if hub is None:
+    def _check_known(self, name: str) -> None:
+        if not self.databases.exists(name):
             message = f"There is no database {name!r} here: the first push creates it."
             raise Rejected(message, status=404, code="unknown_database")
-        return hub
 
 
 def _served(handler: Handler) -> Handler:

@@ -1,16 +1,20 @@
-"""The databases of a server: each has a storage of its own, opened when it is first asked for."""
+"""The databases of a server: each has a storage of its own, opened when it is asked for.
+
+Those that nobody uses are closed, the longest unused first, once more than some dozens are open.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.hub import Hub
 from ..core.ports import Storage
-from ..errors import Rejected
+from ..errors import Rejected, StorageError
 from ..storage import Durability, open_storage
 from ..transport.pokes import Pokes
 from ..values import check_database
@@ -19,11 +23,20 @@ SUFFIX = ".sqlite"
 BUSY_TIMEOUT_S = 2.0
 """How long a request waits for another process to let go of a database; clients wait some 5 s for their answer."""
 
+MOST_OPEN = 64
+"""How many databases stay open when nobody uses them: each holds files, a thread and its page cache."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True, eq=False)
 class _Database:
-    storage: Storage
-    hub: Hub
+    """A database that is open or being opened; ``users`` counts those who use it now."""
+
+    opening: asyncio.Task[tuple[Storage, Hub]]
+    users: int = 0
+
+    async def close(self) -> None:
+        storage, _ = await self.opening
+        await storage.close()
 
 
 class Databases:
@@ -33,28 +46,31 @@ class Databases:
         self._folder = folder
         self._durability = durability
         self._most = most
-        self._open: dict[str, asyncio.Task[_Database]] = {}
+        self._open: dict[str, _Database] = {}  # the longest unused first
         self._readers: dict[str, set[Pokes]] = {}
         self._rng = random.SystemRandom()
 
-    async def find(self, name: str) -> Hub | None:
-        """Give a database that exists, or None."""
+    def exists(self, name: str) -> bool:
+        """Say whether there is a database of that name."""
         check_database(name)
-        exists = name in self._open or (self._folder is not None and self._path(self._folder, name).exists())
-        return await self.open(name) if exists else None
+        return name in self._open or (self._folder is not None and self._path(self._folder, name).exists())
 
-    async def open(self, name: str) -> Hub:
-        """Give a database; it is created if there is none of that name."""
+    @asynccontextmanager
+    async def use(self, name: str) -> AsyncIterator[Hub]:
+        """Lend a database, which stays open meanwhile; it is created if there is none of that name."""
         check_database(name)
-        task = self._open.get(name)
-        if task is None:
-            task = self._open[name] = asyncio.create_task(self._begin(name))
+        database = self._open.pop(name, None) or _Database(asyncio.create_task(self._begin(name)))
+        self._open[name] = database
+        database.users += 1
         try:
-            return (await asyncio.shield(task)).hub
+            yield (await asyncio.shield(database.opening))[1]
         except Exception:
-            if self._open.get(name) is task:
+            if database.opening.done() and database.opening.exception() and self._open.get(name) is database:
                 del self._open[name]
             raise
+        finally:
+            database.users -= 1
+            await self._close_unused()
 
     def watch(self, name: str, reader: Pokes) -> Callable[[], None]:
         """Poke a reader after each commit to a database, which need not exist yet; the result ends it."""
@@ -70,22 +86,31 @@ class Databases:
 
     async def forget(self, name: str) -> None:
         """Close a database whose file was deleted or replaced; who asks for it next opens what is there then."""
-        task = self._open.pop(name, None)
-        if task is not None:
-            await (await task).storage.close()
+        database = self._open.pop(name, None)
+        if database is not None:
+            await database.close()
 
     async def close(self) -> None:
         """Close every storage, after the transactions that were begun."""
-        tasks, self._open = list(self._open.values()), {}
-        for task in tasks:
-            await (await task).storage.close()
+        databases, self._open = list(self._open.values()), {}
+        for database in databases:
+            await database.close()
 
-    async def _begin(self, name: str) -> _Database:
+    async def _close_unused(self) -> None:
+        """Close what is too many; a database in memory would be lost."""
+        if self._folder is None or len(self._open) <= MOST_OPEN:
+            return
+        unused = [name for name, database in self._open.items() if not database.users]
+        for name in unused[: len(self._open) - MOST_OPEN]:
+            with suppress(StorageError):  # who asked for another one need not hear of it
+                await self.forget(name)
+
+    async def _begin(self, name: str) -> tuple[Storage, Hub]:
         storage = await self._open_storage(name)
         hub = Hub(storage)
         await hub.open(self._rng)
         hub.watch(lambda head: self._poke(name, head))
-        return _Database(storage, hub)
+        return storage, hub
 
     async def _open_storage(self, name: str) -> Storage:
         if self._folder is None:

@@ -32,11 +32,16 @@ class Streams:
             detail: dict[str, object] = {"limit": "streams", "maximum": self._most}
             message = f"This server keeps no more than {self._most} streams."
             raise Rejected(message, status=429, code="too_many_streams", detail=detail)
-        hub = await self._databases.find(name)
         reader = Pokes()
-        reader.poke(await hub.head() if hub else 0)
+        reader.poke(await self._head(name))
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(self._events(name, reader), headers=headers, media_type=EVENTS)
+
+    async def _head(self, name: str) -> int:
+        if not self._databases.exists(name):
+            return 0
+        async with self._databases.use(name) as hub:
+            return await hub.head()
 
     def end(self) -> None:
         """Say goodbye on every stream, and at once on those still to come."""

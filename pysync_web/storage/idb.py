@@ -202,12 +202,18 @@ class Connection:
         return [request.result for request in requests]
 
     async def fold(
-        self, manifest: str, generation: int, segments: dict[int, str], gone: Iterable[int], log: range, keep: bool
+        self,
+        manifest: str,
+        generation: int,
+        segments: dict[int, str],
+        gone: Iterable[int],
+        log: dict[int, str],
+        keep: bool,
     ) -> None:
         """Replace a manifest of the generation before, and remove what it no longer needs.
 
-        Handles that have not read as far yet must not find a log number free that was taken before: ``keep`` leaves
-        an empty record under each.
+        Handles that have not read as far yet must not find a log number free that was taken before, and one that
+        lost the answer to a commit must see that it was made: ``keep`` leaves what ``log`` has for each number.
         """
         try:
             transaction = self._transaction(to_js((META, SEGMENTS, LOG)), "readwrite", self._options[False])
@@ -229,9 +235,9 @@ class Connection:
             for number in gone:
                 store.delete(number)
             if not keep:
-                records.delete(js.IDBKeyRange.upperBound(log.stop - 1))
-            for number in log if keep else ():
-                records.put("", number)
+                records.delete(js.IDBKeyRange.upperBound(max(log, default=0)))
+            for number, left in log.items() if keep else ():
+                records.put(left, number)
             transaction.commit()
 
         meta.get(_GENERATION).onsuccess = create_once_callable(change)

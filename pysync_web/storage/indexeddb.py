@@ -8,7 +8,7 @@ Now and then the log is folded into sorted segments, so that opening reads no mo
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ from .segments import (
     decode_writes,
     encode_writes,
     fold,
+    is_folded,
     join_writes,
     label,
     unlabel,
@@ -44,6 +45,9 @@ FOLD_AT_CLOSE: Final = 0.1
 """The share of these limits from which it is folded when a handle closes."""
 
 FOLD_AFTER_S: Final = 0.25
+FOLD_PUT_OFF: Final = 8
+"""A log is folded so long after it got long; that is put off so often while there come more commits."""
+
 REOPENINGS: Final = 5
 REOPEN_AFTER_S: Final = 0.02
 PREFETCH_AFTER_S: Final = 0.03
@@ -86,8 +90,9 @@ class _Batch:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What is kept of a log record until it is folded: its size and the keys that it wrote."""
+    """What is kept of a log record until it is folded: whose it is, its size and the keys that it wrote."""
 
+    source: str
     chars: int
     writes: Sequence[tuple[str, dict[Key, str | None]]]
 
@@ -98,7 +103,7 @@ class IndexedDBStorage:
     def __init__(self, name: str, *, is_relaxed: bool) -> None:
         self.name = name
         self._is_relaxed = is_relaxed
-        self._source = secrets.token_hex(8)
+        self._source = os.urandom(8).hex()
         self._connection: Connection | None = None
         self._gone: StorageError | None = None  # why this handle can be used no more
         self._table = Table()
@@ -122,7 +127,7 @@ class IndexedDBStorage:
         """Open a database, or make it."""
         storage = cls(name, is_relaxed=durability == "relaxed")
         try:
-            await storage._connect(Manifest(secrets.token_hex(16)).text())
+            await storage._connect(Manifest(os.urandom(16).hex()).text())
             await storage._load()
         except BaseException:
             storage._release()
@@ -160,22 +165,23 @@ class IndexedDBStorage:
         self._log, self._log_chars = [], 0
         self._last = manifest.folded
         for record in records:
-            if record:  # else it is folded already
+            if not is_folded(record):
                 self._take_in(record)
 
     def _take_in(self, record: str) -> Writes:
         """Apply a log record to the table; give what it wrote."""
-        steps = list(decode_writes(unlabel(record)[1]))
+        source, text = unlabel(record)
+        steps = list(decode_writes(text))
         writes: Writes = defaultdict(dict)
         for space, written in steps:
             self._table[space].apply(written)
             writes[space].update(written)
-        self._note(len(record), steps)
+        self._note(source, len(record), steps)
         return writes
 
-    def _note(self, chars: int, writes: Sequence[tuple[str, dict[Key, str | None]]]) -> None:
+    def _note(self, source: str, chars: int, writes: Sequence[tuple[str, dict[Key, str | None]]]) -> None:
         """The log has one more record, and the table has it too."""
-        self._log.append(_Entry(chars, writes))
+        self._log.append(_Entry(source, chars, writes))
         self._log_chars += chars
         self._last += 1
 
@@ -309,7 +315,7 @@ class IndexedDBStorage:
     def _finish(self, batch: _Batch) -> None:
         """Take over what was committed, and begin the next commit before anybody goes on."""
         self._table.apply(batch.writes)
-        self._note(len(batch.text), list(batch.writes.items()))
+        self._note(self._source, len(batch.text), list(batch.writes.items()))
         self._settle(batch)
         self._tabs.tell(self._last)
         self._fold_if_due()
@@ -402,7 +408,7 @@ class IndexedDBStorage:
     def _take_in_tail(self, last: int, records: Sequence[str]) -> None:
         """Apply the records after ``last``; raise :class:`Conflict` if some of them were folded already."""
         for record in records[self._last - last :]:  # the first may have come another way meanwhile
-            if not record:
+            if is_folded(record):
                 raise Conflict("another handle has folded what this one has not read")
             writes = self._take_in(record)
             if self._watchers:
@@ -462,9 +468,9 @@ class IndexedDBStorage:
         self._disconnect()
         before = self._last
         await self._connect(None)
-        records = [record for record in await self._connected().load_log(before) if record]
+        records = await self._connected().load_log(before)
         await self._load()
-        is_own = [unlabel(record)[0] == self._source for record in records]
+        is_own = [bool(record) and unlabel(record)[0] == self._source for record in records]
         if self._batch is not None and any(is_own):
             self._batch.is_committed = True
         if not all(is_own):
@@ -474,9 +480,19 @@ class IndexedDBStorage:
 
     def _fold_if_due(self) -> None:
         if self._fold_timer is None and not self._is_folding and self._is_long(1.0):
-            self._fold_timer = asyncio.get_running_loop().call_later(
-                FOLD_AFTER_S, lambda: self._later(self._fold())
-            )
+            self._fold_soon(FOLD_PUT_OFF)
+
+    def _fold_soon(self, put_off: int) -> None:
+        """Fold in a moment without commits, as there is one after a bulk load, but do not wait for it for ever."""
+        last = self._last
+
+        def fold() -> None:
+            if self._last != last and put_off:
+                self._fold_soon(put_off - 1)
+            else:
+                self._later(self._fold())
+
+        self._fold_timer = asyncio.get_running_loop().call_later(FOLD_AFTER_S, fold)
 
     def _is_long(self, share: float) -> bool:
         if len(self._log) > FOLD_RECORDS * share:
@@ -502,19 +518,24 @@ class IndexedDBStorage:
             for unfinished in fold(before, self._table, touched):
                 result = unfinished
                 await asyncio.sleep(0)
-            await self._put(result, result.manifest(before, folded), range(folded - count + 1, folded + 1))
+            await self._put(result, result.manifest(before, folded), count)
         except Conflict:
             await self._reload()
         finally:
             self._is_folding = False
 
-    async def _put(self, result: Fold, manifest: Manifest, log: range) -> None:
+    async def _put(self, result: Fold, manifest: Manifest, count: int) -> None:
+        """Put the result in the place of the log's first records."""
         keep = not await self._tabs.is_alone()
+        log = {
+            number: label(entry.source, "")
+            for number, entry in enumerate(self._log[:count], manifest.folded - count + 1)
+        }
         connection = self._connected()
         await connection.fold(manifest.text(), manifest.generation, result.new, result.gone, log, keep)
         self._manifest = manifest
-        self._log_chars -= sum(entry.chars for entry in self._log[: len(log)])
-        del self._log[: len(log)]
+        self._log_chars -= sum(entry.chars for entry in self._log[:count])
+        del self._log[:count]
 
     # The end
 

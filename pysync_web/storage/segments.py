@@ -73,6 +73,12 @@ def unlabel(record: str) -> tuple[str, str]:
     return source, text
 
 
+def is_folded(record: str) -> bool:
+    """Tell whether a log record only says that there was one, and mostly whose."""
+    _, separator, text = record.partition(_GROUP)
+    return not record or (bool(separator) and not text)
+
+
 def encode_segment(keys: Collection[Key], texts: Collection[str]) -> str:
     """Give a segment's text."""
     return f"{_join_keys(keys)}{_GROUP}{_join_texts(texts)}"

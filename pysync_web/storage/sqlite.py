@@ -6,7 +6,6 @@ connection commits while another one moves the log into the file.
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import sqlite3
@@ -27,6 +26,7 @@ from ..errors import (
     StorageReset,
     TransactionError,
 )
+from ..values import dumps, loads
 from .keys import bounds, pack, unpack
 from .locks import FileLock
 from .processes import Neighbours
@@ -243,7 +243,7 @@ class DatabaseFile:
     def _note(self, connection: sqlite3.Connection, touched: list[tuple[str, Key]]) -> None:
         """Leave word of what this transaction wrote, for other handles."""
         if touched:
-            text = json.dumps(touched) if len(touched) <= _MOST_TOUCHED else None
+            text = dumps(touched) if len(touched) <= _MOST_TOUCHED else None
             number = connection.execute(_NOTE, (self._source, text)).lastrowid or 0
             if number == self._read_until + 1:
                 self._read_until = number
@@ -300,7 +300,7 @@ class DatabaseFile:
 
 
 def _read_note(touched: str | None) -> Touched:
-    return None if touched is None else [(space, tuple(key)) for space, key in json.loads(touched)]
+    return None if touched is None else [(space, tuple(key)) for space, key in loads(touched)]
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
@@ -437,6 +437,8 @@ class _Writer(_Reader):
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
+        if len(keys) == 1:
+            return [await self.get(space, keys[0])]
         written = self.writes.get(space)
         found = await super().get_many(space, keys)
         return [written.get(key, text) for key, text in zip(keys, found, strict=True)] if written else found

@@ -7,7 +7,7 @@ asks the leader now and then whether it lives, and takes over when no answer com
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ class Tabs:
 
     def __init__(self, name: str, on_commit: Callable[[int], None], on_wake: Callable[[], None]) -> None:
         self._name = f"pysync_web:{name}"
-        self._own = f"{self._name}:tab:{secrets.token_hex(8)}"
+        self._own = f"{self._name}:tab:{os.urandom(8).hex()}"
         self._on_commit = on_commit
         self._on_wake = on_wake
         self._has_company = False

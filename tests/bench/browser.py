@@ -54,8 +54,8 @@ async def chromium() -> AsyncIterator[Chromium]:
                 await browser.close()
 
 
-async def prepared(page: Page) -> Page:
-    """Give both sides of a page their programs and the documents."""
+async def prepared(page: Page, *, with_documents: bool = True) -> Page:
+    """Give both sides of a page their programs and, where they are to save or read all of them, the documents."""
     await page.raw.evaluate((HERE / "plain.js").read_text("utf-8"))
     files = {name: (HERE / name).read_text("utf-8") for name in ("documents.py", "in_page.py")}
     await page.python(
@@ -64,9 +64,11 @@ async def prepared(page: Page) -> Page:
         for name, text in files.items():
             Path(name).write_text(text)
         import in_page
-        in_page.prepare()
+        if with_documents:
+            in_page.prepare()
         """,
         files=files,
+        with_documents=with_documents,
     )
     return page
 
@@ -124,7 +126,7 @@ async def _openings(browser: Chromium, site: Site, rows: dict[str, Row], number:
 
 
 async def _opened(page: Page, side: str, key: str) -> float:
-    await prepared(page)
+    await prepared(page, with_documents=False)
     if side == "ours":
         return await ours(page, "open_and_read", "people", key)
     return await plain(page, "openAndRead", ["people", key])

@@ -117,7 +117,8 @@ class Round:
 
     async def run(self) -> None:
         """Do everything once."""
-        self.page = await prepared(await self.scene.chromium.open(self.scene.server.blank))
+        self.page = await self.scene.chromium.open(self.scene.server.blank)
+        await prepared(self.page, with_documents=False)
         self.page.raw.on("request", lambda request: self.requests.append(request))
         await self.page.raw.evaluate(COUNT_WRITES)
         await self._first()

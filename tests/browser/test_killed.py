@@ -21,7 +21,7 @@ KILLS = 20
 
 FOLD_OFTEN = """
 import pysync_web.storage.indexeddb as storage
-storage.FOLD_RECORDS, storage.FOLD_AFTER_S = 20, 0.01
+storage.FOLD_RECORDS, storage.FOLD_AFTER_S, storage.FOLD_PUT_OFF = 20, 0.01, 0
 """
 WRITE = """
 import itertools, js

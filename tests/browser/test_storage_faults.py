@@ -115,6 +115,29 @@ async def test_a_commit_whose_answer_was_lost_is_not_made_twice(page):
     assert await page.python("await storage.write(increment); await storage.read(count)") == "3"
 
 
+async def test_a_commit_whose_answer_was_lost_is_not_made_twice_when_another_has_folded_it(page):
+    await page.python(OPEN)
+    await page.python(
+        """
+        other = await open_storage("faults", engine="indexeddb")
+        end, reconnect = storage._on_end, storage._reconnect
+
+        async def reconnect_late():
+            storage._reconnect = reconnect
+            await other._catch_up()
+            await other._fold()
+            await reconnect()
+
+        storage._reconnect = reconnect_late
+        storage._on_end = lambda batch, error: (setattr(storage, "_on_end", end), end(batch, idb.Lost("broken")))
+        done = await said(storage.write(increment))
+        """
+    )
+    assert await page.python("other._manifest.folded") == await page.python("storage._last")
+    assert await page.python("[done[0], await storage.read(count)]") == ["done", "2"]
+    assert await page.python("await storage.write(increment); await storage.read(count)") == "3"
+
+
 async def test_a_full_quota_refuses_what_is_large_and_keeps_the_rest(page):
     await set_quota(page, 3_000_000)
     await page.python(OPEN)
@@ -166,7 +189,9 @@ async def test_without_locks_every_tab_leads_and_nothing_is_lost(new_page):
     first, second = await new_page(), await new_page()
     for page in (first, second):
         await page.raw.evaluate("Object.defineProperty(navigator, 'locks', { value: undefined })")
-        await page.python(OPEN + "indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S = 5, 0.0")
+        await page.python(
+            OPEN + "indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 5, 0.0, 0"
+        )
         await page.python("give_up = await storage.lead(lambda: None)")
     rounds = "for _ in range(60): await storage.write(increment)"
     await asyncio.gather(first.python(rounds), second.python(rounds))
@@ -188,7 +213,7 @@ async def test_a_browser_killed_20_times_during_writes_loses_nothing_that_was_ac
     writes = textwrap.dedent("""
         import asyncio, json
         from pysync_web.storage import indexeddb, open_storage
-        indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S = 20, 0.0
+        indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 20, 0.0, 0
 
         async def add(tx, n):
             tx.put("s", ("n", n), str(n))

@@ -28,7 +28,7 @@ storage = await open_storage("tabs", engine="indexeddb", durability="relaxed")
 told, lost = [], []
 """
 FOLD_ALL_THE_TIME = """
-indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S = 5, 0.0
+indexeddb.FOLD_RECORDS, indexeddb.FOLD_AFTER_S, indexeddb.FOLD_PUT_OFF = 5, 0.0, 0
 segments.SEGMENT_CHARS, segments.INLINE_CHARS = 300, 30
 """
 INCREMENT_300_TIMES = """

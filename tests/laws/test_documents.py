@@ -45,7 +45,7 @@ def test_merging_again_changes_nothing(a, b):
 @given(states(), states())
 def test_the_quick_way_for_flat_documents_gives_what_the_general_one_gives(a, b):
     if document._is_flat(a) and document._is_flat(b):
-        assert document._merge_flat(a, b) == document._merge_deep(a, b)
+        assert document._merge_flat((a, b)) == document._merge_deep((a, b))
 
 
 @law

@@ -12,6 +12,7 @@ from pysync_web.core.wire import (
     decode_request,
     decode_response,
     decode_server_change,
+    decode_stored,
     encode_request,
     encode_server_change,
 )
@@ -73,7 +74,9 @@ def test_a_request_reads_back_and_is_the_same_bytes_again(request):
 @given(states(), vectors, ids)
 def test_a_document_of_the_server_reads_back(state, version, op_id):
     document = Document(state, version, op_id)
-    read = decode_server_change(loads(encode_server_change("notes", "k", document)))
+    text = encode_server_change("notes", "k", document)
+    read = decode_server_change(loads(text))
+    assert decode_stored(text) == read.document
     assert (read.collection, read.key) == ("notes", "k")
     assert read.document.body == state.body and read.document.timestamp == state.timestamp
     if state.body is not None:

@@ -7,7 +7,7 @@ a view.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pysync_web.core.optimistic import view_text
@@ -115,7 +115,7 @@ class Checkers:
         know.last_at = max(know.last_at, written.at)
         known = know.operations.get(last["i"]) or Operation(name, 0, 0, unit)
         behind |= known.behind | bit
-        know.operations[last["i"]] = replace(known, own=known.own | bit, behind=behind)
+        know.operations[last["i"]] = known._replace(own=known.own | bit, behind=behind)
         know.behind[name] = behind
 
     def _was_undone(self, replica: Replica, name: Name, pending: list[Any], bit: int) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 Name = tuple[str, str]
 Path = tuple[str, ...]
@@ -54,8 +54,7 @@ class Knowledge:
         return replace(self, behind=dict(self.behind), operations=dict(self.operations))
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """A change that was numbered: the writes that made it, and all that they had seen of the document."""
 
     name: Name

@@ -12,7 +12,7 @@ from typing import Any
 from pysync_web.core.conflict import AcceptLocal, AcceptRemote, Conflict
 from pysync_web.core.exchange import ExchangeOptions, apply_response, load_sync
 from pysync_web.core.hub import Guard
-from pysync_web.core.optimistic import Record, current_state, decode_record, encode_record
+from pysync_web.core.optimistic import Record, decode_record, encode_record
 from pysync_web.core.outbox import strike
 from pysync_web.core.replica import Write, WriteOptions, load_counters, size_of, write
 from pysync_web.core.wire import SyncRequest, SyncResponse
@@ -74,8 +74,8 @@ class OutboxDeletedBeforeAck(Subject):
                 record = decode_record(await tx.get("docs", name))
                 gone = [change for change in record.pending if change.op_id in sent]
                 left = tuple(change for change in record.pending if change.op_id not in sent)
-                state = current_state(Record(record.confirmed, tuple(gone)))
-                confirmed = replace(record.confirmed, state=state) if record.confirmed and state else None
+                state = Record(record.confirmed, tuple(gone)).state
+                confirmed = record.confirmed._replace(state=state) if record.confirmed and state else None
                 tx.put("docs", name, encode_record(Record(confirmed, left)))
                 await strike(tx, counters, [(change.n, size_of(change)) for change in gone])
             tx.put("meta", ("counters",), counters.text())

@@ -69,6 +69,8 @@ class Transaction:
             high = bisect_left(keys, after)
         elif after is not None:
             low = bisect_right(keys, after)
+        if limit is not None and not prefix and not reverse:
+            high = low + limit
         chosen = keys[low:high]
         if prefix:
             size = len(prefix)

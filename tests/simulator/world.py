@@ -25,6 +25,7 @@ from pysync_web.values import dumps, loads
 from .checkers import Checkers, Plan, Violation
 from .model import Knowledge, Name
 from .profile import below, draw, pick
+from .sharing import shared_texts
 from .storage import Crash, SimulatedStorage, Snapshot
 from .subject import Subject
 from .users import imagine
@@ -32,6 +33,7 @@ from .users import imagine
 START_MS = 1_800_000_000_000
 COLLECTIONS = ("notes", "todos")
 DATABASE = "world"
+BOUNDS = Bounds(60, 1_000_000)
 MOST_EXCHANGES = 60
 MOST_SWEEPS = 6
 
@@ -100,6 +102,11 @@ class World:
 
     def run(self, events: int = 1000) -> str:
         """Let so many events happen, heal, check; give the trace's hash. Raises :class:`Violation`."""
+        with shared_texts():
+            return self.run_unshared(events)
+
+    def run_unshared(self, events: int = 1000) -> str:
+        """Do so with everything read anew."""
         self._note(self.profile.text)
         heap = self._heap
         while self.events < events:
@@ -195,7 +202,7 @@ class World:
             plans.append(plan)
             writes.append(write)
         merge = (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
-        options = WriteOptions(merge, Bounds(60, 1_000_000), is_atomic=several)
+        options = WriteOptions(merge, BOUNDS, is_atomic=several)
         unit = None
         if several:
             unit = self._units = self._units + 1

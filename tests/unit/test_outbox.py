@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from pysync_web.core.outbox import BLOCK_CHANGES, Bounds
+from pysync_web.core.outbox import BLOCK_CHANGES, Bounds, Counters
 from pysync_web.errors import OutboxFull
-from pysync_web.values import loads
+from pysync_web.values import dumps, loads
 from tests.simulator.lab import Lab
 
 
 def counters(device):
     """Give what a replica counts."""
     return loads(device.storage.text("meta", ("counters",)))
+
+
+def test_what_is_counted_reads_back_and_has_the_canonical_text():
+    numbers = range(1, 9)
+    made = Counters("ab" * 16, "2026-11-21T07:49:30.12300000Z", *numbers)
+    assert Counters(**loads(made.text())) == made
+    assert dumps(loads(made.text())) == made.text()
 
 
 def test_changes_wait_in_the_order_in_which_they_were_made():

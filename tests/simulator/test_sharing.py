@@ -1,0 +1,28 @@
+"""A run shares what it read: nobody may change that, and nothing may show it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pysync_web.core.optimistic import encode_record
+from pysync_web.values import loads
+from tests.simulator.sharing import shared_texts
+from tests.simulator.traces import EVENTS, known_hashes
+from tests.simulator.world import World
+
+pytestmark = pytest.mark.native
+
+
+def test_what_is_shared_is_still_what_its_text_says():
+    for seed in range(20):
+        with shared_texts() as (records, values):
+            World(seed).run_unshared(400)
+        assert len(records) > 1 and len(values) > 1
+        assert all(text is None or text == encode_record(record) for text, record in records.items())
+        assert all(loads(str(text)) == value for text, value in values.items())
+
+
+@pytest.mark.timeout(300)
+def test_worlds_that_share_nothing_are_the_same_to_the_last_byte():
+    known = known_hashes()[::2]
+    assert [World(2 * i).run_unshared(EVENTS) for i in range(len(known))] == known

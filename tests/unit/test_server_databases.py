@@ -1,0 +1,59 @@
+"""A server's databases: opened when they are asked for, closed when nobody uses them, and never lost by it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from pathlib import Path
+
+import pytest
+
+from pysync_web.core.wire import Answer, decode_request
+from pysync_web.server.databases import MOST_OPEN, Databases
+from pysync_web.values import dumps, loads
+from tests.conformance.transport import insert
+
+pytestmark = pytest.mark.native
+
+MANY = MOST_OPEN + 20
+
+
+async def exchange(databases: Databases, name: str, *changes: dict[str, object]) -> Answer:
+    """Send changes, or none, to one database."""
+    message = {"client_id": "a", "version_vector": {}, "changes": list(changes)}
+    async with databases.use(name) as hub:
+        return await hub.exchange(decode_request(dumps(message), database=name), 1_000_000, random.Random(1))
+
+
+@pytest.mark.parametrize("on_disk", [True, False])
+async def test_a_database_that_was_closed_for_others_has_what_was_written(tmp_path: Path, on_disk: bool):
+    databases = Databases(tmp_path if on_disk else None)
+    threads = threading.active_count()
+    for n in range(MANY):
+        await exchange(databases, f"db{n}", insert("1", n=n))
+    assert threading.active_count() - threads <= MOST_OPEN + 5
+    for n in range(MANY):
+        answer = await exchange(databases, f"db{n}")
+        assert [loads(change)["document"] for change in answer.server_changes] == [{"n": n}]
+    await databases.close()
+
+
+async def test_a_database_in_use_stays_open_while_others_come_and_go(tmp_path: Path):
+    databases = Databases(tmp_path)
+    async with databases.use("mine") as hub:
+        before = await hub.head()
+        await asyncio.gather(*(exchange(databases, f"db{n}") for n in range(MANY)))
+        assert await hub.head() == before
+    await databases.close()
+
+
+async def test_one_database_is_opened_once_however_many_ask(tmp_path: Path):
+    databases = Databases(tmp_path)
+
+    async def ask() -> object:
+        async with databases.use("db") as hub:
+            return hub
+
+    assert len(set(await asyncio.gather(*(ask() for _ in range(20))))) == 1
+    await databases.close()
