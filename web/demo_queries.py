@@ -40,44 +40,58 @@ class Saved:
 READY = (
     Saved(
         "Open notes by tag",
-        "FOR note IN notes\n"
-        "  FILTER NOT note.done\n"
-        "  FOR tag IN TO_ARRAY(note.tags)\n"
-        "    COLLECT name = tag INTO titles = note.title\n"
-        "    SORT LENGTH(titles) DESC, name\n"
-        "    RETURN { tag: name, open: LENGTH(titles), notes: titles }",
+        """FOR note IN notes
+  FILTER NOT note.done
+  FOR tag IN TO_ARRAY(note.tags)
+    COLLECT name = tag
+      INTO titles = note.title
+    SORT LENGTH(titles) DESC, name
+    RETURN { tag: name, notes: titles }""",
     ),
     Saved(
         "Written today",
-        "// @today is when this day began\n"
-        "FOR note IN notes\n"
-        "  FILTER note.edited >= @today\n"
-        "  SORT note.edited DESC\n"
-        "  RETURN { _key: note._key, title: note.title, tags: note.tags, done: note.done }",
+        """// @today is when this day began
+FOR note IN notes
+  FILTER note.edited >= @today
+  SORT note.edited DESC
+  RETURN {
+    _key: note._key, title: note.title,
+    tags: note.tags, done: note.done
+  }""",
     ),
     Saved(
         "Most used tags",
-        "FOR note IN notes\n"
-        "  FOR tag IN TO_ARRAY(note.tags)\n"
-        "    COLLECT name = tag WITH COUNT INTO uses\n"
-        "    SORT uses DESC, name\n"
-        "    LIMIT 10\n"
-        "    RETURN { tag: name, uses }",
+        """FOR note IN notes
+  FOR tag IN TO_ARRAY(note.tags)
+    COLLECT name = tag
+      WITH COUNT INTO uses
+    SORT uses DESC, name
+    LIMIT 10
+    RETURN { tag: name, uses }""",
     ),
     Saved(
         "Done share",
-        "LET done = (FOR note IN notes RETURN note.done == true)\n"
-        "LET all = LENGTH(done)\n"
-        "LET finished = LENGTH(done[* FILTER CURRENT])\n"
-        "RETURN { notes: all, done: finished, share: all ? $'${ROUND(100 * finished / all)} %' : 'none yet' }",
+        """LET notes_done = (
+  FOR note IN notes
+    FILTER note.done RETURN 1
+)
+LET all = LENGTH(notes), done = LENGTH(notes_done)
+RETURN {
+  notes: all, done,
+  share: $'${ROUND(100 * done / (all || 1))} %'
+}""",
     ),
     Saved(
         "Open the longest",
-        "FOR note IN notes\n"
-        "  FILTER NOT note.done\n"
-        "  SORT note.edited\n"
-        "  LIMIT 5\n"
-        "  RETURN { _key: note._key, title: note.title, 'last changed': HUMAN_TIME(note.edited || note._timestamp) }",
+        """FOR note IN notes
+  FILTER NOT note.done
+  LET since = note.edited || note._timestamp
+  SORT since
+  LIMIT 5
+  RETURN {
+    _key: note._key, title: note.title,
+    changed: HUMAN_TIME(since)
+  }""",
     ),
 )
 
