@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysync_web.errors import QueryError
-from pysync_web.sdbql import execute
 from pysync_web.sdbql.functions import (
     FUNCTIONS,
     FunctionError,
@@ -84,19 +83,6 @@ def cases() -> list[dict[str, Any]]:
     )
 
 
-def plain_cases() -> list[Any]:
-    """Give the cases whose query is one call with nothing but JSON for arguments, ready to be called."""
-    found = []
-    for case in cases():
-        if match := SIMPLE.fullmatch(case["query"]):
-            try:
-                arguments = json.loads(f"[{match[2]}]")
-            except ValueError:
-                continue
-            found.append(pytest.param(match[1], arguments, case, id=case["name"]))
-    return found
-
-
 def same(a: Any, b: Any) -> bool:
     """Tell whether two values are equal to a query, order of members and all."""
     if isinstance(a, bool) or isinstance(b, bool):
@@ -117,26 +103,6 @@ def is_json(value: Any) -> bool:
     if type(value) is float:
         return math.isfinite(value)
     return type(value) in (type(None), bool, int, str)
-
-
-@pytest.mark.parametrize(("name", "arguments", "case"), plain_cases())
-def test_a_case_gives_what_it_says(name: str, arguments: list[Any], case: dict[str, Any]):
-    if "rows" in case:
-        assert same([call(name, *arguments)], case["rows"])
-        return
-    with pytest.raises((FunctionError, QueryError)) as caught:
-        call(name, *arguments)
-    assert case["error"] in str(caught.value)
-
-
-@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in cases()])
-def test_a_case_gives_the_same_as_a_query(case: dict[str, Any]):
-    if "rows" in case:
-        assert same(execute(case["query"], {}), case["rows"])
-        return
-    with pytest.raises(QueryError) as caught:
-        execute(case["query"], {})
-    assert case["error"] in str(caught.value)
 
 
 def test_every_name_of_every_function_is_in_a_case():

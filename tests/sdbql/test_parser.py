@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from pysync_web.errors import QueryError
 from pysync_web.sdbql import nodes as n
 from pysync_web.sdbql.parser import parse
+from tests.sdbql.soon import soon
 
 from .trees import shape
 
@@ -347,7 +347,5 @@ def test_a_stack_that_is_used_up_is_a_query_error():
 def test_any_text_is_decided_fast(piece: str):
     for before in ("", "RETURN f(", '$"'):
         text = (before + piece * (65_536 // len(piece)))[:65_536]
-        began = time.process_time()
-        with suppress(QueryError):
+        with soon(0.5), suppress(QueryError):
             parse(text)
-        assert time.process_time() - began < 2.5  # natively it takes a tenth of a second

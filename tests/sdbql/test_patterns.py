@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import time
 from contextlib import suppress
 
 import pytest
@@ -23,6 +22,7 @@ from pysync_web.sdbql.patterns.cost import estimate, written
 from pysync_web.sdbql.patterns.distance import _in_band
 from pysync_web.sdbql.patterns.machine import assemble, search
 from pysync_web.sdbql.patterns.syntax import parse_pattern
+from tests.sdbql.soon import soon
 
 HOSTILE = [
     ("(a+)+$", "a" * 50_000 + "b"),
@@ -61,10 +61,8 @@ HOSTILE = [
 )
 def test_compiling_ends_soon(pattern: str):
     compile_pattern(r"\p{L}")
-    began = time.perf_counter()
-    with suppress(PatternError):
+    with soon(2), suppress(PatternError):
         compile_pattern(pattern).test("some text")
-    assert time.perf_counter() - began < 2
 
 
 def without_limit(steps: int) -> None:
@@ -73,15 +71,14 @@ def without_limit(steps: int) -> None:
 
 @pytest.mark.parametrize(("pattern", "text"), HOSTILE, ids=[pattern[:30] for pattern, _ in HOSTILE])
 def test_a_hostile_pattern_ends_soon(pattern: str, text: str):
-    began = time.perf_counter()
-    for work in (
-        lambda: regex_test(text, pattern),
-        lambda: compile_pattern(pattern).matches(text),
-        lambda: compile_pattern(pattern).replace(text, "<$0>"),
-    ):
-        with suppress(QueryError, PatternError):
-            work()
-    assert time.perf_counter() - began < 10
+    with soon(10):
+        for work in (
+            lambda: regex_test(text, pattern),
+            lambda: compile_pattern(pattern).matches(text),
+            lambda: compile_pattern(pattern).replace(text, "<$0>"),
+        ):
+            with suppress(QueryError, PatternError):
+                work()
 
 
 @pytest.mark.parametrize(
@@ -255,11 +252,10 @@ def test_an_automaton_forgets_its_states_before_they_are_too_many():
 
 
 def test_a_yes_or_no_is_quick_even_where_a_match_would_not_be():
-    began = time.perf_counter()
-    assert not regex_test("a" * 65_536, "a*a*a*a*a*a*a*a*b")
-    assert not regex_test("ab" * 32_768, "[ab]{500}c")
-    assert not regex_test("a" * 65_536 + "b", "(.*a){12}$")
-    assert time.perf_counter() - began < 3
+    with soon(3):
+        assert not regex_test("a" * 65_536, "a*a*a*a*a*a*a*a*b")
+        assert not regex_test("ab" * 32_768, "[ab]{500}c")
+        assert not regex_test("a" * 65_536 + "b", "(.*a){12}$")
 
 
 def test_a_pattern_that_may_take_exponential_time_is_not_given_to_re():
@@ -304,10 +300,9 @@ def test_like_agrees_with_re():
 
 
 def test_like_with_many_runs_is_quick():
-    began = time.perf_counter()
-    assert not like("a" * 50_000, "%a" * 2_000 + "b")
-    assert not like("a" * 50_000, "%a_" * 300 + "%b%")
-    assert time.perf_counter() - began < 2
+    with soon(2):
+        assert not like("a" * 50_000, "%a" * 2_000 + "b")
+        assert not like("a" * 50_000, "%a_" * 300 + "%b%")
 
 
 def slow_distance(a: str, b: str) -> int:
@@ -332,8 +327,7 @@ def test_bits_and_band_give_the_distance():
 
 
 def test_distances_of_long_texts_are_quick():
-    began = time.perf_counter()
-    assert levenshtein("ab" * 5_000, "ba" * 5_000) == 2
-    assert not levenshtein_within("ab" * 30_000, "ba" * 29_999 + "xy", 2)
-    assert levenshtein_within("ab" * 30_000, "ba" * 30_000, 2)
-    assert time.perf_counter() - began < 5
+    with soon(5):
+        assert levenshtein("ab" * 5_000, "ba" * 5_000) == 2
+        assert not levenshtein_within("ab" * 30_000, "ba" * 29_999 + "xy", 2)
+        assert levenshtein_within("ab" * 30_000, "ba" * 30_000, 2)

@@ -12,22 +12,17 @@ import pytest
 
 import pysync_web as ps
 from pysync_web.sdbql import execute
+from tests.sdbql.case_files import FILES, Case, Failures, cases_of
 
-CASES = Path(__file__).with_name("cases")
 ENGINES = ["memory", "indexeddb"] if sys.platform == "emscripten" else ["memory", "sqlite"]
 GIVEN = {"_version", "_timestamp", "_id"}
 
 numbers = itertools.count()
 
 
-def stored_cases() -> list[Any]:
-    """Give the cases whose answer is in the data alone."""
-    return [
-        pytest.param(case, id=f"{path.stem}: {case['name']}")
-        for path in sorted(CASES.glob("*.json"))
-        for case in json.loads(path.read_text("utf-8"))
-        if case.get("data") and "rows" in case
-    ]
+def stored_cases(file: str) -> list[Case]:
+    """Give a file's cases whose answer is in the data alone."""
+    return [case for case in cases_of(file) if case.get("data") and "rows" in case]
 
 
 def keyed(data: dict[str, Any]) -> dict[str, Any]:
@@ -65,12 +60,23 @@ async def opened(engine: str, folder: Path, data: dict[str, Any], *, with_indexe
 
 @pytest.mark.parametrize("with_indexes", [False, True], ids=["scanned", "indexed"])
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("case", stored_cases())
+@pytest.mark.parametrize("file", [file for file in FILES if stored_cases(file)])
 async def test_stored_documents_are_found_as_plain_ones_are(
-    case: dict[str, Any], engine: str, with_indexes: bool, tmp_path: Path
+    file: str, engine: str, with_indexes: bool, tmp_path: Path
 ):
+    with Failures() as failures:
+        for number, case in enumerate(stored_cases(file)):
+            (folder := tmp_path / str(number)).mkdir()
+            try:
+                await check_stored(case, engine, with_indexes, folder)
+            except Exception as error:
+                failures.note(case, error)
+
+
+async def check_stored(case: Case, engine: str, with_indexes: bool, folder: Path) -> None:
+    """Compare the answer of a storage with that of plain lists."""
     data = keyed(case["data"])
-    manager = await opened(engine, tmp_path, data, with_indexes=with_indexes)
+    manager = await opened(engine, folder, data, with_indexes=with_indexes)
     async with manager:
         try:
             wanted = execute(case["query"], data, case.get("binds"))
