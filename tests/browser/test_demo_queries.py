@@ -100,6 +100,20 @@ async def test_an_answer_follows_notes_of_this_device_and_of_the_other(open_demo
     await expect(cells(tablet)).to_have_text(["6", "4", "67 %"])
 
 
+async def test_what_another_tab_writes_is_in_the_answer_and_in_what_is_found(open_demo: Open) -> None:
+    one, other = await open_demo(HAND, "/?device=phone"), await open_demo(BENCH)
+    phone = device(one, "phone")
+    await search(phone).fill("heron")
+    await expect(phone.locator(".empty")).to_be_visible()
+    await write(device(other, "phone"), "Heron at the weir")
+    await expect(titles(phone)).to_have_text(["Heron at the weir"])
+    await open_queries(phone)
+    await ask(phone, "FOR note IN notes SORT note.title RETURN note.title")
+    await expect(phone.locator(".query-results li")).to_have_count(1)
+    await write(device(other, "phone"), "Otter below it")
+    await expect(phone.locator(".query-results li")).to_have_text(['"Heron at the weir"', '"Otter below it"'])
+
+
 async def test_every_query_that_comes_with_the_app_has_an_answer_or_says_that_it_has_none(open_demo: Open) -> None:
     tab = await open_demo()
     tablet = device(tab, "tablet")
