@@ -13,7 +13,7 @@ import pytest
 import build
 from tests.browser.harness import Chromium, Site, firefox
 
-FOLDERS = ("tests/unit", "tests/laws", "tests/conformance", "tests/simulator")
+FOLDERS = ("tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/sdbql")
 SILENCE_S = 120  # a test in the page may say nothing for so long
 
 pytestmark = pytest.mark.timeout(900)
