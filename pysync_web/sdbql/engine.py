@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from ..errors import QueryError, SyncError
 from .ambient import Random, clock, elapsed_us, now_ms
+from .binds import check_binds, check_names
 from .compile import Program, bind_kind, compile_query
 from .compile.finish import finished
 from .compile.run import Run
@@ -101,6 +102,7 @@ def _collections(query: str, bind_vars: Mapping[str, Any] | None) -> tuple[set[s
 
 
 def _program(query: str, binds: Mapping[str, Any], limits: QueryLimits, *, is_explained: bool) -> Program:
+    check_names(binds)
     kinds = {name: bind_kind(value) for name, value in binds.items()}
     key = (query, limits.depth, is_explained, *kinds.items())
     try:
@@ -120,8 +122,8 @@ def _compiled(query: str, work: Callable[[], Program]) -> Program:
         return work()
     except QueryError:
         raise
-    except (RecursionError, MemoryError, SyntaxError, OverflowError) as error:
-        raise QueryError("The query is too large to be compiled", query=query, at=0) from error
+    except Exception as error:  # whatever it is, the caller need not know more kinds of errors than one
+        raise QueryError(f"The query can't be compiled: {error}", query=query, at=0) from error
 
 
 def _new_run(
@@ -134,6 +136,7 @@ def _new_run(
 ) -> Run:
     source: DataSource = Lists(data) if isinstance(data, Mapping) else data
     values = [binds[name] for name in program.binds]
+    check_binds(program.binds, values)
     return Run(source, values, Budget(limits), now, Random() if rng is None else rng)
 
 
@@ -155,7 +158,7 @@ def _run(program: Program, run: Run, *, stores: bool = True) -> list[Any]:
         raise _placed(program, error, "a value is nested too deep") from error
     except MemoryError as error:
         raise _placed(program, error, "there is not enough memory") from error
-    except (ArithmeticError, ValueError, TypeError, AttributeError, LookupError) as error:
+    except Exception as error:
         raise _placed(program, error, f"can't be worked out: {error}", is_labelled=True) from error
     finally:
         BUDGET.reset(token)

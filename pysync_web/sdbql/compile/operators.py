@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .run import Run
 
 _MOST_BITS: Final = 1024  # what a float can still say, roughly: larger integers only serve to exhaust
+_LARGE: Final = 1 << 64
 _LONG: Final = 256
 
 
@@ -43,7 +44,8 @@ def add(run: Run, a: Any, b: Any) -> Any:
     """``a + b``: numbers or texts."""
     kind, other = type(a), type(b)
     if kind is int and other is int:
-        return a + b
+        total = a + b
+        return total if -_LARGE < total < _LARGE else _checked(total)
     if kind in NUMBERS and other in NUMBERS:
         return _checked(a + b)
     if kind is str and other is str:

@@ -43,6 +43,7 @@ class Pipeline:
     used: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
     is_pure: bool = True
+    needs: list[set[str]] = field(default_factory=list)
 
     def name(self, letter: str) -> str:
         """Make a name."""
@@ -113,15 +114,9 @@ class Pipeline:
         ]
 
     def _needed(self, first: int) -> set[str]:
-        needed: set[str] = set()
-        for one in self.planned[first:]:
-            needed |= names_in(one.clause)
-            match one.clause:
-                case n.Collect(into=str(), projection=None, keep=()):
-                    needed.add(_ALL)
-                case n.Collect(keep=keep):
-                    needed.update(keep)
-        return needed
+        if not self.needs:
+            self.needs = [_needed_by(one.clause) for one in self.planned]
+        return set().union(*self.needs[first:])
 
     def close(self) -> None:
         """End all loops: the next statement stands behind them."""
@@ -185,6 +180,16 @@ class Pipeline:
     def forget_rows(self) -> None:
         """Forget all variables that differ from row to row."""
         self.keep(())
+
+
+def _needed_by(clause: n.Clause) -> set[str]:
+    needed = names_in(clause)
+    match clause:
+        case n.Collect(into=str(), projection=None, keep=()):
+            needed.add(_ALL)
+        case n.Collect(keep=keep):
+            needed.update(keep)
+    return needed
 
 
 def packed(live: Sequence[tuple[str, Code]]) -> str:

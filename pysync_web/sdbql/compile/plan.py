@@ -26,17 +26,29 @@ class Planned:
 
 def plan(clauses: Sequence[n.Clause], outer: set[str]) -> list[Planned]:
     """Put clauses in the order in which they are to work."""
-    planned: list[Planned] = []
+    parts = [_Part(None, [])]
     known = set(outer)
     first = next((place for place, one in enumerate(clauses) if not isinstance(one, n.Let)), 0)
     for clause in clauses:
         if isinstance(clause, n.Filter):
             for condition in conjuncts(clause.condition):
-                _place(planned, n.Filter(condition, at=condition.at), known, first)
+                _place(parts, n.Filter(condition, at=condition.at), known, first)
         else:
-            planned.append(Planned(clause))
+            parts.append(_Part(clause, []))
         known |= set(defined(clause))
+    planned: list[Planned] = []
+    for part in parts:
+        planned += [] if part.clause is None else [Planned(part.clause)]
+        planned += part.filters
     return planned
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A clause, none at the beginning, and the conditions that are met right behind it."""
+
+    clause: n.Clause | None
+    filters: list[Planned]
 
 
 def conjuncts(condition: n.Expression) -> list[n.Expression]:
@@ -69,21 +81,19 @@ def defined(clause: n.Clause) -> tuple[str, ...]:
     return ()
 
 
-def _place(planned: list[Planned], clause: n.Filter, known: set[str], first: int) -> None:
+def _place(parts: list[_Part], clause: n.Filter, known: set[str], first: int) -> None:
     """Put a condition as early as it may work, behind conditions that are there already."""
-    place = len(planned)
+    place = last = len(parts) - 1
     if is_safe(clause.condition, known):
         needed = names_in(clause.condition)
-        while place > first and _may_swap(planned[place - 1].clause, needed):
+        while place > first and _may_swap(parts[place].clause, needed):
             place -= 1
-        while place < len(planned) and isinstance(planned[place].clause, n.Filter):
-            place += 1
-    planned.insert(place, Planned(clause, is_moved=place < len(planned)))
+    parts[place].filters.append(Planned(clause, is_moved=place < last))
 
 
-def _may_swap(other: n.Clause, needed: set[str]) -> bool:
+def _may_swap(other: n.Clause | None, needed: set[str]) -> bool:
     """Tell whether a condition over some variables may stand before another clause."""
-    return isinstance(other, n.Filter) or (_lets_pass(other) and not needed.intersection(defined(other)))
+    return other is not None and _lets_pass(other) and not needed.intersection(defined(other))
 
 
 def _lets_pass(clause: n.Clause) -> bool:

@@ -39,6 +39,7 @@ from ..nodes import (
 from .cursor import Cursor
 from .expressions import BEGINS_CLAUSE, begins_call, begins_expression, expression, sort_keys
 
+MOST_CLAUSES: Final = 300
 _DIRECTIONS: Final = ("OUTBOUND", "INBOUND", "ANY")
 _WRITES: Final = (Insert, Update, Remove, Upsert)
 
@@ -62,6 +63,8 @@ def read_query(c: Cursor) -> Query:
     at = c.token.at
     clauses: list[Clause] = []
     while (read := _CLAUSES.get(c.kind)) is not None:
+        if len(clauses) == MOST_CLAUSES:
+            raise c.error(f"More than {MOST_CLAUSES} clauses in one query", c.token.at)
         clauses.append(read(c))
         if isinstance(clauses[-1], Return):
             break
