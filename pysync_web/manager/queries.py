@@ -142,7 +142,11 @@ class LiveQuery:
             if self._is_closed:
                 raise StopAsyncIteration
             self._news.clear()
-            rows: list[JSON] = await self._run()
+            try:
+                rows: list[JSON] = await self._run()
+            except BaseException:
+                self._given = ""  # whoever heard of this hears the next answer, whatever it is
+                raise
             if (text := dumps(rows)) != self._given:
                 self._given = text
                 return rows
