@@ -331,3 +331,8 @@ def test_distances_of_long_texts_are_quick():
         assert levenshtein("ab" * 5_000, "ba" * 5_000) == 2
         assert not levenshtein_within("ab" * 30_000, "ba" * 29_999 + "xy", 2)
         assert levenshtein_within("ab" * 30_000, "ba" * 30_000, 2)
+
+
+@pytest.mark.parametrize("pattern", ["^(a|a)*$", "^[a[a]]*$", r"^(\w|a|[^!])*$", "(?:a|[a-z])+b$", "(?i)^(a|A)*$"])
+def test_a_set_whose_parts_hold_the_same_character_is_one_way(pattern: str):
+    assert not regex_test("a" * 5_000 + "!", pattern)

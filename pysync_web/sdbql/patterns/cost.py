@@ -103,7 +103,8 @@ def written(node: Node) -> str:
     """Write a pattern for ``re``."""
     match node:
         case Chars(source):
-            return source
+            # Two parts of a set may hold the same character: one way must be enough, or there are 2**n of them.
+            return f"(?>{source})" if source.startswith("(?:") else source
         case Place(kind):
             return _PLACES[kind]
         case Series(parts):
