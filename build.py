@@ -85,6 +85,7 @@ def command_line() -> argparse.ArgumentParser:
     test.add_argument("-k", metavar="EXPRESSION", help="only tests whose names match (and no checks), as in pytest")
     command("check", run_check, "format, lint, types and tidiness")
     command("bench", run_bench, "measure, natively and in Chromium, with the bench's own options", passes_on=True)
+    command("fuzz", run_fuzz, "feed the query engine texts until one breaks a promise", passes_on=True)
     command("dist", run_dist, "build the wheel and the static site in dist")
     command("setup", run_setup, "install everything that any command needs")
     return parser
@@ -166,6 +167,13 @@ def run_bench(options: argparse.Namespace) -> int:
     build_dist()
     os.environ["PYSYNC_CHROMIUM"] = need_chromium()
     return subprocess.call([str(PYTHON), "-m", "tests.bench", *options.passed_on])
+
+
+def run_fuzz(options: argparse.Namespace) -> int:
+    """Fuzz the query engine with a fuzzer that no other command needs."""
+    set_up_python()
+    run(PYTHON, *PIP, "install", *pinned("fuzz"))
+    return subprocess.call([str(PYTHON), "-m", "tests.fuzz", *options.passed_on])
 
 
 def check_steps() -> list[tuple[str, list[str]]]:

@@ -13,7 +13,7 @@ from ..errors import QueryError
 
 MOST_BITS: Final = 1024
 _DEEPEST: Final = 128
-_MOST_PARTS: Final = 10_000_000
+_MOST_PARTS: Final = 2_000_000
 _PLAIN: Final = frozenset((str, bool, type(None)))
 _KINDS: Final = _PLAIN | {int, float, list, dict}
 
