@@ -26,7 +26,7 @@ TEXT_CHARS: Final = 64
 
 _SPACE: Final = "index"  # (collection, index name, value …, key) → null
 _REVERSE: Final = "indexed"  # (collection, key) → the entries of a document
-_DEFINITIONS: Final = ("indexes",)
+DEFINITIONS: Final = ("indexes",)
 _ENTRY: Final = "null"
 _LAST: Final = "\U0010ffff"
 _STEP: Final = 256
@@ -91,7 +91,11 @@ def _number_text(value: float) -> str:
 
 async def load_indexes(tx: ReadTransaction) -> Definitions:
     """Read which indexes there are."""
-    text = await tx.get("meta", _DEFINITIONS)
+    return decode_indexes(await tx.get("meta", DEFINITIONS))
+
+
+def decode_indexes(text: str | None) -> Definitions:
+    """Give the indexes that a text lists, which lies under :data:`DEFINITIONS` in ``meta``."""
     definitions: Definitions = {}
     for name, collection, fields, is_unique in loads(text) if text else ():
         definitions.setdefault(collection, []).append(Index(name, collection, tuple(fields), is_unique))
@@ -130,7 +134,7 @@ async def drop_index(tx: WriteTransaction, collection: str, name: str) -> bool:
 
 def _put_definitions(tx: WriteTransaction, definitions: Definitions) -> None:
     rows = [[one.name, one.collection, one.fields, one.is_unique] for some in definitions.values() for one in some]
-    tx.put("meta", _DEFINITIONS, dumps(rows))
+    tx.put("meta", DEFINITIONS, dumps(rows))
 
 
 async def refresh_written(tx: WriteTransaction, names: Collection[Key], *, may_refuse: bool) -> None:

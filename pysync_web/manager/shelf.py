@@ -89,14 +89,18 @@ class Kept:
         return [one[1] for one in found if one is not None and one[1] is not None]
 
     def matching(self, index: Index, values: Iterable[tuple[Any, ...]]) -> list[Document]:
-        """Give the documents that may have one of these values in an index's fields, by a table made once."""
+        """Give the documents that may have one of these values in an index's fields, by a table made once.
+
+        They are in the order of their keys.
+        """
         table = self._tables.get(index.fields)
         if table is None:
             table = self._tables[index.fields] = {}
             for document in self.documents:
                 table.setdefault(tuple(map(sort_text, index.values_of(document))), []).append(document)
         texts = dict.fromkeys(tuple(map(sort_text, one)) for one in values)
-        return [document for one in texts for document in table.get(one, ())]
+        found = [document for one in texts for document in table.get(one, ())]
+        return found if len(texts) == 1 else sorted(found, key=lambda document: str(document["_key"]))
 
     def take(self, rows: Sequence[tuple[Key, str]], replica: str) -> None:
         """Take in the collection as it is now: only what has another text is parsed."""
