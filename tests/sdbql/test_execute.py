@@ -129,13 +129,14 @@ def test_a_query_tells_which_collections_it_needs():
         ("FOR i IN 1..300000 RETURN i", "rows_returned"),
         ("RETURN 1..1e12", "steps"),
         ("RETURN REDUCE(1..100, (a, x) -> a + a, 'ab')", "steps"),
-        (DEEP + " RETURN a40", "bytes_returned"),
+        (DEEP + " RETURN a40", "parts"),
+        ("LET a = 1..1000000 RETURN [a, a, a, a, a, a, a]", "bytes_returned"),
         (DEEP + " RETURN a40 == a39", "parts"),
         (DEEP + " FOR x IN [a40] SORT x RETURN 1", "parts"),
         (DEEP + " FOR x IN [a40] COLLECT y = x RETURN 1", "parts"),
         ("RETURN REDUCE(1..9, (a, x) -> a * a, 1e9)", "range of numbers"),
         ("RETURN REDUCE(1..99, (a, x) -> a * a, 10)", "range of numbers"),
-        ("RETURN REDUCE(1..100000, (a, x) -> [a], 1)", "too deep"),
+        ("RETURN REDUCE(1..100000, (a, x) -> [a], 1)", "deep"),
     ],
 )
 def test_what_grows_is_stopped(query: str, limit: str):

@@ -10,11 +10,12 @@ from itertools import chain
 from typing import Any, Final
 
 from ...errors import QueryError
-from ..limits import Budget
+from ..limits import Budget, weigh
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
 _CHUNK: Final = 64
 _VALUE_BYTES: Final = 16
+_DEEP: Final = 6
 
 
 class _Meter:
@@ -65,18 +66,20 @@ def copied(budget: Budget, value: Any) -> Any:
     return _copied(value, _Meter(budget.limits.bytes_returned))
 
 
-def _copied(value: Any, meter: _Meter) -> Any:
+def _copied(value: Any, meter: _Meter, depth: int = 0) -> Any:
     kind = type(value)
+    if depth == _DEEP:
+        weigh(value)  # it may hold one part a billion times
     if kind is dict:
         meter.take(value.values())
         if _SCALARS.issuperset(map(type, value.values())):
             return value.copy()
-        return {name: one if type(one) in _SCALARS else _copied(one, meter) for name, one in value.items()}
+        return {name: one if type(one) in _SCALARS else _copied(one, meter, depth + 1) for name, one in value.items()}
     if kind is list:
         meter.take(value)
         if _SCALARS.issuperset(map(type, value)):
             return value.copy()
-        return [one if type(one) in _SCALARS else _copied(one, meter) for one in value]
+        return [one if type(one) in _SCALARS else _copied(one, meter, depth + 1) for one in value]
     if kind in _SCALARS:
         meter.take((value,))
         return value
