@@ -276,7 +276,7 @@ class Maker:
                 self.loops.append(name)
         self.sight.append(name)
         lookup = ""
-        if source in NAMES and self.chance(3):
+        if source in NAMES and self.chance(1 if self.is_stored else 3):
             lookup = f"\nFILTER {' AND '.join(self.condition(0) for _ in range(self.one_of(1, 1, 2)))}"
         return f"FOR {name} IN {source}{lookup}"
 

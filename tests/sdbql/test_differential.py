@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import json
 import re
+import sys
 from random import Random
 
 from hypothesis import given as drawn
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from pysync_web import QueryError
@@ -17,6 +19,8 @@ from .meaningful import Problem, problem
 from .reference import run as reference
 from .reference.world import NOW_MS
 
+EXAMPLES = 20 if sys.platform == "emscripten" else 200
+EACH = 5  # queries of an example
 MAY_SPARE_WORK = re.compile(r"\b(FILTER|LIMIT|JOIN)\b")
 """What lets the engine do less than was asked for, and so not meet with an error."""
 
@@ -48,11 +52,15 @@ def check(given: Problem) -> None:
     assert found == wanted, given
 
 
+@settings(max_examples=EXAMPLES)
 @drawn(st.randoms(use_true_random=True))
 def test_a_query_gives_the_rows_of_the_plain_evaluator(rng: Random):
-    check(problem(rng))
+    for _ in range(EACH):
+        check(problem(rng))
 
 
+@settings(max_examples=EXAMPLES)
 @drawn(st.randoms(use_true_random=True))
 def test_a_query_that_writes_leaves_the_data_of_the_plain_evaluator(rng: Random):
-    check(problem(rng, writes=True, most=3))
+    for _ in range(EACH):
+        check(problem(rng, writes=True, most=3))

@@ -9,10 +9,11 @@ import contextlib
 import copy
 import itertools
 import re
+import sys
 from random import Random
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pysync_web as ps
@@ -22,12 +23,14 @@ from .meaningful import NAMES, Problem, document, problem
 from .test_stored import bare
 
 INDEXED = ["x", "y", "z", "x.y", ["x", "y"], ["y", "x", "z"], ["z", "x.y"], "_key"]
-QUERIES = 3
+QUERIES = 5
+EXAMPLES = 20 if sys.platform == "emscripten" else 200
 WRITES = re.compile(r"\b(INSERT|UPDATE|REPLACE|REMOVE|UPSERT)\b")
 
 numbers = itertools.count()
 
 
+@settings(max_examples=EXAMPLES)
 @given(st.randoms(use_true_random=True))
 async def test_a_storage_with_any_indexes_gives_what_plain_lists_give(rng: Random):
     first = problem(rng, is_stored=True)
