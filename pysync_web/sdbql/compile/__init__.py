@@ -145,7 +145,6 @@ def _function(c: Compiler, query: n.Query, outer: Scope, *, is_inner: bool) -> t
             is_skipped = False
         else:
             is_skipped = _clause(p, planned.clause, following, planned.is_moved)
-    p.emit("pass")  # a query that only writes ends with an empty loop
     p.close()
     last = query.clauses[-1] if query.clauses else None
     is_distinct = isinstance(last, n.Return) and last.is_distinct

@@ -120,6 +120,7 @@ class Pipeline:
 
     def close(self) -> None:
         """End all loops: the next statement stands behind them."""
+        self.emit("pass")  # the innermost loop may be empty
         self.head += self.lines
         self.lines = []
         self.level = 0
