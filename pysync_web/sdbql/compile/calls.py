@@ -37,7 +37,7 @@ def call(c: Compiler, node: n.Call, before: Sequence[Code], scope: Scope, compil
         *(_argument(c, node, one, place, scope, compile_value) for place, one in enumerate(node.arguments)),
     ]
     if len(arguments) < found.least or (found.most is not None and len(arguments) > found.most):
-        raise c.error(f"{node.name} takes {_counted(found.least, found.most)}, not {len(arguments)}", node.at)
+        raise c.error(f"{node.name} takes {counted(found.least, found.most)}, not {len(arguments)}", node.at)
     if node.name in BY_NAME and not (arguments and arguments[0].is_constant):
         c.reads_unknown = True
     if node.name in BY_NAME and arguments and arguments[0].is_constant:
@@ -72,7 +72,8 @@ def _argument(
     return compile_value(c, one, scope)
 
 
-def _counted(least: int, most: int | None) -> str:
+def counted(least: int, most: int | None) -> str:
+    """Say how many arguments a function takes."""
     if most is None:
         return f"{least} or more arguments"
     if least == most:

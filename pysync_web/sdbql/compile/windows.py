@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..functions import FUNCTIONS
 from ..functions.registry import FunctionError
+from .calls import counted
 from .equality import distinct, equal, hashable, ordered
 from .operators import add, whole
 from .run import Run
@@ -153,6 +154,9 @@ def aggregate(run: Run, name: str, *more: Any) -> Callable[[Column], Any]:
         case "COUNT_DISTINCT" | "COUNT_UNIQUE":
             return lambda values: len(distinct(values))
     found = FUNCTIONS[name]
+    count = 1 + len(more)
+    if count < found.least or (found.most is not None and count > found.most):
+        raise FunctionError(f"takes {counted(found.least, found.most)}, and no rows")
     if found.needs_context:
         return lambda values: found.call(run, values, *more)
     return lambda values: found.call(values, *more)
