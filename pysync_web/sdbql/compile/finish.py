@@ -74,7 +74,9 @@ def _copied(value: Any, meter: _Meter, depth: int = 0) -> Any:
         meter.take(value.values())
         if _SCALARS.issuperset(map(type, value.values())):
             return value.copy()
-        return {name: one if type(one) in _SCALARS else _copied(one, meter, depth + 1) for name, one in value.items()}
+        return {
+            name: one if type(one) in _SCALARS else _copied(one, meter, depth + 1) for name, one in value.items()
+        }
     if kind is list:
         meter.take(value)
         if _SCALARS.issuperset(map(type, value)):

@@ -12,8 +12,11 @@ from typing import Any, Final
 from . import strings
 from .arguments import a_text, an_array, wrong
 from .registry import FunctionError, function
+from .sizes import check_shape
 
 Lambda = Callable[..., Any]
+
+_STEPS: Final = 16  # of REDUCE, after which its result may be nested so much deeper: Python frees it by recursion
 
 TAKES_LAMBDA: Final = frozenset(
     ("FILTER", "MAP", "REDUCE", "ALL", "EVERY", "ANY", "SOME", "NONE", "FIND", "FIND_FIRST", "FIND_LAST", "RFIND")
@@ -46,8 +49,10 @@ def reduce(*arguments: Any) -> Any:
         raise wrong(len(arguments), "a lambda", arguments[-1])
     items = iter(an_array(others[0]))
     result = others[1] if len(others) > 1 else next(items, None)
-    for item in items:
+    for count, item in enumerate(items, 1):
         result = step(result, item)
+        if count % _STEPS == 0:
+            check_shape(result)
     return result
 
 

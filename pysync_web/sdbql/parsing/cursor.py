@@ -13,7 +13,7 @@ from ..lexer import KEYWORDS, RESERVED, Token
 from ..nodes import Query
 from ..places import nearest, shorten
 
-MOST_IN_CHAIN: Final = 1_000
+MOST_IN_CHAIN: Final = 250
 
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _OPENING = frozenset({"(", "[", "{", "${"})

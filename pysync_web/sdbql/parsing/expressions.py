@@ -1,6 +1,6 @@
 """Reads expressions: a Pratt parser whose operators are the table ``INFIX``.
 
-Operators of one level associate to the left and are read in a loop, so the left side of a chain may be a thousand
+Operators of one level associate to the left and are read in a loop, so the left side of a chain may be 250
 nodes deep: whoever walks a tree must follow ``Binary.left``, ``Pipe.value`` and ``target`` by a loop, too.
 """
 
