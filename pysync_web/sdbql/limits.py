@@ -91,7 +91,7 @@ class Budget:
         return chain.from_iterable(self._chunks(items))
 
     def _chunks(self, items: Iterable[T]) -> Iterator[Sequence[T]]:
-        if isinstance(items, (list, range)):
+        if isinstance(items, list):
             for begin in range(0, len(items), CHUNK):
                 chunk = items[begin : begin + CHUNK]
                 self.touch(len(chunk))
