@@ -18,11 +18,6 @@ Lambda = Callable[..., Any]
 
 _STEPS: Final = 16  # of REDUCE, after which its result may be nested so much deeper: Python frees it by recursion
 
-TAKES_LAMBDA: Final = frozenset(
-    ("FILTER", "MAP", "REDUCE", "ALL", "EVERY", "ANY", "SOME", "NONE", "FIND", "FIND_FIRST", "FIND_LAST", "RFIND")
-)
-"""The functions that a lambda may be given to; no other one makes anything of it."""
-
 
 @function("FILTER", least=2, most=2)
 def keep_if(*arguments: Any) -> list[Any]:

@@ -189,10 +189,7 @@ def _let(c: Cursor) -> Clause:
 
 
 def _bindings(c: Cursor) -> tuple[Binding, ...]:
-    found = [_binding(c)]
-    while c.skip(","):
-        found.append(_binding(c))
-    return tuple(found)
+    return c.listed(_binding)
 
 
 def _binding(c: Cursor) -> Binding:
@@ -298,17 +295,11 @@ def _into(c: Cursor) -> tuple[str, Expression | None]:
 
 
 def _names(c: Cursor) -> tuple[str, ...]:
-    names = [c.name("the name of a variable")]
-    while c.skip(","):
-        names.append(c.name("the name of a variable"))
-    return tuple(names)
+    return c.listed(lambda c: c.name("the name of a variable"))
 
 
 def _aggregates(c: Cursor) -> tuple[Aggregate, ...]:
-    found = [_aggregate(c)]
-    while c.skip(","):
-        found.append(_aggregate(c))
-    return tuple(found)
+    return c.listed(_aggregate)
 
 
 def _aggregate(c: Cursor) -> Aggregate:

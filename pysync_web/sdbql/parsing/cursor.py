@@ -6,12 +6,14 @@ Depth is counted where expressions and queries begin, which is everywhere that t
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from ...errors import QueryError
 from ..lexer import KEYWORDS, RESERVED, Token
 from ..nodes import Query
 from ..places import nearest, shorten
+
+T = TypeVar("T")
 
 MOST_IN_CHAIN: Final = 250
 
@@ -79,6 +81,13 @@ class Cursor:
         token = self.tokens[self.index]
         self.index += 1
         return token
+
+    def listed(self, read: Callable[[Cursor], T]) -> tuple[T, ...]:
+        """Read one thing or more, with commas between them."""
+        found = [read(self)]
+        while self.skip(","):
+            found.append(read(self))
+        return tuple(found)
 
     def skip(self, kind: str) -> bool:
         """Go over the next token if it is of a kind, and say whether it was."""

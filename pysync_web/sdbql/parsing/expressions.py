@@ -541,10 +541,7 @@ def sort_keys(c: Cursor) -> tuple[SortKey, ...]:
     """Read the keys of an order, after SORT or ORDER: BY may come first."""
     if c.kind == "BY" and (begins_expression(c, 1) or begins_call(c, 1)):
         c.index += 1
-    keys = [_sort_key(c)]
-    while c.skip(","):
-        keys.append(_sort_key(c))
-    return tuple(keys)
+    return c.listed(_sort_key)
 
 
 def _sort_key(c: Cursor) -> SortKey:
