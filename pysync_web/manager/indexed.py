@@ -27,6 +27,11 @@ async def _stamp(tx: WriteTransaction) -> None:
         tx.put("meta", _STAMP, str(int(await tx.get("meta", _STAMP) or "0") + 1))
 
 
+def touched_documents(touched: Touched) -> list[Key] | None:
+    """Give the (collection, key) of the documents among what another handle wrote, or None where it may be any."""
+    return None if touched is None else [key for space, key in touched if space == "docs"]
+
+
 class IndexedStorage:
     """A storage around another one."""
 
@@ -83,8 +88,8 @@ class IndexedStorage:
         return end
 
     def _hear(self, listener: Listener, touched: Touched) -> None:
-        names = None if touched is None else [key for space, key in touched if space == "docs"]
-        if names is None or names:
+        names = touched_documents(touched)
+        if names != []:
             listener(names)
 
     def _tell(self, names: Collection[Key]) -> None:

@@ -39,7 +39,7 @@ from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
-from .indexed import IndexedStorage
+from .indexed import IndexedStorage, touched_documents
 from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
@@ -544,7 +544,7 @@ class SyncManager:
 
     def _on_touched(self, touched: Touched) -> None:
         """Another tab or process wrote: tell watchers of the documents, and look at the outbox."""
-        names = None if touched is None else [key for space, key in touched if space == "docs"]
+        names = touched_documents(touched)
         if names == []:
             return
         self._schedule.on_change(monotonic_ms())
