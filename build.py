@@ -147,18 +147,19 @@ def run_test(options: argparse.Namespace) -> int:
     """Run the checks, the native tests and those that need a browser, all of them even if one fails."""
     everything = not options.native and not options.browser
     set_up_python()
+    cores = [] if options.k else ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
     steps: list[tuple[str, list[str]]] = []
     if not options.k and not options.browser:
         steps += check_steps()
     if options.native or everything:
         coverage = ["--cov", "--cov-report=term"] if options.coverage else []
         elsewhere = ["--ignore=tests/browser", *(["--ignore=tests/test_tidy.py"] if steps else [])]
-        steps.append(("tests, natively", pytest("tests", *elsewhere, *coverage, k=options.k)))
+        steps.append(("tests, natively", pytest("tests", *elsewhere, *coverage, *cores, k=options.k)))
     if options.browser or everything:
         os.environ["PYSYNC_CHROMIUM"] = need_chromium()
         os.environ["PYSYNC_FIREFOX"] = want_firefox()
         build_dist()
-        steps.append(("tests, in browsers", pytest("tests/browser", k=options.k)))
+        steps.append(("tests, in browsers", pytest("tests/browser", *cores, k=options.k)))
     return report(steps)
 
 

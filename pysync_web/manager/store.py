@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..core.ports import Storage, WriteTransaction
 from ..core.replica import open_replica
 from ..storage import open_storage
-from ..storage.witness import remember_replica, remembered_replica
+from ..storage.witness import is_other_replica, remember_replica
 from ..values import dumps, loads
 
 
@@ -56,7 +56,7 @@ class LocalStore:
         storage = await open_storage(name, engine=engine.value if engine else None, durability=durability)
         chance = rng or random.SystemRandom()
         replica, is_new = await storage.write(lambda tx: open_replica(tx, chance))
-        reset = "wiped" if is_new and remembered_replica(name) not in (None, replica) else None
+        reset = "wiped" if is_new and is_other_replica(name, replica) else None
         if is_new:
             remember_replica(name, replica)
         label = await storage.write(lambda tx: _label(tx, device_id))

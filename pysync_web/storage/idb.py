@@ -16,6 +16,7 @@ from pyodide.ffi import JsException, create_once_callable, create_proxy, to_js
 
 from ..errors import CorruptData, DatabaseLocked, FormatTooNew, QuotaExceeded, StorageError, StorageReset
 from .formats import records_of_format_2
+from .witness import note_loss
 
 FORMAT: Final = 3
 """The version of the database. Format 2 had lines where this one has control characters."""
@@ -26,6 +27,8 @@ _MANY_CHARS: Final = 8 * 1024
 """From here on a text is stored as bytes, which JavaScript hands over much faster."""
 
 _BLOCKED_S: Final = 5.0
+_PASSING: Final = "pysync_web passing"
+"""A database that is made only to be deleted."""
 
 
 class Lost(Exception):
@@ -285,12 +288,8 @@ async def connect(
 
 
 async def _existing_format(name: str) -> int:
-    opened = Prompt()
-    proxy = create_proxy(lambda _: opened.finish())
     request = js.indexedDB.open(name)
-    request.onsuccess = request.onerror = proxy
-    await opened
-    proxy.destroy()
+    await _answered(request)
     version = int(request.result.version)
     request.result.close()
     return version
@@ -320,6 +319,8 @@ class _Opening:
             case "success":
                 self.opened.finish(self._request.result)
             case "upgradeneeded":
+                if getattr(event, "dataLoss", None) == "total":  # Chromium's word for a corrupt LevelDB
+                    note_loss(self._name)
                 self._upgrade(event.oldVersion)
             case "blocked":
                 self._patience = asyncio.get_running_loop().call_later(_BLOCKED_S, self._lose_patience)
@@ -382,11 +383,32 @@ def _from_format_2(transaction: Any, manifest: str | None, fail: Callable[[BaseE
     requests[-1].onsuccess = create_once_callable(change)
 
 
+async def leave_torn_log() -> None:
+    """Have Chromium begin a new log file, so that half a record at the end of the old one does no harm.
+
+    Chromium keeps what an origin has in one LevelDB, and a browser that is killed may leave half a record at the
+    end of its log. The next one appends behind that; the one after it takes the half record for corruption and
+    deletes every database of the origin. LevelDB begins a new log when a database is deleted, so each page makes
+    and deletes one as soon as it can. Other browsers need nothing of the kind.
+    """
+    if "Chrome/" not in js.navigator.userAgent:
+        return
+    request = js.indexedDB.open(_PASSING)
+    await _answered(request)
+    if not request.error:  # such as a full disk
+        request.result.close()
+        await delete(_PASSING)
+
+
 async def delete(name: str) -> None:
     """Delete a database, once every handle on it has given way."""
+    await _answered(js.indexedDB.deleteDatabase(name))
+
+
+async def _answered(request: Any) -> None:
+    """Wait until a request is through, well or not."""
     done = Prompt()
     proxy = create_proxy(lambda _: done.finish())
-    request = js.indexedDB.deleteDatabase(name)
     request.onsuccess = request.onerror = proxy
     try:
         await done

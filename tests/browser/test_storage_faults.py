@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -246,6 +248,44 @@ async def test_a_browser_killed_20_times_during_writes_loses_nothing_that_was_ac
         await own_chromium.kill()
         await own_chromium.start()
     assert len(known) > 100
+
+
+async def test_half_a_record_that_a_killed_browser_leaves_behind_costs_no_more_than_itself(
+    own_chromium: Chromium, site: Site
+):
+    """Chromium appends behind it, and the time after that deletes everything, if nothing is done about it."""
+    for life in range(4):
+        page = await own_chromium.open(site.address())
+        count = int(await page.python(OPEN + "await storage.read(count)"))
+        assert count >= 20 * life + 1
+        await page.python("for _ in range(20): await storage.write(increment)")
+        await page.python("while storage._tasks: await asyncio.sleep(0.01)")
+        await page.python("await storage.write(increment)")
+        await own_chromium.kill()
+        for log in logs_of(own_chromium):
+            os.truncate(log, log.stat().st_size - 5)
+        await own_chromium.start()
+
+
+async def test_a_database_that_the_browser_gave_up_as_corrupt_is_told(own_chromium: Chromium, site: Site):
+    opened = "import js, pysync_web as ps; db = await ps.open('faults'); (await db.status()).storage_reset"
+    page = await own_chromium.open(site.address())
+    assert await page.python(opened) is None
+    await page.python("await db.save_document('col', 'key', {'a': 1})")
+    await own_chromium.kill()
+    for log in logs_of(own_chromium):
+        content = log.read_bytes()
+        log.write_bytes(content[:40] + b"corrupt" + content[47:])
+    await own_chromium.start()
+    page = await own_chromium.open(site.address())
+    assert await page.python(f"import js; js.localStorage.clear(); {opened}") == "wiped"
+    await page.python("await db.close()")
+    assert await page.python(opened) is None
+
+
+def logs_of(browser: Chromium) -> list[Path]:
+    """Give the logs to which a Chromium that has ended wrote what its pages stored."""
+    return sorted(browser.profile.glob("Default/IndexedDB/*.leveldb/*.log"))
 
 
 async def clear_storage(page):
