@@ -383,21 +383,24 @@ def _from_format_2(transaction: Any, manifest: str | None, fail: Callable[[BaseE
     requests[-1].onsuccess = create_once_callable(change)
 
 
-async def leave_torn_log() -> None:
+def leave_torn_log() -> None:
     """Have Chromium begin a new log file, so that half a record at the end of the old one does no harm.
 
     Chromium keeps what an origin has in one LevelDB, and a browser that is killed may leave half a record at the
     end of its log. The next one appends behind that; the one after it takes the half record for corruption and
     deletes every database of the origin. LevelDB begins a new log when a database is deleted, so each page makes
-    and deletes one as soon as it can. Other browsers need nothing of the kind.
+    and deletes one as soon as it can. Other browsers need nothing of the kind. Nobody waits for it.
     """
     if "Chrome/" not in js.navigator.userAgent:
         return
     request = js.indexedDB.open(_PASSING)
-    await _answered(request)
-    if not request.error:  # such as a full disk
-        request.result.close()
-        await delete(_PASSING)
+
+    def on_end(event: Any) -> None:
+        if event.type == "success":  # an error is one such as a full disk
+            request.result.close()
+            js.indexedDB.deleteDatabase(_PASSING)
+
+    request.onsuccess = request.onerror = create_once_callable(on_end)
 
 
 async def delete(name: str) -> None:

@@ -132,7 +132,7 @@ class IndexedDBStorage:
         except BaseException:
             storage._release()
             raise
-        storage._later(idb.leave_torn_log())
+        idb.leave_torn_log()
         if storage._table.cold():
             storage._later(storage._prefetch())
         storage._fold_if_due()

@@ -259,7 +259,7 @@ async def test_half_a_record_that_a_killed_browser_leaves_behind_costs_no_more_t
         count = int(await page.python(OPEN + "await storage.read(count)"))
         assert count >= 20 * life + 1
         await page.python("for _ in range(20): await storage.write(increment)")
-        await page.python("while storage._tasks: await asyncio.sleep(0.01)")
+        await page.python("while len(await js.indexedDB.databases()) > 1: await asyncio.sleep(0.01)")
         await page.python("await storage.write(increment)")
         await own_chromium.kill()
         for log in logs_of(own_chromium):
