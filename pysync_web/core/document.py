@@ -1,9 +1,10 @@
 """A document as registers: every leaf has the timestamp of its last change, so two states merge field by field.
 
-A *state* is a body and stamps. A leaf is a scalar, a list or an empty object; its register lies at its path, a
-JSON Pointer (RFC 6901). A register dominates older ones at its own path and below it. Merging is the union of
-registers without the dominated ones: commutative, associative, idempotent (an LWW-element map; Shapiro et al.,
-*A comprehensive study of CRDTs*, 2011). The same shape serves a whole document, a partial change and a delete.
+A *state* is a body and stamps. A leaf is a scalar, a list, an empty object or a CRDT value; its register lies at its
+path, a JSON Pointer (RFC 6901). A register dominates older ones at its own path and below it; two CRDT values of one
+kind with the same timestamp are joined. Merging is the union of registers without the dominated ones: commutative,
+associative, idempotent (an LWW-element map; Shapiro et al., *A comprehensive study of CRDTs*, 2011). The same shape
+serves a whole document, a partial change and a delete.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
+from .. import crdt
 from ..causality import VersionVector
+from ..crdt import MARK, is_crdt
 from ..values import JSON, dumps, loads, same
 
 Body: TypeAlias = dict[str, JSON]
@@ -56,6 +59,9 @@ class Document(NamedTuple):
 ABSENT: Final = State(None, "")
 """The state of a document that nobody has written."""
 
+TOUCHED: Final = f"/{MARK}"
+"""The path whose stamp is the time of the last change of a CRDT value; there is never anything at it."""
+
 _REMOVED: Final = object()
 _Registers: TypeAlias = "dict[str, tuple[str, Any]]"
 
@@ -70,16 +76,20 @@ def deleted(at: str) -> State:
     return State(None, at, {"": at})
 
 
-def changed(old: Body, new: Body, at: str) -> State | None:
+def changed(old: Body, new: Body, at: str, lives: Mapping[str, str] = MappingProxyType({})) -> State | None:
     """Give the partial state that turns one body into another, or None where they are the same.
 
-    Nested objects are compared member by member, everything else is one leaf.
+    Nested objects are compared member by member, everything else is one leaf. Of a CRDT value what is new is what
+    the old one does not include; ``lives`` has the timestamps of their registers.
     """
     body: Body = {}
     stamps: dict[str, str] = {}
     if old and not new:
         return State({}, at, {"": at})
     _compare(old, new, "", body, stamps, at)
+    for path in [path for path in stamps if path and not stamps[path]]:
+        stamps[path] = lives.get(path, at)
+        stamps[TOUCHED] = at
     return State(body, at, stamps) if body or stamps else None
 
 
@@ -102,18 +112,40 @@ def merge_all(states: Sequence[State]) -> State:
 
 def restamped(state: State, at: str, later_than: str = "") -> State:
     """Give the same change as if what in it is later than a time, by default all, had been made at another."""
+    body = _restamped_crdts(state.body, at, later_than)
     since = at if not state.since or state.since > later_than else state.since
     stamps = {path: at if not stamp or stamp > later_than else stamp for path, stamp in state.stamps.items()}
+    stamps |= {path: stamp for path, stamp in state.stamps.items() if is_crdt(_lookup(body, path))}
     return State(
-        state.body,
+        body,
         since,
-        {path: stamp for path, stamp in stamps.items() if stamp != since or not _is_leaf(state.body, path)},
+        {path: stamp for path, stamp in stamps.items() if stamp != since or not _is_leaf(body, path)},
     )
 
 
 def removals(state: State) -> list[str]:
     """List the JSON Pointers of the fields that a partial state removes."""
     return sorted(path for path in state.stamps if path and _lookup(state.body, path) is _REMOVED)
+
+
+def life_of(state: State, path: str, first: str) -> str:
+    """Give the timestamp of the register of a CRDT value at a path, or of the one that is to begin there.
+
+    That is ``first``, or the time of the last register at the path or above it: what begins now had seen that.
+    """
+    registers = _registers(state)
+    here = registers.get(path)
+    if here is not None and is_crdt(here[1]):
+        return here[0]
+    return max([first, *(registers[upper][0] for upper in (path, *_above(path)) if upper in registers)])
+
+
+def place_of(names: Iterable[str]) -> str:
+    """Give the JSON Pointer of the names that lead to a leaf."""
+    path = ""
+    for name in names:
+        path = _join(path, name)
+    return path
 
 
 def lost(before: State, after: State, known: Body | None = None) -> State | None:
@@ -125,10 +157,10 @@ def lost(before: State, after: State, known: Body | None = None) -> State | None
     stamps: dict[str, str] = {}
     for path, (stamp, value) in _registers(before).items():
         survivor = _lookup(after.body, path)
-        gone = survivor is _REMOVED or not same(survivor, value)
+        gone = survivor is _REMOVED or not _survives(value, survivor)
         if path and gone and value is not _REMOVED and value != {}:
             seen = _lookup(known, path)
-            if seen is not _REMOVED and same(seen, value):
+            if seen is not _REMOVED and _survives(value, seen):
                 continue
             _assign(body, path, value)
             stamps[path] = stamp
@@ -161,13 +193,33 @@ def _compare(old: Body, new: Body, path: str, body: Body, stamps: dict[str, str]
         before = old.get(name, _REMOVED)
         if before is not _REMOVED and same(before, value):
             continue
-        if type(value) is dict and value and type(before) is dict and before:
+        if is_crdt(value):
+            if not _survives(value, before):
+                body[name] = value
+                stamps[_join(path, name)] = ""  # its life, which is put in later
+        elif type(value) is dict and value and type(before) is dict and before and MARK not in before:
             inner: Body = {}
             _compare(before, value, _join(path, name), inner, stamps, at)
             if inner:
                 body[name] = inner
         else:
             body[name] = value
+
+
+def _survives(value: JSON, other: Any) -> bool:
+    """Tell whether a value is the same as another, or a CRDT value that another includes."""
+    if is_crdt(value) and is_crdt(other) and value[MARK] == other[MARK]:
+        return crdt.includes(other, value)
+    return same(other, value)
+
+
+def _restamped_crdts(body: JSON, at: str, later_than: str) -> Any:
+    """Give a body whose CRDT values have another time where theirs is later than one."""
+    if type(body) is not dict:
+        return body
+    if MARK in body:
+        return crdt.restamped(body, at, later_than)
+    return {name: _restamped_crdts(value, at, later_than) for name, value in body.items()}
 
 
 def _merge_deep(states: Sequence[State]) -> State:
@@ -229,7 +281,7 @@ def _unite_flat(registers: _Registers, state: State) -> tuple[str, Any] | None:
 
 
 def _unite(registers: _Registers, others: _Registers) -> None:
-    """Let of two registers at one path the later one stand."""
+    """Let of two registers at one path the later one stand; CRDT values of one life and kind are joined."""
     if not registers:
         registers.update(others)
         return
@@ -237,6 +289,12 @@ def _unite(registers: _Registers, others: _Registers) -> None:
         mine = registers.get(path)
         if mine is None or _beats(register, mine):
             registers[path] = register
+        elif type(mine[1]) is dict and mine[0] == register[0] and _are_of_one_kind(mine[1], register[1]):
+            registers[path] = (mine[0], crdt.merge(mine[1], register[1]))
+
+
+def _are_of_one_kind(a: JSON, b: JSON) -> bool:
+    return is_crdt(a) and is_crdt(b) and bool(a[MARK] == b[MARK])
 
 
 def _beats(register: tuple[str, Any], other: tuple[str, Any]) -> bool:
@@ -259,7 +317,11 @@ def _collect(body: Body, path: str, state: State, registers: _Registers) -> None
     since, stamps = state.since, state.stamps
     for name, value in body.items():
         where = f"{path}/{name}" if name.isalnum() else _join(path, name)
-        if type(value) is not dict or (not value and (where in stamps or not _has_below(stamps, where))):
+        if (
+            type(value) is not dict
+            or MARK in value
+            or (not value and (where in stamps or not _has_below(stamps, where)))
+        ):
             registers[where] = (stamps.get(where, since), value)
         elif value:
             _collect(value, where, state, registers)
@@ -297,7 +359,7 @@ def _render(registers: _Registers, inner: set[str]) -> State:
             end = path.rindex("/")
             parent = _object_at(path[:end], objects)
             if value is not _REMOVED:
-                parent[_name(path[end + 1 :])] = {} if type(value) is dict else value
+                parent[_name(path[end + 1 :])] = value if type(value) is not dict or value else {}
                 leaves.append(path)
     leaves += [path for path in inner if path and path in registers and not objects[path]]
     since = _common([registers[path][0] for path in leaves]) or max([stamp for stamp, _ in registers.values()])
@@ -331,7 +393,7 @@ def _rank(register: tuple[str, Any]) -> tuple[str, int, str]:
     if value is _REMOVED:
         return stamp, 0, ""
     if type(value) is dict:
-        return stamp, 2, ""
+        return stamp, 3 if value else 2, str(value.get(MARK, ""))
     return stamp, 1, dumps(value)
 
 
@@ -363,7 +425,7 @@ def _lookup(body: Body | None, path: str) -> Any:
 def _is_leaf(body: Body | None, path: str) -> bool:
     """Tell whether a body has a scalar, a list or an empty object at a path that is not the document itself."""
     found = _lookup(body, path)
-    return bool(path) and found is not _REMOVED and not (type(found) is dict and found)
+    return bool(path) and found is not _REMOVED and not (type(found) is dict and found and MARK not in found)
 
 
 def _has_below(paths: Collection[str], path: str) -> bool:

@@ -6,7 +6,7 @@ is sent again is the same bytes, and an answer that comes late or twice changes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from ..causality import SERVER, follows, tick
 from ..values import JSON, dumps, loads
 from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
+from .fields import has_crdts, joined, shown, unshown, without_crdts
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import (
     EMPTY,
@@ -29,10 +30,20 @@ from .optimistic import (
 )
 from .outbox import Appender, Bounds, Counters, Name, all_runs, first_blocks, numbered, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
+from .recorded import Deed, done_again, remembered
 from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
-from .wire import MAX_PAGE, PROTOCOL, Change, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
-
-MERGE_FIELDS: Final = "fields"
+from .wire import (
+    MAX_PAGE,
+    MERGING,
+    PROTOCOL,
+    Change,
+    Operation,
+    Problem,
+    Result,
+    ServerChange,
+    SyncRequest,
+    SyncResponse,
+)
 
 _NOBODY: Final = Document(ABSENT, {})
 
@@ -198,11 +209,34 @@ async def fork(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> N
     sync = await load_sync(tx)
     counters.replica = rng.randbytes(16).hex()
     counters.seal()
+    await _do_again(tx)
     sync.fence = None
     sync.was_forked = True
     tx.delete("meta", ("inflight",))
     tx.put("meta", ("counters",), counters.text())
     tx.put("meta", ("sync",), sync.text())
+
+
+async def _do_again(tx: WriteTransaction) -> None:
+    """Let every change that waits speak of CRDT values under its own name: the twin goes on under the old one."""
+    names = {name for run in await all_runs(tx) for name in run.names if name is not None}
+    for name in sorted(names):
+        record = decode_record(await tx.get("docs", name))
+        if any(change.deeds for change in record.pending):
+            tx.put("docs", name, encode_record(_done_again(record)))
+
+
+def _done_again(record: Record) -> Record:
+    state = record.confirmed.state if record.confirmed else None
+    pending = []
+    for change in record.pending:
+        patch = done_again(state, change.deeds, change.op_id, change.state.timestamp)
+        if patch is not None:
+            rest = without_crdts(change.state)
+            change = change._replace(state=merge(rest, patch) if rest else patch, merge="relay")
+        state = applied(state, change)
+        pending.append(change)
+    return Record(record.confirmed, tuple(pending))
 
 
 async def withdraw(tx: WriteTransaction, request: SyncRequest) -> None:
@@ -412,7 +446,7 @@ class _Intake:
             return
         state = record.state or ABSENT
         local = view(record, self.counters.replica)
-        is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
+        is_merging = all(change.merge in MERGING for change in record.pending)
         has_deletes = any(change.operation == "delete" for change in record.pending)
         if is_merging and local and remote.body is not None and not has_deletes:
             known = record.confirmed.body if record.confirmed else None
@@ -427,13 +461,14 @@ class _Intake:
         self.outcome.conflicts += 1
         conflict = _conflict(name, record, remote, local, state)
         decision = self.options.resolver(conflict)
-        body, is_local = _decided(decision, conflict)
-        self.outcome.events.append(Event("Conflict", *name, body))
+        self.outcome.events.append(Event("Conflict", *name, _decided(decision, conflict)))
         if isinstance(decision, AcceptRemote):
             self._note(name, "lost", state, record.pending[-1], remote)
+        bodies = _chosen_bodies(decision, record, remote)
+        if bodies[-1] is remote.body:
             self._drop(name, record, remote)
         else:
-            self._keep(name, record, remote, _bodies(record) if is_local else [*_bodies(record)[:-1], body])
+            self._keep(name, record, remote, bodies)
 
     def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
         """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
@@ -468,15 +503,19 @@ class _Intake:
         """
         kept: list[Pending] = []
         before, at = remote.body, remote.timestamp
+        lives = {**(record.state or ABSENT).stamps, **remote.state.stamps}
+        deeds: tuple[Deed, ...] = ()
         for change, body in zip(record.pending, bodies, strict=True):
             at = max(change.state.timestamp, tick(at, 0))
-            patch = _difference(before, body, at)
+            patch = _difference(before, body, at, lives)
+            deeds = remembered(deeds, change.deeds)
             if patch is None:
                 self.struck.append((change.n, size_of(change)))
                 continue
             operation: Operation = "delete" if body is None else "insert" if before is None else "update"
             op_id = self.rng.randbytes(16).hex()
-            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None)
+            done, deeds = (deeds if has_crdts(patch.body) else ()), ()
+            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=done)
             more = size_of(again) - size_of(change)
             self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
             kept.append(again)
@@ -552,7 +591,8 @@ class _Intake:
         n = appender.add(name, len(dumps(state.body)))
         operation: Operation = "delete" if state.body is None else "insert"
         base = {**(record.confirmed.version if record.confirmed else {}), SERVER: known_until}
-        return Record(None, (Pending(op_id, n, operation, state, MERGE_FIELDS, base),))
+        merging = "relay" if has_crdts(state.body) else "fields"
+        return Record(None, (Pending(op_id, n, operation, state, merging, base),))
 
     async def _finish(self, response: SyncResponse, before: str, is_next: bool) -> None:
         """Write what changed; nothing at all where nothing did."""
@@ -634,10 +674,10 @@ def _over(remote: Document, pending: Sequence[Pending]) -> Document:
     return Document(state, remote.version, remote.op_id)
 
 
-def _difference(old: Body | None, new: Body | None, at: str) -> State | None:
+def _difference(old: Body | None, new: Body | None, at: str, lives: Mapping[str, str]) -> State | None:
     if new is None:
         return None if old is None else deleted(at)
-    return inserted(new, at) if old is None else changed(old, new, at)
+    return inserted(new, at) if old is None else changed(old, new, at, lives)
 
 
 def _conflict(name: Name, record: Record, remote: Document, local: View | None, state: State) -> Conflict:
@@ -645,9 +685,9 @@ def _conflict(name: Name, record: Record, remote: Document, local: View | None, 
     return Conflict(
         collection=name[0],
         key=name[1],
-        local=local.body if local else None,
-        remote=remote.body,
-        base=base.body if base else None,
+        local=_shown(local.body if local else None),
+        remote=_shown(remote.body),
+        base=_shown(base.body if base else None),
         local_version=local.version if local else {},
         remote_version=remote.version,
         base_version=base.version if base else {},
@@ -658,15 +698,32 @@ def _conflict(name: Name, record: Record, remote: Document, local: View | None, 
     )
 
 
-def _decided(decision: Resolution | None, conflict: Conflict) -> tuple[Body | None, bool]:
-    """Give the body that a resolution chose, and whether it is the local one as it stands."""
+def _shown(body: Body | None) -> Body | None:
+    return None if body is None else shown(body)
+
+
+def _decided(decision: Resolution | None, conflict: Conflict) -> Body | None:
+    """Give the body that a resolution chose, as it is shown."""
     match decision:
         case Merge(document):
-            return document, False
+            return document
         case AcceptRemote():
-            return conflict.remote, False
+            return conflict.remote
         case _:
-            return conflict.local, True
+            return conflict.local
+
+
+def _chosen_bodies(decision: Resolution | None, record: Record, remote: Document) -> list[Body | None]:
+    """Give the body that each pending change is to make, with the CRDT values of both sides in each."""
+    base = record.confirmed.body if record.confirmed else None
+    local = [joined(body, remote.body, base) for body in _bodies(record)]
+    match decision:
+        case Merge(document):
+            return [*local[:-1], unshown(document, joined(remote.body, local[-1], base))]
+        case AcceptRemote():
+            return [*[remote.body] * (len(local) - 1), joined(remote.body, _bodies(record)[-1], base)]
+        case _:
+            return local
 
 
 def _event(name: Name, old: View | None, new: View | None) -> Event | None:

@@ -13,14 +13,16 @@ from typing import Any, Final, NamedTuple
 
 from ..causality import SERVER, VersionVector, advance, covers, follows, timestamp
 from ..causality import tick as next_timestamp
-from ..errors import Rejected
+from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .digest import digest
 from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped
+from .fields import check_authors, check_states, has_crdts, latest, with_kinds
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
     MAX_PAGE_BYTES,
     MAX_TRANSACTION,
+    MERGING,
     Answer,
     Change,
     Problem,
@@ -388,6 +390,9 @@ class _Push:
             if record["content"] != _fingerprint(change):
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
             return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
+        problem = _foreign(change, current, self.request.client_id)
+        if problem is not None:
+            return Result(op_id, "rejected", current.version if current else {}, problem)
         is_covered = current is None or self._has_seen(change, current)
         change = self._timed(change, current if is_covered else None)
         state = _outcome(change, current, is_covered, is_plain=not self.request.protocol)
@@ -413,11 +418,11 @@ class _Push:
 
         That is what lies too far ahead; all of it where it has none, or is not after what it was based on.
         """
-        latest, limit = change.state.timestamp, timestamp(self.now_ms + MAX_SKEW_MS)
-        is_ahead = latest > limit
-        if latest and not is_ahead:
-            self.state.clock = max(self.state.clock, latest)
-            if base is None or latest > base.timestamp:
+        made, limit = change.state.timestamp, timestamp(self.now_ms + MAX_SKEW_MS)
+        is_ahead = max(made, latest(change.state.body)) > limit
+        if made and not is_ahead:
+            self.state.clock = max(self.state.clock, made)
+            if base is None or made > base.timestamp:
                 return change
         self.restamped.add((change.collection, change.key))
         self.state.clock = next_timestamp(self.state.clock, self.now_ms)
@@ -433,6 +438,7 @@ class _Push:
         problem = self.guard(change, current, document) if self.guard else None
         if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:
             problem = Problem("document_too_large", f"over the limit of {MAX_DOCUMENT_BYTES} bytes")
+        problem = problem or _overgrown(state)
         if problem is not None:
             return Result(op_id, "rejected", current.version if current else {}, problem)
         self.state.head += 1
@@ -504,10 +510,31 @@ def _outcome(change: Change, current: Document | None, is_covered: bool, *, is_p
             return None
         return merge(before, change.state)
     if is_covered and change.is_whole:
-        patch = changed(before.body, change.state.body or {}, change.state.timestamp)
+        patch = changed(before.body, change.state.body or {}, change.state.timestamp, change.state.stamps)
         return merge(before, patch) if patch else before
-    if is_covered or change.merge == "fields":
+    if is_covered or change.merge in MERGING:
         return merge(before, change.state)
+    return None
+
+
+def _foreign(change: Change, current: Document | None, replica: str) -> Problem | None:
+    """Refuse CRDT values with which a replica speaks for others, unless it says that it passes on what they did."""
+    if change.merge == "relay" or not has_crdts(change.state.body):
+        return None
+    try:
+        check_authors(change.state.body, replica, current.body if current else None, "document")
+    except SchemaError as error:
+        return Problem(error.code, str(error))
+    return None
+
+
+def _overgrown(state: State) -> Problem | None:
+    """Refuse CRDT values that have grown over a limit by being joined."""
+    if has_crdts(state.body):
+        try:
+            check_states(state.body, "document")
+        except SchemaError as error:
+            return Problem(error.code, str(error))
     return None
 
 
@@ -531,9 +558,14 @@ def _rejected(op_id: str, code: str, message: str) -> Result:
 
 
 def _fingerprint(change: Change) -> str:
-    """Tell one change's content from another's under the same op id."""
+    """Tell one change's content from another's under the same op id.
+
+    What was done to CRDT values counts, not under which names: a replica that was cloned does it again under others.
+    """
     state = change.state
-    content = [change.collection, change.key, change.operation, state.body, sorted(state.stamps)]
+    body = with_kinds(state.body) if state.body and change.deeds else state.body
+    content = [change.collection, change.key, change.operation, body, sorted(state.stamps)]
+    content += [change.deeds] if change.deeds else []
     return sha256(dumps(content).encode()).hexdigest()[:16]
 
 

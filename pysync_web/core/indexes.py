@@ -13,6 +13,7 @@ from typing import Final
 
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads, order_key
+from .fields import shown as shown_body
 from .optimistic import view_text
 from .ports import Key, ReadTransaction, WriteTransaction
 from .replica import load_replica
@@ -159,7 +160,7 @@ async def _refresh(
     stored = await tx.get_many("docs", wanted)
     for name, old, text in zip(wanted, before, stored, strict=True):
         seen = view_text(text, replica) if text else None
-        entries = _entries(definitions.get(str(name[0]), ()), seen.body) if seen else []
+        entries = _entries(definitions.get(str(name[0]), ()), shown_body(seen.body)) if seen else []
         if (new := dumps(entries) if entries else None) == old:
             continue
         for entry in loads(old) if old else ():
@@ -171,7 +172,7 @@ async def _refresh(
         else:
             tx.put(_REVERSE, name, new)
         if seen is not None:
-            shown.append((name, seen.body))
+            shown.append((name, shown_body(seen.body)))
     for name, body in shown if may_refuse else ():
         await _check_unique(tx, definitions.get(str(name[0]), ()), name, body, replica)
 
@@ -192,7 +193,9 @@ async def _check_unique(
         for key, _ in await tx.scan(_SPACE, prefix):
             other = await tx.get("docs", (index.collection, key[-1])) if key[-1] != name[1] else None
             seen = view_text(other, replica) if other else None
-            if seen is not None and order_key(list(index.values_of(seen.body))) == order_key(list(values)):
+            if seen is not None and order_key(list(index.values_of(shown_body(seen.body)))) == order_key(
+                list(values)
+            ):
                 shown = ", ".join(f"{field} {dumps(v)[:60]}" for field, v in zip(index.fields, values, strict=True))
                 raise InvalidDocument(
                     f"document {name[1]!r}: {shown} is taken by {key[-1]!r}, and index {index.name!r} of "

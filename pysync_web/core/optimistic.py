@@ -13,7 +13,9 @@ from typing import Any, Final, NamedTuple
 from ..causality import VersionVector, advance
 from ..values import JSON, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
+from .fields import shown
 from .ports import Key
+from .recorded import Deed, fingerprint
 from .wire import Change, Operation
 
 _UNKNOWN: Final = object()
@@ -24,7 +26,7 @@ class Pending(NamedTuple):
     """A change that the server has not acknowledged.
 
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
-    the transaction that it belongs to.
+    the transaction that it belongs to; ``deeds`` what was done to CRDT values.
     """
 
     op_id: str
@@ -34,6 +36,7 @@ class Pending(NamedTuple):
     merge: str | None = None
     base: VersionVector | None = None
     unit: int | None = None
+    deeds: tuple[Deed, ...] = ()
 
 
 @dataclass(slots=True)
@@ -65,7 +68,7 @@ class Record:
 
 
 class View(NamedTuple):
-    """What is read: a body with its version and timestamp."""
+    """What is read: a body, its CRDT values as they are stored, with its version and timestamp."""
 
     body: Body
     version: VersionVector
@@ -73,7 +76,7 @@ class View(NamedTuple):
 
     def document(self, key: str) -> dict[str, JSON]:
         """Give the document as an application gets it, with ``_key``, ``_version`` and ``_timestamp``."""
-        return {"_key": key, **self.body, "_version": self.version, "_timestamp": self.timestamp}
+        return {"_key": key, **shown(self.body), "_version": self.version, "_timestamp": self.timestamp}
 
 
 EMPTY: Final = Record()
@@ -108,21 +111,23 @@ def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[st
 def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSON] | None:
     """Give the document, as an application gets it, of a record as it was parsed, which is used up by that."""
     pending = stored.get("p")
-    shown: dict[str, Any]
+    latest: dict[str, Any]
     if not pending:
-        shown = stored["c"]
-        version = shown["v"]
+        latest = stored["c"]
+        version = latest["v"]
     elif "c" not in stored and len(pending) == 1 and pending[0]["k"] == "insert":
-        shown = pending[0]
-        version = {replica: shown["n"]}
+        latest = pending[0]
+        version = {replica: latest["n"]}
     else:
         seen = view(_decode(stored), replica)
         return seen.document(key) if seen else None
-    document: dict[str, JSON] | None = shown["b"]
+    document: dict[str, JSON] | None = latest["b"]
     if document is not None:
+        if "s" in latest:
+            document = shown(document)
         document["_key"] = key
         document["_version"] = version
-        document["_timestamp"] = shown["d"] if "s" not in shown else _timestamp(shown)
+        document["_timestamp"] = latest["d"] if "s" not in latest else _timestamp(latest)
     return document
 
 
@@ -136,7 +141,7 @@ def applied(state: State | None, change: Pending) -> State:
     if state is None:
         return change.state
     if change.operation == "insert" and change.base is None and state.body is not None:
-        patch = changed(state.body, change.state.body or {}, change.state.timestamp)
+        patch = changed(state.body, change.state.body or {}, change.state.timestamp, change.state.stamps)
         return merge(state, patch) if patch else state
     return merge(state, change.state)
 
@@ -197,6 +202,7 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         base_version=base,
         merge=pending.merge,
         transaction=pending.unit,
+        deeds=fingerprint(pending.deeds),
     )
 
 
@@ -232,6 +238,8 @@ def _encode_pending(change: Pending) -> dict[str, JSON]:
     for name, value in (("m", change.merge), ("v", change.base), ("x", change.unit)):
         if value is not None:
             stored[name] = value
+    if change.deeds:
+        stored["o"] = [deed.to_json() for deed in change.deeds]
     return stored
 
 
@@ -244,4 +252,5 @@ def _decode_pending(stored: dict[str, Any]) -> Pending:
         stored.get("m"),
         stored.get("v"),
         stored.get("x"),
+        tuple(map(Deed.from_json, stored.get("o", ()))),
     )

@@ -14,6 +14,7 @@ from ..errors import FormatTooNew, InvalidDocument, SyncError
 from ..values import JSON, dumps, loads
 from .digest import digest
 from .document import Body, Document, State, changed, deleted, inserted, merge
+from .fields import MARK_TEXT, kept, refuse_states
 from .optimistic import (
     EMPTY,
     Pending,
@@ -30,6 +31,7 @@ from .optimistic import (
 )
 from .outbox import Appender, Bounds, Counters, Name, replica_of, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
+from .recorded import Deed, Join, done, remembered, timed
 from .wire import Operation
 
 FORMAT = 1
@@ -63,13 +65,14 @@ class Event:
 
 
 class Write(NamedTuple):
-    """A document to save, with its canonical text, or (body None) to delete."""
+    """A document to save, with its canonical text, or (body None) to delete; or a deed to do to it."""
 
     collection: str
     key: str
     body: Body | None
     text: str = ""
     replace: bool = False
+    deed: Deed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +89,16 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server."""
+    """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server.
+
+    What is done to CRDT values joins only a change after number ``opened_at``, the last one when this handle was
+    opened: those before may wait in a copy of this storage too, and must stay the same in both.
+    """
 
     merge: str | None = None
     bounds: Bounds = field(default_factory=Bounds)
     is_atomic: bool = False
+    opened_at: int = 0
 
 
 EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
@@ -219,6 +227,9 @@ async def save_many(
     )
     names = [(writes.collection, key) for key in writes.keys]
     texts = await tx.get_many("docs", names)
+    for key, body, text in zip(writes.keys, writes.bodies, writes.texts, strict=True):
+        if MARK_TEXT in text:
+            refuse_states(body, key)
     if all(writes.bodies) and len(set(names)) == len(names) and not any(texts):
         events = await session.insert_many(names, writes)
     else:
@@ -267,13 +278,15 @@ class Writer:
         if name in self._written:
             text = self._written[name]
             self._at = self.counters.clock = tick(self.counters.clock, self._now_ms)
+        if MARK_TEXT in item.text:
+            refuse_states(item.body or {}, item.key)
         if text is None and item.body:
             return await self._insert_new(name, item)
         record = decode_record(text)
         state = record.state
         self._follow(state)
         before = view(record, self.counters.replica)
-        change = self._change(before.body if before else None, item)
+        change = self._done(state, item.deed) if item.deed else self._change(before.body if before else None, item)
         if change is None:
             return None, before
         after = self._append(name, record, *change)
@@ -330,17 +343,32 @@ class Writer:
             return None if body is None else ("delete", deleted(self._at))
         if body is None:
             return "insert", inserted(item.body, self._at)
-        patch = changed(body, item.body if item.replace else {**body, **item.body}, self._at)
+        new = kept(body, item.body if item.replace else {**body, **item.body}, item.key)
+        patch = changed(body, new, self._at)
         return None if patch is None else ("update", patch)
 
-    def _append(self, name: Name, record: Record, operation: Operation, state: State) -> Record:
+    def _done(self, state: State | None, deed: Deed) -> tuple[Operation, State, Deed] | None:
+        """Give what a deed does to a CRDT value of a document, which begins with it where it is not there."""
+        deed = deed._replace(operation=timed(deed.operation, self._at))
+        patch = done(state, deed, self.counters.replica, self._at)
+        is_there = state is not None and state.body is not None
+        return None if patch is None else ("update" if is_there else "insert", patch, deed)
+
+    def _append(
+        self, name: Name, record: Record, operation: Operation, state: State, deed: Deed | None = None
+    ) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
+        merge_kind = self.options.merge
+        if deed is not None:
+            merge_kind = "relay" if isinstance(deed.operation, Join) else "fields"
+        deeds = (deed,) if deed else ()
         last = record.pending[-1] if record.pending else None
-        if last and self._may_grow(last):
-            return self._coalesced(record, last, operation, state)
+        is_shared = bool(last and (deeds or last.deeds) and last.n <= self.options.opened_at)
+        if last and self._may_grow(last) and last.merge == merge_kind and not is_shared:
+            return self._coalesced(record, last, operation, state, deeds)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
-        pending = Pending(self._op_id(), n, operation, state, self.options.merge, unit=self._unit)
+        pending = Pending(self._op_id(), n, operation, state, merge_kind, unit=self._unit, deeds=deeds)
         return Record(record.confirmed, (*record.pending, pending))
 
     def _may_grow(self, last: Pending) -> bool:
@@ -348,17 +376,21 @@ class Writer:
         is_open = self.counters.is_open(last.n) and last.unit == self._unit and last.base is None
         return is_open and last.operation != "delete"
 
-    def _coalesced(self, record: Record, last: Pending, operation: Operation, state: State) -> Record:
+    def _coalesced(
+        self, record: Record, last: Pending, operation: Operation, state: State, deeds: tuple[Deed, ...]
+    ) -> Record:
         earlier = record.pending[:-1]
         if operation == "delete" and last.operation == "insert":
             self._struck.append((last.n, size_of(last)))
             return Record(record.confirmed, earlier)
         if operation == "delete":
             self._count_bytes(len("null") - size_of(last))
-            return Record(record.confirmed, (*earlier, last._replace(operation="delete", state=state)))
+            deleting = last._replace(operation="delete", state=state, deeds=())
+            return Record(record.confirmed, (*earlier, deleting))
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        return Record(record.confirmed, (*earlier, last._replace(state=merged)))
+        grown = last._replace(state=merged, deeds=remembered(last.deeds, deeds))
+        return Record(record.confirmed, (*earlier, grown))
 
     def _count_bytes(self, more: int) -> None:
         self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)

@@ -30,6 +30,7 @@ from ..values import (
     loads,
 )
 from .document import Document, State, deleted, removals
+from .fields import MARK_TEXT, check_states
 
 PROTOCOL: Final = 1
 MAX_CHANGES: Final = 500
@@ -38,6 +39,9 @@ MAX_PAGE: Final = 1000
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_COLLECTIONS: Final = 1000
+
+MERGING: Final = ("fields", "relay")
+"""What ``Change.merge`` says where fields may be merged; ``relay``: with CRDT values of others than who sends it."""
 
 Operation: TypeAlias = Literal["insert", "update", "delete"]
 Status: TypeAlias = Literal["applied", "duplicate", "merged", "conflict", "rejected"]
@@ -53,7 +57,8 @@ _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 class Change(NamedTuple):
     """One change as it is pushed. ``is_whole`` says that the state is a whole document, not a part of one.
 
-    ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all.
+    ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all. ``deeds`` is the
+    fingerprint of what was done to CRDT values, which stays the same when a clone does it again under another name.
     """
 
     collection: str
@@ -66,6 +71,7 @@ class Change(NamedTuple):
     base_version: VersionVector | None = None
     merge: str | None = None
     transaction: int | None = None
+    deeds: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +210,20 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
 def decode_response(data: bytes | str) -> SyncResponse:
     """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
     with NoCollecting():
-        return _response(_object(decode(data, "answer"), "answer"))
+        response = _response(_object(decode(data, "answer"), "answer"))
+    if (MARK_TEXT in data) if isinstance(data, str) else (MARK_TEXT.encode() in data):
+        _check_states(response)
+    return response
+
+
+def _check_states(response: SyncResponse) -> None:
+    """Look at the CRDT values in an answer that has some."""
+    for where, changes in (("server_changes", response.server_changes), ("conflicts", response.conflicts)):
+        for i, change in enumerate(changes):
+            check_states(change.document.body, f"{where}[{i}].document")
+    for i, result in enumerate(response.results):
+        check_states(result.lost.body if result.lost else None, f"results[{i}].lost")
+        check_states(result.overwritten.body if result.overwritten else None, f"results[{i}].overwritten")
 
 
 def _response(message: dict[str, JSON]) -> SyncResponse:
@@ -345,7 +364,7 @@ def _encode_change(change: Change) -> dict[str, JSON]:
         latest = message["timestamp"]
         stamps = {p: t for p, t in state.stamps.items() if t != latest or p not in removed}
         message["stamps"] = stamps
-    for name in ("op_id", "n", "base_version", "merge", "transaction"):
+    for name in ("op_id", "n", "base_version", "merge", "transaction", "deeds"):
         value = getattr(change, name)
         if value is not None:
             message[name] = value
@@ -375,6 +394,7 @@ def _decode_change(value: JSON, place: str) -> Change:
         base_version=None if base is None else decode_vector(base, f"{place}.base_version"),
         merge=_optional(_id, message.get("merge"), f"{place}.merge"),
         transaction=_optional(_counter, message.get("transaction"), f"{place}.transaction"),
+        deeds=_optional(_id, message.get("deeds"), f"{place}.deeds"),
     )
 
 
@@ -479,6 +499,8 @@ def _document(value: JSON, place: str) -> dict[str, JSON]:
         raise SchemaError(str(error)[len(place) + 2 :], place=place, code="invalid_document") from error
     if len(text) > MAX_DOCUMENT_BYTES:
         raise SchemaError(f"over the limit of {MAX_DOCUMENT_BYTES} bytes", place=place, code="document_too_large")
+    if MARK_TEXT in text:
+        check_states(body, place)
     return body
 
 

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from ..core.ports import Storage, WriteTransaction
-from ..core.replica import open_replica
+from ..core.replica import load_counters, open_replica
 from ..storage import open_storage
 from ..storage.witness import is_other_replica, remember_replica
 from ..values import dumps, loads
@@ -27,7 +27,8 @@ class LocalStore:
     """An open local database.
 
     ``replica_id`` is the identity, made with the storage; ``device_id`` the label that a user gave it, kept there.
-    ``storage_reset`` is "wiped" where a database was here before and is gone.
+    ``storage_reset`` is "wiped" where a database was here before and is gone; ``opened_at`` the number of the last
+    change when it was opened.
     """
 
     storage: Storage
@@ -36,6 +37,7 @@ class LocalStore:
     durability: str
     device_id: str = ""
     storage_reset: str | None = None
+    opened_at: int = 0
 
     @classmethod
     async def open(
@@ -60,7 +62,8 @@ class LocalStore:
         if is_new:
             remember_replica(name, replica)
         label = await storage.write(lambda tx: _label(tx, device_id))
-        return cls(storage, name, replica, durability, label, reset)
+        opened_at = (await storage.read(load_counters)).n
+        return cls(storage, name, replica, durability, label, reset, opened_at)
 
     async def close(self) -> None:
         """Close the database; a second call does nothing."""

@@ -37,6 +37,7 @@ from ..values import JSON, canonical, canonical_many, check_collection, check_ke
 from .background import Background, monotonic_ms
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
+from .crdts import CrdtFields, checked_amount
 from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
 from .indexed import IndexedStorage, touched_documents
@@ -46,6 +47,7 @@ from .transaction import Transaction
 
 if TYPE_CHECKING:
     from ..core.indexes import Index
+    from ..crdt import Operation
     from .queries import LiveQuery, Queries
 
 Document = dict[str, JSON]
@@ -67,7 +69,10 @@ class SyncManager:
         self._storage = IndexedStorage(store.storage)
         self._client = client
         self._rng: Any = random.SystemRandom()
-        self._options = WriteOptions(self.config.conflict_strategy.merge, self.config.outbox)
+        self._options = WriteOptions(
+            self.config.conflict_strategy.merge, self.config.outbox, opened_at=store.opened_at
+        )
+        self._crdts = CrdtFields(self._write_one, self._view)
         self._schedule = Schedule(
             round(self.config.sync_interval_s * 1000), push_on_change=self.config.push_on_change
         )
@@ -255,6 +260,63 @@ class SyncManager:
         value = _now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    # CRDT values
+
+    async def crdt_increment(self, collection: str, key: str, field: str, amount: int = 1) -> int:
+        """Add to a counter (``pn_counter``) in a document; give its value here. Counters never conflict.
+
+        A field ``a.b`` lies deeper. The counter begins with 0, and where there is no document that begins too.
+        Raises :class:`InvalidDocument` where something else is there.
+        """
+        return await self._crdts.increment(self._collection(collection), key, field, checked_amount(amount))
+
+    async def crdt_decrement(self, collection: str, key: str, field: str, amount: int = 1) -> int:
+        """Take away from a counter (``pn_counter``); give its value here."""
+        return await self._crdts.increment(self._collection(collection), key, field, -checked_amount(amount))
+
+    async def crdt_set(self, collection: str, key: str, field: str, value: JSON) -> None:
+        """Set a register (``lww_register``): the latest assignment stands."""
+        await self._crdts.assign(self._collection(collection), key, field, value)
+
+    async def crdt_add_to_set(self, collection: str, key: str, field: str, element: JSON) -> None:
+        """Add any JSON value to a set that only grows (``g_set``)."""
+        await self._crdts.add(self._collection(collection), key, field, element, "g_set")
+
+    async def crdt_set_add(self, collection: str, key: str, field: str, element: JSON) -> None:
+        """Add any JSON value to a set (``or_set``); an addition wins over a removal at the same time."""
+        await self._crdts.add(self._collection(collection), key, field, element, "or_set")
+
+    async def crdt_set_remove(self, collection: str, key: str, field: str, element: JSON) -> None:
+        """Take a value out of a set (``or_set``), as far as it was seen here."""
+        await self._crdts.remove(self._collection(collection), key, field, element)
+
+    async def crdt_map_put(self, collection: str, key: str, field: str, name: str, value: JSON) -> None:
+        """Set a name of a map (``or_map``); :meth:`crdt_change` puts counters, sets and maps into one."""
+        await self._crdts.put(self._collection(collection), key, field, name, value)
+
+    async def crdt_map_remove(self, collection: str, key: str, field: str, name: str) -> None:
+        """Take a name out of a map (``or_map``); what others put there at the same time stays."""
+        await self._crdts.discard(self._collection(collection), key, field, name)
+
+    async def crdt_change(self, collection: str, key: str, field: str, kind: str, operation: Operation) -> JSON:
+        """Apply any operation of :mod:`pysync_web.crdt` to a value of any kind; give what it shows here."""
+        return await self._crdts.change(self._collection(collection), key, field, kind, operation)
+
+    async def crdt_value(self, collection: str, key: str, field: str) -> JSON:
+        """Give what a CRDT value shows, as reading its document does; None where there is none."""
+        return await self._crdts.value(collection, key, field)
+
+    async def crdt_state(self, collection: str, key: str, field: str) -> dict[str, JSON] | None:
+        """Give the whole state of a CRDT value, as JSON to be kept or carried elsewhere; None where there is none."""
+        return await self._crdts.state(collection, key, field)
+
+    async def crdt_merge(self, collection: str, key: str, field: str, state: JSON) -> JSON:
+        """Take in a state that :meth:`crdt_state` gave, in any order and as often as it comes; give what shows.
+
+        Raises :class:`SchemaError` that says what is wrong with a state that is none.
+        """
+        return await self._crdts.join(self._collection(collection), key, field, state)
 
     # Queries
 
@@ -505,6 +567,11 @@ class SyncManager:
         return await self._storage.write(
             lambda tx: local.write(tx, writes, _now_ms(), self._rng, chosen), is_local=True
         )
+
+    async def _write_one(self, write: Write) -> View | None:
+        ((event, view),) = await self._write([write])
+        self._tell([event] if event else [])
+        return view
 
     async def _commit(self, writes: list[Write], seen: dict[tuple[str, str], View | None]) -> None:
         for write in writes:

@@ -12,11 +12,14 @@ from typing import Any
 
 from pysync_web.core.conflict import ConflictStrategy, last_write_wins
 from pysync_web.core.exchange import ExchangeOptions, Outcome, load_sync
+from pysync_web.core.fields import field_path, shown
 from pysync_web.core.hub import Guard
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.outbox import Bounds
+from pysync_web.core.recorded import Deed
 from pysync_web.core.replica import Write, WriteOptions
 from pysync_web.core.wire import SyncRequest, decode_request, decode_response, encode_request
+from pysync_web.crdt import Operation
 from pysync_web.errors import Rejected
 from pysync_web.values import dumps, loads
 
@@ -88,6 +91,7 @@ class Device:
     bounds: Bounds = field(default_factory=Bounds)
     skew_ms: int = 0
     lease: int | None = None
+    opened_at: int = 0
 
     @property
     def now_ms(self) -> int:
@@ -115,7 +119,7 @@ class Device:
         """Save (a body) or delete (None) documents in one transaction; ``is_atomic``, ``replace``."""
         is_whole = options.pop("replace", False)
         strategy = ConflictStrategy.MERGE_FIELDS if self.merging else ConflictStrategy.LAST_WRITE_WINS
-        how = WriteOptions(strategy.merge, self.bounds, **options)
+        how = WriteOptions(strategy.merge, self.bounds, opened_at=self.opened_at, **options)
         items = [
             Write(collection, key, body, dumps(body) if body is not None else "", is_whole) for key, body in writes
         ]
@@ -125,6 +129,14 @@ class Device:
         """Save a document's fields."""
         self.write((key, body), **options)
 
+    def do(self, key: str, field: str, kind: str, operation: Operation, collection: str = "notes") -> None:
+        """Change a CRDT value of a document."""
+        strategy = ConflictStrategy.MERGE_FIELDS if self.merging else ConflictStrategy.LAST_WRITE_WINS
+        deed = Deed(field_path(field), kind, operation)
+        write = Write(collection, key, None, deed=deed)
+        how = WriteOptions(strategy.merge, self.bounds, opened_at=self.opened_at)
+        self.lab.subject.write(self.storage, [write], self.now_ms, self.lab.rng, how)
+
     def delete(self, key: str, **options: Any) -> None:
         """Delete a document."""
         self.write((key, None), **options)
@@ -132,7 +144,7 @@ class Device:
     def see(self, key: str, collection: str = "notes") -> Body | None:
         """Read a document's body."""
         seen = self.lab.subject.read(self.storage, collection, key)
-        return seen.body if seen else None
+        return shown(seen.body) if seen else None
 
     def pending(self) -> list[tuple[str, str, str]]:
         """List what waits, in the order in which it is sent: (collection, key, operation)."""
@@ -190,7 +202,8 @@ class Device:
         raise AssertionError(f"{self.name} does not come to an end in {MOST_ROUNDS} exchanges")
 
     def copy(self, name: str, **options: Any) -> Device:
-        """Clone the storage, as a copied profile does."""
+        """Clone the storage, as a copied profile does; both are opened anew."""
+        self.opened_at = loads(self.storage.text("meta", ("counters",)) or "{}")["n"]
         made = replace(self, name=name, storage=SimulatedStorage(self.storage.snapshot()), **options)
         self.lab.subject.open(made.storage, self.lab.rng)
         return made
