@@ -343,8 +343,8 @@ class Writer:
             return None if body is None else ("delete", deleted(self._at))
         if body is None:
             return "insert", inserted(item.body, self._at)
-        new = kept(body, item.body if item.replace else {**body, **item.body}, item.key)
-        patch = changed(body, new, self._at)
+        given = kept(body, item.body, item.key)
+        patch = changed(body, given if item.replace else {**body, **given}, self._at)
         return None if patch is None else ("update", patch)
 
     def _done(self, state: State | None, deed: Deed) -> tuple[Operation, State, Deed] | None:
