@@ -9,7 +9,7 @@ serves a whole document, a partial change and a delete.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -76,11 +76,13 @@ def deleted(at: str) -> State:
     return State(None, at, {"": at})
 
 
-def changed(old: Body, new: Body, at: str, lives: Mapping[str, str] = MappingProxyType({})) -> State | None:
+def changed(
+    old: Body, new: Body, at: str, life_at: Callable[[str], str | None] = lambda place: None
+) -> State | None:
     """Give the partial state that turns one body into another, or None where they are the same.
 
     Nested objects are compared member by member, everything else is one leaf. Of a CRDT value what is new is what
-    the old one does not include; ``lives`` has the timestamps of their registers.
+    the old one does not include; ``life_at`` gives the timestamp of its register.
     """
     body: Body = {}
     stamps: dict[str, str] = {}
@@ -88,7 +90,7 @@ def changed(old: Body, new: Body, at: str, lives: Mapping[str, str] = MappingPro
         return State({}, at, {"": at})
     _compare(old, new, "", body, stamps, at)
     for path in [path for path in stamps if path and not stamps[path]]:
-        stamps[path] = lives.get(path, at)
+        stamps[path] = life_at(path) or at
         stamps[TOUCHED] = at
     return State(body, at, stamps) if body or stamps else None
 

@@ -6,15 +6,15 @@ is sent again is the same bytes, and an answer that comes late or twice changes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ..causality import SERVER, follows, tick
 from ..values import JSON, dumps, loads
 from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
-from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
-from .fields import has_crdts, joined, shown, unshown, without_crdts
+from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
+from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown, without_crdts
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import (
     EMPTY,
@@ -34,7 +34,6 @@ from .recorded import Deed, done_again, remembered
 from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
 from .wire import (
     MAX_PAGE,
-    MERGING,
     PROTOCOL,
     Change,
     Operation,
@@ -44,6 +43,8 @@ from .wire import (
     SyncRequest,
     SyncResponse,
 )
+
+MERGE_FIELDS: Final = "fields"
 
 _NOBODY: Final = Document(ABSENT, {})
 
@@ -233,7 +234,7 @@ def _done_again(record: Record) -> Record:
         patch = done_again(state, change.deeds, change.op_id, change.state.timestamp)
         if patch is not None:
             rest = without_crdts(change.state)
-            change = change._replace(state=merge(rest, patch) if rest else patch, merge="relay")
+            change = change._replace(state=merge(rest, patch) if rest else patch, relays=True)
         state = applied(state, change)
         pending.append(change)
     return Record(record.confirmed, tuple(pending))
@@ -446,7 +447,7 @@ class _Intake:
             return
         state = record.state or ABSENT
         local = view(record, self.counters.replica)
-        is_merging = all(change.merge in MERGING for change in record.pending)
+        is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
         has_deletes = any(change.operation == "delete" for change in record.pending)
         if is_merging and local and remote.body is not None and not has_deletes:
             known = record.confirmed.body if record.confirmed else None
@@ -502,24 +503,25 @@ class _Intake:
         than the server's version.
         """
         kept: list[Pending] = []
-        before, at = remote.body, remote.timestamp
-        lives = {**(record.state or ABSENT).stamps, **remote.state.stamps}
+        at = remote.timestamp
+        now = remote.state
         deeds: tuple[Deed, ...] = ()
         for change, body in zip(record.pending, bodies, strict=True):
             at = max(change.state.timestamp, tick(at, 0))
-            patch = _difference(before, body, at, lives)
+            patch = _difference(now, body, at)
             deeds = remembered(deeds, change.deeds)
             if patch is None:
                 self.struck.append((change.n, size_of(change)))
                 continue
-            operation: Operation = "delete" if body is None else "insert" if before is None else "update"
+            operation: Operation = "delete" if body is None else "insert" if now.body is None else "update"
             op_id = self.rng.randbytes(16).hex()
-            done, deeds = (deeds if has_crdts(patch.body) else ()), ()
-            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=done)
+            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=())
+            if has_crdts(patch.body):
+                again, deeds = again._replace(deeds=deeds, relays=True), ()
             more = size_of(again) - size_of(change)
             self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
             kept.append(again)
-            before = body
+            now = merge(now, patch)
         self.counters.clock = max(self.counters.clock, at)
         result = Record(remote, tuple(kept))
         if kept:
@@ -591,8 +593,8 @@ class _Intake:
         n = appender.add(name, len(dumps(state.body)))
         operation: Operation = "delete" if state.body is None else "insert"
         base = {**(record.confirmed.version if record.confirmed else {}), SERVER: known_until}
-        merging = "relay" if has_crdts(state.body) else "fields"
-        return Record(None, (Pending(op_id, n, operation, state, merging, base),))
+        offer = Pending(op_id, n, operation, state, MERGE_FIELDS, base, relays=has_crdts(state.body))
+        return Record(None, (offer,))
 
     async def _finish(self, response: SyncResponse, before: str, is_next: bool) -> None:
         """Write what changed; nothing at all where nothing did."""
@@ -674,10 +676,12 @@ def _over(remote: Document, pending: Sequence[Pending]) -> Document:
     return Document(state, remote.version, remote.op_id)
 
 
-def _difference(old: Body | None, new: Body | None, at: str, lives: Mapping[str, str]) -> State | None:
+def _difference(old: State, new: Body | None, at: str) -> State | None:
     if new is None:
-        return None if old is None else deleted(at)
-    return inserted(new, at) if old is None else changed(old, new, at, lives)
+        return None if old.body is None else deleted(at)
+    if old.body is None:
+        return inserted(new, at)
+    return changed(old.body, new, at, lambda place: life_of(old, place, FIRST_LIFE))
 
 
 def _conflict(name: Name, record: Record, remote: Document, local: View | None, state: State) -> Conflict:

@@ -99,12 +99,20 @@ def check_states(body: JSON, place: str) -> None:
                 check_states(value, f"{place}.{name}")
 
 
-def check_authors(body: JSON, replica: str, known: JSON, place: str) -> None:
+def author(replica: str, life: str) -> str:
+    """Give the name of a replica in a life of a CRDT value: what was removed is never taken for what came after."""
+    return replica if life == FIRST_LIFE else f"{replica}@{life}"
+
+
+def check_authors(state: State, replica: str, known: State, place: str) -> None:
     """Raise :class:`SchemaError` where a replica's change says of others what is not known."""
-    for path, delta in crdts_in(body):
-        before = _at(known, path)
-        is_same_kind = is_crdt(before) and before[MARK] == delta[MARK]
-        crdt.check_delta(delta, replica, before if is_same_kind else None, ".".join((place, *path)))
+    for path, delta in crdts_in(state.body):
+        where = place_of(path)
+        life, before = state.stamps.get(where, state.since), state_at(known.body, path)
+        is_same = (
+            before is not None and before[MARK] == delta[MARK] and known.stamps.get(where, known.since) == life
+        )
+        crdt.check_delta(delta, author(replica, life), before if is_same else None, ".".join((place, *path)))
 
 
 def latest(body: JSON) -> str:
@@ -162,9 +170,9 @@ def state_at(body: Body | None, path: tuple[str, ...]) -> crdt.State | None:
 
 
 def changed_field(
-    state: State | None, path: tuple[str, ...], kind: str, change: Callable[[crdt.State], crdt.State], at: str
+    state: State | None, path: tuple[str, ...], kind: str, change: Callable[[crdt.State, str], crdt.State], at: str
 ) -> State | None:
-    """Give the partial state of a change of a CRDT value, from it to a delta; None where that has no effect.
+    """Give the partial state of a change of a CRDT value: (value, life) → delta; None where that has no effect.
 
     The value begins with its first change. Raises :class:`InvalidDocument` where something else is there.
     """
@@ -174,11 +182,11 @@ def changed_field(
         raise InvalidDocument(f"{'.'.join(path)!r} is {what} here, not a {kind}: remove it first")
     _check_way(state.body if state else None, path)
     empty = crdt.empty(kind)
-    delta = change(found or empty)
-    if same(delta, empty):
-        return None
     place = place_of(path)
     life = life_of(state, place, FIRST_LIFE) if state else FIRST_LIFE
+    delta = change(found or empty, life)
+    if same(delta, empty):
+        return None
     return State(_put({}, path, delta), at, {place: life, TOUCHED: at})
 
 

@@ -22,7 +22,6 @@ from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
     MAX_PAGE_BYTES,
     MAX_TRANSACTION,
-    MERGING,
     Answer,
     Change,
     Problem,
@@ -510,19 +509,19 @@ def _outcome(change: Change, current: Document | None, is_covered: bool, *, is_p
             return None
         return merge(before, change.state)
     if is_covered and change.is_whole:
-        patch = changed(before.body, change.state.body or {}, change.state.timestamp, change.state.stamps)
+        patch = changed(before.body, change.state.body or {}, change.state.timestamp, change.state.stamps.get)
         return merge(before, patch) if patch else before
-    if is_covered or change.merge in MERGING:
+    if is_covered or change.merge == "fields":
         return merge(before, change.state)
     return None
 
 
 def _foreign(change: Change, current: Document | None, replica: str) -> Problem | None:
     """Refuse CRDT values with which a replica speaks for others, unless it says that it passes on what they did."""
-    if change.merge == "relay" or not has_crdts(change.state.body):
+    if change.relays or not has_crdts(change.state.body):
         return None
     try:
-        check_authors(change.state.body, replica, current.body if current else None, "document")
+        check_authors(change.state, replica, current.state if current else ABSENT, "document")
     except SchemaError as error:
         return Problem(error.code, str(error))
     return None

@@ -26,7 +26,8 @@ class Pending(NamedTuple):
     """A change that the server has not acknowledged.
 
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
-    the transaction that it belongs to; ``deeds`` what was done to CRDT values.
+    the transaction that it belongs to; ``deeds`` what was done to CRDT values; ``relays``
+    says that there are some of others in it.
     """
 
     op_id: str
@@ -37,6 +38,7 @@ class Pending(NamedTuple):
     base: VersionVector | None = None
     unit: int | None = None
     deeds: tuple[Deed, ...] = ()
+    relays: bool = False
 
 
 @dataclass(slots=True)
@@ -141,7 +143,7 @@ def applied(state: State | None, change: Pending) -> State:
     if state is None:
         return change.state
     if change.operation == "insert" and change.base is None and state.body is not None:
-        patch = changed(state.body, change.state.body or {}, change.state.timestamp, change.state.stamps)
+        patch = changed(state.body, change.state.body or {}, change.state.timestamp, change.state.stamps.get)
         return merge(state, patch) if patch else state
     return merge(state, change.state)
 
@@ -203,6 +205,7 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         merge=pending.merge,
         transaction=pending.unit,
         deeds=fingerprint(pending.deeds),
+        relays=pending.relays,
     )
 
 
@@ -240,6 +243,8 @@ def _encode_pending(change: Pending) -> dict[str, JSON]:
             stored[name] = value
     if change.deeds:
         stored["o"] = [deed.to_json() for deed in change.deeds]
+    if change.relays:
+        stored["r"] = True
     return stored
 
 
@@ -253,4 +258,5 @@ def _decode_pending(stored: dict[str, Any]) -> Pending:
         stored.get("v"),
         stored.get("x"),
         tuple(map(Deed.from_json, stored.get("o", ()))),
+        stored.get("r", False),
     )

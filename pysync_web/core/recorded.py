@@ -16,7 +16,7 @@ from ..crdt import Add, Assign, Clear, Discard, Increment, Operation, Remove, Re
 from ..values import JSON, dumps
 from .document import State as DocumentState
 from .document import merge
-from .fields import changed_field
+from .fields import author, changed_field
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,17 @@ class Deed(NamedTuple):
         return cls(tuple(path), kind, _decoded(operation))
 
 
-def done(state: DocumentState | None, deed: Deed, author: str, at: str) -> DocumentState | None:
+def done(state: DocumentState | None, deed: Deed, replica: str, at: str) -> DocumentState | None:
     """Give the partial state of doing a deed to a document under a name, None where it has no effect."""
     operation = deed.operation
     if isinstance(operation, Join):
         joined = operation.state
-        return changed_field(state, deed.path, deed.kind, lambda known: _news(known, joined), at)
-    return changed_field(state, deed.path, deed.kind, lambda known: crdt.change(known, operation, author), at)
+        return changed_field(state, deed.path, deed.kind, lambda known, _: _news(known, joined), at)
+
+    def change(known: State, life: str) -> State:
+        return crdt.change(known, operation, author(replica, life))
+
+    return changed_field(state, deed.path, deed.kind, change, at)
 
 
 def _news(known: State, joined: State) -> State:
@@ -91,12 +95,12 @@ def fingerprint(deeds: Sequence[Deed]) -> str | None:
     return sha256(dumps([deed.to_json() for deed in deeds]).encode()).hexdigest()[:16] if deeds else None
 
 
-def done_again(before: DocumentState | None, deeds: Sequence[Deed], author: str, at: str) -> DocumentState | None:
+def done_again(before: DocumentState | None, deeds: Sequence[Deed], name: str, at: str) -> DocumentState | None:
     """Give the partial state of doing deeds again under another name, over what is there before them."""
     patch: DocumentState | None = None
     now = before
     for deed in deeds:
-        step = done(now, deed, author, at)
+        step = done(now, deed, name, at)
         if step is not None:
             now = merge(now, step) if now else step
             patch = merge(patch, step) if patch else step

@@ -358,9 +358,7 @@ class Writer:
         self, name: Name, record: Record, operation: Operation, state: State, deed: Deed | None = None
     ) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
-        merge_kind = self.options.merge
-        if deed is not None:
-            merge_kind = "relay" if isinstance(deed.operation, Join) else "fields"
+        merge_kind = "fields" if deed else self.options.merge
         deeds = (deed,) if deed else ()
         last = record.pending[-1] if record.pending else None
         is_shared = bool(last and (deeds or last.deeds) and last.n <= self.options.opened_at)
@@ -368,7 +366,9 @@ class Writer:
             return self._coalesced(record, last, operation, state, deeds)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
-        pending = Pending(self._op_id(), n, operation, state, merge_kind, unit=self._unit, deeds=deeds)
+        pending = Pending(
+            self._op_id(), n, operation, state, merge_kind, unit=self._unit, deeds=deeds, relays=_relays(deeds)
+        )
         return Record(record.confirmed, (*record.pending, pending))
 
     def _may_grow(self, last: Pending) -> bool:
@@ -389,7 +389,9 @@ class Writer:
             return Record(record.confirmed, (*earlier, deleting))
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        grown = last._replace(state=merged, deeds=remembered(last.deeds, deeds))
+        grown = last._replace(
+            state=merged, deeds=remembered(last.deeds, deeds), relays=last.relays or _relays(deeds)
+        )
         return Record(record.confirmed, (*earlier, grown))
 
     def _count_bytes(self, more: int) -> None:
@@ -408,6 +410,10 @@ class Writer:
         start = 32 * self._used
         self._used += 1
         return self._ids[start : start + 32] or self._rng.randbytes(16).hex()
+
+
+def _relays(deeds: Sequence[Deed]) -> bool:
+    return any(isinstance(deed.operation, Join) for deed in deeds)
 
 
 class Totals:

@@ -40,9 +40,6 @@ MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_COLLECTIONS: Final = 1000
 
-MERGING: Final = ("fields", "relay")
-"""What ``Change.merge`` says where fields may be merged; ``relay``: with CRDT values of others than who sends it."""
-
 Operation: TypeAlias = Literal["insert", "update", "delete"]
 Status: TypeAlias = Literal["applied", "duplicate", "merged", "conflict", "rejected"]
 
@@ -59,6 +56,7 @@ class Change(NamedTuple):
 
     ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all. ``deeds`` is the
     fingerprint of what was done to CRDT values, which stays the same when a clone does it again under another name.
+    ``relays`` says that the change passes on CRDT values that others than its sender may have made.
     """
 
     collection: str
@@ -72,6 +70,7 @@ class Change(NamedTuple):
     merge: str | None = None
     transaction: int | None = None
     deeds: str | None = None
+    relays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +367,8 @@ def _encode_change(change: Change) -> dict[str, JSON]:
         value = getattr(change, name)
         if value is not None:
             message[name] = value
+    if change.relays:
+        message["relays"] = True
     return message
 
 
@@ -395,6 +396,7 @@ def _decode_change(value: JSON, place: str) -> Change:
         merge=_optional(_id, message.get("merge"), f"{place}.merge"),
         transaction=_optional(_counter, message.get("transaction"), f"{place}.transaction"),
         deeds=_optional(_id, message.get("deeds"), f"{place}.deeds"),
+        relays=message.get("relays") is True,
     )
 
 
