@@ -28,7 +28,7 @@ PORT = "6745"
 
 
 def test_every_example_is_one_of_those_that_are_run():
-    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries"}
+    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries", "crdt"}
 
 
 def test_the_server_s_command_and_the_plain_client_s_request_work(tmp_path: Path):
@@ -51,6 +51,12 @@ def test_the_native_example_prints_what_it_saved_and_what_others_did(tmp_path: P
 def test_the_native_example_saves_without_a_server_too(tmp_path: Path):
     said = run(tmp_path, EXAMPLES["native"].replace(PORT, "1"))
     assert [line.split()[0] for line in said.splitlines()] == ["0", "s13", "s14"]
+
+
+def test_the_values_that_never_conflict_show_what_was_done(tmp_path: Path):
+    lines = textwrap.indent(EXAMPLES["crdt"] + "print(sample)", "    " * 2)
+    (said,) = run(tmp_path, QUERIES.replace("...", lines.strip())).splitlines()
+    assert "'labels': {'de': 'Ton'}, 'state': 'checked', 'tags': ['wet'], 'visits': 1" in said
 
 
 def test_the_queries_answer_write_and_live(tmp_path: Path):
