@@ -362,7 +362,8 @@ def _render(registers: _Registers, inner: set[str]) -> State:
             parent = _object_at(path[:end], objects)
             if value is not _REMOVED:
                 parent[_name(path[end + 1 :])] = value if type(value) is not dict or value else {}
-                leaves.append(path)
+                if not is_crdt(value):  # its time is that of its life
+                    leaves.append(path)
     leaves += [path for path in inner if path and path in registers and not objects[path]]
     since = _common([registers[path][0] for path in leaves]) or max([stamp for stamp, _ in registers.values()])
     unstamped = {path for path in leaves if registers[path][0] == since} - inner
