@@ -21,7 +21,7 @@ from pysync_web.core.outbox import Bounds
 from pysync_web.core.replica import LeaseLost, Write, WriteOptions
 from pysync_web.core.wire import Problem, SyncRequest, SyncResponse, encode_request
 from pysync_web.errors import OutboxFull, Rejected
-from pysync_web.values import dumps, loads
+from pysync_web.values import NoCollecting, dumps, loads
 
 from .checkers import Checkers, Plan, Violation
 from .model import Knowledge, Name
@@ -103,7 +103,7 @@ class World:
 
     def run(self, events: int = 1000) -> str:
         """Let so many events happen, heal, check; give the trace's hash. Raises :class:`Violation`."""
-        with shared_texts():
+        with NoCollecting(), shared_texts():
             return self.run_unshared(events)
 
     def run_unshared(self, events: int = 1000) -> str:
