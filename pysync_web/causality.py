@@ -104,7 +104,9 @@ def advance(version: VersionVector, replica: str, n: int, sequence: int | None =
 
 def timestamp(ms: int, counter: int = 0) -> str:
     """Write a hybrid timestamp: milliseconds since 1970, and a logical counter of 0 to 65,535."""
-    return f"{_prefix(ms)}{counter:05d}Z"
+    if not 0 <= ms <= _LAST_MS:
+        ms = min(max(ms, 0), _LAST_MS)
+    return f"{_minute(ms // 60_000)}:{ms // 1000 % 60:02d}.{ms % 1000:03d}{counter:05d}Z"
 
 
 def parse_timestamp(text: str) -> tuple[int, int]:
@@ -138,11 +140,10 @@ def tick(last: str, now_ms: int) -> str:
     now = timestamp(now_ms)
     if now > last:
         return now
-    ms, counter = parse_timestamp(last)
-    return timestamp(ms, counter + 1) if counter < MAX_COUNTER else timestamp(ms + 1)
+    counter = int(last[23:28])
+    return f"{last[:23]}{counter + 1:05d}Z" if counter < MAX_COUNTER else timestamp(parse_timestamp(last)[0] + 1)
 
 
-@lru_cache(maxsize=8)
-def _prefix(ms: int) -> str:
-    at = _EPOCH + timedelta(milliseconds=min(max(ms, 0), _LAST_MS))
-    return at.isoformat(timespec="milliseconds")[:23]
+@lru_cache(maxsize=64)
+def _minute(minutes: int) -> str:
+    return (_EPOCH + timedelta(minutes=minutes)).isoformat(timespec="minutes")[:16]

@@ -372,7 +372,13 @@ def _count_members(value: JSON) -> int | None:
 
 
 def _has_spaced_colons(text: str) -> bool:
-    return " :" in text or "\n:" in text or "\t:" in text or "\r:" in text
+    """Tell whether white space stands before a colon; one character is looked for much faster than two."""
+    return (
+        (" " in text and " :" in text)
+        or ("\n" in text and "\n:" in text)
+        or ("\t" in text and "\t:" in text)
+        or ("\r" in text and "\r:" in text)
+    )
 
 
 def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
@@ -388,7 +394,17 @@ def _no_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
 
 
-_strictly = json.JSONDecoder(parse_constant=_no_constant).decode
+_strict = json.JSONDecoder(parse_constant=_no_constant)
+_scan_strictly = json.scanner.make_scanner(_strict)  # type: ignore[attr-defined]
+
+
+def _strictly(text: str) -> JSON:
+    """Parse a text without NaN and infinities; most have no white space around them to be looked for."""
+    try:
+        value, end = _scan_strictly(text, 0)
+    except StopIteration:
+        return _strict.decode(text)
+    return _strict.decode(text) if text[end:].strip(" \t\n\r") else value
 
 
 def _is_shallow(text: str) -> bool:

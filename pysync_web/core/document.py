@@ -101,6 +101,8 @@ def merge(a: State, b: State) -> State:
         return b
     if not b.since and not b.stamps:
         return a
+    if _buries(b, (a,)):
+        return b
     return _merge_flat((a, b)) if _is_flat(a) and _is_flat(b) else _merge_deep((a, b))
 
 
@@ -109,6 +111,8 @@ def merge_all(states: Sequence[State]) -> State:
     known = [state for state in states if state.since or state.stamps]
     if len(known) < 2:
         return known[0] if known else ABSENT
+    if _buries(known[-1], known[:-1]):
+        return known[-1]
     return _merge_flat(known) if all(map(_is_flat, known)) else _merge_deep(known)
 
 
@@ -222,6 +226,13 @@ def _restamped_crdts(body: JSON, at: str, later_than: str) -> Any:
     if MARK in body:
         return crdt.restamped(body, at, later_than)
     return {name: _restamped_crdts(value, at, later_than) for name, value in body.items()}
+
+
+def _buries(state: State, others: Sequence[State]) -> bool:
+    """Tell whether a state is the tombstone of a document and later than everything in others: it is what is left."""
+    if state.body is not None or len(state.stamps) != 1 or state.stamps.get("") != state.since:
+        return False
+    return all(other.timestamp < state.since for other in others)
 
 
 def _merge_deep(states: Sequence[State]) -> State:

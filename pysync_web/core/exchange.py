@@ -85,7 +85,17 @@ class SyncState:
 
     def text(self) -> str:
         """Give the text that stores the state."""
-        return dumps({name: getattr(self, name) for name in self.__slots__})
+        return dumps(
+            {
+                "cursor": self.cursor,
+                "epoch": self.epoch,
+                "fence": self.fence,
+                "collections": self.collections,
+                "is_resync": self.is_resync,
+                "was_forked": self.was_forked,
+                "totals": self.totals,
+            }
+        )
 
 
 @dataclass(slots=True)
@@ -106,7 +116,10 @@ class Outcome:
 
 async def load_sync(tx: ReadTransaction) -> SyncState:
     """Read where the replica stands."""
-    text = await tx.get("meta", ("sync",))
+    return _sync_state(await tx.get("meta", ("sync",)))
+
+
+def _sync_state(text: str | None) -> SyncState:
     return SyncState(**loads(text)) if text else SyncState()
 
 
@@ -288,14 +301,15 @@ async def apply_response(
 ) -> Outcome:
     """Take in an answer: verdicts, then documents, then the cursor, in this one transaction."""
     counters = await _checked(tx, options)
-    sync = await load_sync(tx)
+    stored = await tx.get("meta", ("sync",))
+    sync = _sync_state(stored)
     inflight = await tx.get("meta", ("inflight",))
     is_current = request.request_id is None or (
         inflight is not None and loads(inflight)["request"] == request.request_id
     )
     if not is_current or request.client_id != counters.replica or request.fence != sync.fence:
         return Outcome(is_stale=True)
-    intake = _Intake(tx, counters, sync, now_ms, rng, options)
+    intake = _Intake(tx, counters, sync, stored, now_ms, rng, options)
     if sync.epoch is not None and response.epoch != sync.epoch:
         await intake.change_epoch(response)
     else:
@@ -311,6 +325,7 @@ class _Intake:
         tx: WriteTransaction,
         counters: Counters,
         sync: SyncState,
+        stored: str | None,
         now_ms: int,
         rng: Random,
         options: ExchangeOptions,
@@ -319,6 +334,7 @@ class _Intake:
         self.counters = counters
         self.counted = counters.text()
         self.sync = sync
+        self.synced = stored
         self.now_ms = now_ms
         self.rng = rng
         self.options = options
@@ -331,7 +347,6 @@ class _Intake:
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
         await self._load(request, response)
-        before = self.sync.text()
         server_has = {(c.collection, c.key): c.document for c in response.server_changes}
         in_conflict = {(c.collection, c.key): c.document for c in response.conflicts}
         sent = {change.op_id: change for change in request.changes}
@@ -353,7 +368,7 @@ class _Intake:
             self.sync.fence = response.fence
         if request.request_id is not None:
             self.tx.delete("meta", ("inflight",))
-        await self._finish(response, before, is_next)
+        await self._finish(response, is_next)
 
     async def _load(self, request: SyncRequest, response: SyncResponse) -> None:
         names = [(c.collection, c.key) for c in request.changes]
@@ -578,7 +593,7 @@ class _Intake:
         appender.write(self.tx)
         self.outcome.epoch_changed = True
         self.outcome.has_more = True
-        await self._finish(response, "", is_next=False)
+        await self._finish(response, is_next=False)
 
     def _offered(self, appender: Appender, name: Name, record: Record, known_until: int) -> Record:
         """Turn a document into one change; what nobody changed since gets the same op id from every replica.
@@ -596,7 +611,7 @@ class _Intake:
         offer = Pending(op_id, n, operation, state, MERGE_FIELDS, base, relays=has_crdts(state.body))
         return Record(None, (offer,))
 
-    async def _finish(self, response: SyncResponse, before: str, is_next: bool) -> None:
+    async def _finish(self, response: SyncResponse, is_next: bool) -> None:
         """Write what changed; nothing at all where nothing did."""
         await self._put_records()
         if self.sync.is_resync and is_next and not response.has_more:
@@ -606,10 +621,10 @@ class _Intake:
         self.totals.write()
         for word in ("pushed", "pulled", "conflicts"):
             if more := getattr(self.outcome, word):
-                self.sync.totals[word] = self.sync.totals.get(word, 0) + more
+                self.sync.totals = {**self.sync.totals, word: self.sync.totals.get(word, 0) + more}
         for name, old, new in (
             ("counters", self.counted, self.counters.text()),
-            ("sync", before, self.sync.text()),
+            ("sync", self.synced, self.sync.text()),
         ):
             if new != old:
                 self.tx.put("meta", (name,), new)

@@ -126,7 +126,7 @@ async def _create(tx: WriteTransaction, rng: Random) -> None:
 
 async def _new_epoch(tx: WriteTransaction, rng: Random) -> str:
     state = await _required(tx)
-    state.history[state.epoch] = state.head
+    state.history = {**state.history, state.epoch: state.head}
     state.epoch = rng.randbytes(16).hex()
     tx.put("hub", ("state",), state.text())
     return state.epoch
@@ -280,6 +280,7 @@ class _Push:
         self.now_ms = now_ms
         self.rng = rng
         self.guard = guard
+        self.latest = timestamp(now_ms + MAX_SKEW_MS)
         self.n = last_n
         self.decided: list[tuple[Change, Result]] = []
         self.conflicts: list[str] = []
@@ -417,7 +418,7 @@ class _Push:
 
         That is what lies too far ahead; all of it where it has none, or is not after what it was based on.
         """
-        made, limit = change.state.timestamp, timestamp(self.now_ms + MAX_SKEW_MS)
+        made, limit = change.state.timestamp, self.latest
         is_ahead = max(made, latest(change.state.body)) > limit
         if made and not is_ahead:
             self.state.clock = max(self.state.clock, made)

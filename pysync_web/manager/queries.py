@@ -14,7 +14,7 @@ from ..core.indexes import Definitions, Index
 from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import Write, WriteOptions, checked_body
 from ..errors import InvalidDocument, QueryError
-from ..sdbql import QueryLimits, collections_of, execute, explain, named_in, parse
+from ..sdbql import QueryLimits, collections_of, explain, parse, prepare
 from ..sdbql.walk import is_writing
 from ..values import JSON, canonical, check_collection, dumps
 from .indexed import IndexedStorage
@@ -47,18 +47,22 @@ class Queries:
     async def read(self, query: str, binds: Binds) -> list[JSON]:
         """Run a query that only reads over one snapshot."""
 
+        prepared = prepare(query, binds, limits=self._limits)
+
         async def body(tx: ReadTransaction) -> list[JSON]:
-            source = StoredSource(tx, self._shelf, self._known, *_named(query, binds))
-            return execute(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
+            source = StoredSource(tx, self._shelf, self._known, prepared)
+            return prepared.execute(source, now=self._now_ms, rng=self._chance)
 
         return await self._storage.read(body)
 
     async def write(self, query: str, binds: Binds, options: WriteOptions) -> tuple[list[JSON], list[local.Event]]:
         """Run a query and make what it writes in one transaction, all or nothing; give rows and what happened."""
 
+        prepared = prepare(query, binds, limits=self._limits)
+
         async def body(tx: WriteTransaction) -> tuple[list[JSON], list[local.Event]]:
-            source = Gathering(tx, Shelf(), self._known, *_named(query, binds))
-            rows = execute(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
+            source = Gathering(tx, Shelf(), self._known, prepared)
+            rows = prepared.execute(source, now=self._now_ms, rng=self._chance)
             writes = _writes_of(source)
             results = await local.write(tx, writes, self._now_ms(), self._rng, options) if writes else []
             return rows, [event for event, _ in results if event]
@@ -68,8 +72,10 @@ class Queries:
     async def explain(self, query: str, binds: Binds) -> dict[str, JSON]:
         """Tell how a query is answered; one that writes writes nothing."""
 
+        prepared = prepare(query, binds, limits=self._limits)
+
         async def body(tx: ReadTransaction) -> dict[str, JSON]:
-            source = Gathering(tx, self._shelf, self._known, *_named(query, binds))
+            source = Gathering(tx, self._shelf, self._known, prepared)
             return explain(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
 
         return await self._storage.read(body)
@@ -163,11 +169,6 @@ class LiveQuery:
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
-
-
-def _named(query: str, binds: Binds) -> tuple[set[str], bool]:
-    """Give the collections that a query names, and whether it may come upon others."""
-    return named_in(query, binds), not collections_of(query, binds)
 
 
 @lru_cache(256)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..core.indexes import Definitions, Index, decode_indexes, sort_text
 from ..core.optimistic import documents_of
+from ..core.outbox import replica_of
 from ..core.ports import Key, ReadTransaction
 from ..storage.step import run
 
@@ -20,48 +21,51 @@ Document = dict[str, Any]
 
 
 class Shelf:
-    """The documents of some collections as of a stamp, those used last behind."""
+    """The documents of some collections as of a stamp, those used last behind, and the indexes.
+
+    ``version`` is that of the storage at that moment where the storage tells, ``replica`` the id that it had.
+    """
 
     def __init__(self) -> None:
+        self.version: object = None
+        self.replica = ""
+        self.indexes: Definitions = {}
         self._stamp: Sequence[str | None] = ()
-        self._replica = ""
+        self._definitions: str | None = None
         self._collections: dict[str, Kept] = {}
-        self._definitions: tuple[str | None, Definitions] = (None, {})
 
-    def at(self, stamp: Sequence[str | None], replica: str) -> None:
-        """Go to the moment of a transaction: what was kept for another one is looked through again."""
-        if replica != self._replica:
+    def at(self, texts: Sequence[str | None]) -> None:
+        """Go to the moment of a transaction: what was kept for another one is looked through again.
+
+        ``texts`` are what lies under the keys of the stamp, and the indexes as they are stored.
+        """
+        *stamp, definitions = texts
+        replica = replica_of(str(stamp[0]))
+        if replica != self.replica:
             self._collections.clear()
-            self._replica = replica
+            self.replica = replica
         if stamp != self._stamp:
             for kept in self._collections.values():
                 kept.is_current = False
             self._stamp = stamp
+        if definitions != self._definitions:
+            self.indexes = decode_indexes(definitions)
+            self._definitions = definitions
 
     def kept(self, tx: ReadTransaction, collection: str) -> Kept:
         """Give all documents of a collection as they are now."""
         kept = self._collections.pop(collection, None) or Kept()
         if not kept.is_current:
-            kept.take(run(_rows(tx, collection)), self._replica)
+            kept.take(run(_rows(tx, collection)), self.replica)
         if kept.chars <= MOST_CHARS:
             self._collections[collection] = kept
             self._drop()
         return kept
 
-    def has(self, collection: str) -> bool:
-        """Say whether something of a collection is kept."""
-        return collection in self._collections
-
     def current(self, collection: str) -> Kept | None:
         """Give a collection if it is kept as it is now."""
         kept = self._collections.get(collection)
         return kept if kept is not None and kept.is_current else None
-
-    def indexes(self, text: str | None) -> Definitions:
-        """Give the indexes that a stored text lists."""
-        if text != self._definitions[0]:
-            self._definitions = (text, decode_indexes(text))
-        return self._definitions[1]
 
     def _drop(self) -> None:
         """Forget what was used longest ago, until the rest is not too much."""
@@ -98,9 +102,11 @@ class Kept:
             table = self._tables[index.fields] = {}
             for document in self.documents:
                 table.setdefault(tuple(map(sort_text, index.values_of(document))), []).append(document)
-        texts = dict.fromkeys(tuple(map(sort_text, one)) for one in values)
+        texts = {tuple(map(sort_text, one)) for one in values}
+        if len(texts) == 1:
+            return table.get(texts.pop(), [])
         found = [document for one in texts for document in table.get(one, ())]
-        return found if len(texts) == 1 else sorted(found, key=lambda document: str(document["_key"]))
+        return sorted(found, key=lambda document: str(document["_key"]))
 
     def take(self, rows: Sequence[tuple[Key, str]], replica: str) -> None:
         """Take in the collection as it is now: only what has another text is parsed."""

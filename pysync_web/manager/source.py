@@ -6,6 +6,7 @@ Every read happens at once, because a storage's transactions never wait; so the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,8 +14,9 @@ from typing import Any, Final
 from ..core import replica as local
 from ..core.indexes import DEFINITIONS, Index, Span, look_up
 from ..core.optimistic import documents_of
-from ..core.outbox import replica_of
 from ..core.ports import Key, ReadTransaction
+from ..errors import SyncError
+from ..sdbql import Prepared
 from ..sdbql.source import Condition, Document, Found, Request
 from ..storage.step import run
 from .indexed import STAMP
@@ -28,25 +30,20 @@ _ABOVE: Final = (">", ">=")
 
 
 class StoredSource:
-    """Reads documents through a transaction; ``named`` are the collections that the query names.
+    """Reads documents through a transaction, for one query.
 
-    It may come upon others where ``reads_any``. ``known`` are those that have been seen before; it grows. A
-    collection begins with its first document, so one that has none yet is empty and no error, unless its name is
-    nearly that of another one.
+    ``known`` are collections that have been seen before; it grows. A collection begins with its first document, so
+    one that has none yet is empty and no error, unless its name is nearly that of another one.
     """
 
-    def __init__(
-        self, tx: ReadTransaction, shelf: Shelf, known: set[str], named: Collection[str], reads_any: bool
-    ) -> None:
+    def __init__(self, tx: ReadTransaction, shelf: Shelf, known: set[str], query: Prepared) -> None:
         self._tx = tx
         self._shelf = shelf
         self._has_looked = False
-        self._replica = ""
-        self._definitions: str | None = None
         self._known = known
-        if reads_any or not known.issuperset(named):
+        if query.reads_unknown or not known.issuperset(query.named):
             known.update(str(key[0]) for key, _ in run(_scan(tx, "collections")))
-            self._known = known | {name for name in named if not get_close_matches(name, known, 1, 0.75)}
+            self._known = known | {name for name in query.named if not get_close_matches(name, known, 1, 0.75)}
 
     def collections(self) -> Collection[str]:
         """Name all collections."""
@@ -63,78 +60,79 @@ class StoredSource:
 
     def find(self, request: Request) -> Found | None:
         """Find documents by the index that fits best, or give None where none does."""
-        if self._shelf.has(request.collection):
-            self._look()
-        else:
-            self._definitions = run(_get(self._tx, "meta", DEFINITIONS))
-        indexes = self._shelf.indexes(self._definitions)
-        best = max(
-            (_Plan.of(index, request.conditions) for index in indexes.get(request.collection, ())),
-            key=lambda plan: plan.worth,
-            default=None,
-        )
-        if best is None or best.worth == 0:
-            return None
-        return Found(self._found(request.collection, best), best.index.name)
+        self._look()
+        best = _best(self._shelf.indexes.get(request.collection, ()), request.conditions)
+        return Found(self._found(request.collection, best), best.index.name) if best else None
 
     def _found(self, collection: str, plan: _Plan) -> list[Document]:
         """Give the documents of a plan: from what is kept in memory, else from the storage's own index."""
-        if self._has_looked and (kept := self._shelf.current(collection)) is not None:
+        if (kept := self._shelf.current(collection)) is not None:
             if plan.is_exact:
                 return kept.matching(plan.index, [span.equal for span in plan.spans])
             return kept.some(self._names(collection, plan))
         names = self._names(collection, plan)
         texts = run(_get_many(self._tx, "docs", names))
         rows = [(name, text) for name, text in zip(names, texts, strict=True) if text is not None]
-        return [document for _, document in documents_of(rows, self._id(text for _, text in rows))]
+        return [document for _, document in documents_of(rows, self._shelf.replica)]
 
     def _names(self, collection: str, plan: _Plan) -> list[Key]:
         keys = {key for span in plan.spans for key in run(look_up(self._tx, span))}
         return [(collection, key) for key in sorted(keys)]
 
-    def _id(self, texts: Iterable[str]) -> str:
-        """Give the replica's id if there is a record that needs it."""
-        if not self._replica and any('"p":[' in text for text in texts):
-            self._replica = run(local.load_replica(self._tx))
-        return self._replica
-
     def _look(self) -> None:
-        """Bring the shelf to this transaction's moment."""
-        if not self._has_looked:
-            counters, *others, self._definitions = run(_get_many(self._tx, "meta", (*STAMP, DEFINITIONS)))
-            self._replica = replica_of(counters or "")
-            self._shelf.at((counters, *others), self._replica)
-            self._has_looked = True
+        """Bring the shelf to this transaction's moment, unless it is known to be there."""
+        if self._has_looked:
+            return
+        self._has_looked = True
+        version = getattr(self._tx, "version", None)
+        if version is None or version != self._shelf.version:
+            texts = run(_get_many(self._tx, "meta", (*STAMP, DEFINITIONS)))
+            if texts[0] is None:
+                raise SyncError(local.EMPTIED)
+            self._shelf.at(texts)
+            self._shelf.version = version
 
 
+@dataclass(frozen=True, slots=True)
 class _Plan:
     """Which part of an index holds what meets some conditions; ``worth`` is 0 where that is all of it.
 
     ``is_exact`` says that each span is one value of each field.
     """
 
-    def __init__(self, index: Index, spans: list[Span], worth: int) -> None:
-        self.index = index
-        self.spans = spans
-        self.worth = worth
-        self.is_exact = all(len(span.equal) == len(index.fields) for span in spans)
+    index: Index
+    spans: list[Span]
+    worth: int
+    is_exact: bool = False
 
-    @classmethod
-    def of(cls, index: Index, conditions: Sequence[Condition]) -> _Plan:
-        """Plan for one index: equal values for its first fields, then bounds for the next one."""
-        by_field: dict[str, list[Condition]] = {}
-        for condition in conditions:
-            if not any("." in name for name in condition.path):  # such a field has no name in an index
-                by_field.setdefault(".".join(condition.path), []).append(condition)
-        prefixes: list[tuple[Any, ...]] = [()]
-        for depth, field in enumerate(index.fields):
-            values = _values(by_field.get(field, ()))
-            if values is None or len(prefixes) * len(values) > MOST_VALUES:
-                low, high = _bounds(by_field.get(field, ()))
-                is_bound = low is not None or high is not None
-                return cls(index, [Span(index, prefix, low, high) for prefix in prefixes], 2 * depth + is_bound)
-            prefixes = [(*prefix, value) for prefix in prefixes for value in values]
-        return cls(index, [Span(index, prefix) for prefix in prefixes], 2 * len(index.fields) + index.is_unique)
+
+def _best(indexes: Iterable[Index], conditions: Sequence[Condition]) -> _Plan | None:
+    """Plan for the index that fits best, or give None where none does."""
+    by_field: dict[str, list[Condition]] = {}
+    for condition in conditions:
+        field = ".".join(condition.path)
+        if field.count(".") < len(condition.path):  # a name with a dot in it is no field of an index
+            by_field.setdefault(field, []).append(condition)
+    best = None
+    for index in indexes:
+        plan = _planned(index, by_field) if index.fields[0] in by_field else None
+        if plan is not None and plan.worth > (best.worth if best else 0):
+            best = plan
+    return best
+
+
+def _planned(index: Index, by_field: Mapping[str, Sequence[Condition]]) -> _Plan:
+    """Plan for one index: equal values for its first fields, then bounds for the next one."""
+    prefixes: list[tuple[Any, ...]] = [()]
+    for depth, field in enumerate(index.fields):
+        conditions = by_field.get(field, ())
+        values = _values(conditions)
+        if values is None or len(prefixes) * len(values) > MOST_VALUES:
+            low, high = _bounds(conditions)
+            is_bound = low is not None or high is not None
+            return _Plan(index, [Span(index, prefix, low, high) for prefix in prefixes], 2 * depth + is_bound)
+        prefixes = [(*prefix, value) for prefix in prefixes for value in values]
+    return _Plan(index, [Span(index, one) for one in prefixes], 2 * len(index.fields) + index.is_unique, True)
 
 
 def _values(conditions: Sequence[Condition]) -> Sequence[Any] | None:
@@ -175,10 +173,6 @@ class Gathering(StoredSource):
 
 async def _scan(tx: ReadTransaction, space: str) -> list[tuple[Any, str]]:
     return await tx.scan(space)
-
-
-async def _get(tx: ReadTransaction, space: str, key: Key) -> str | None:
-    return await tx.get(space, key)
 
 
 async def _get_many(tx: ReadTransaction, space: str, keys: Sequence[Key]) -> list[str | None]:

@@ -6,7 +6,7 @@ What a query may do is bounded by :class:`QueryLimits`; whatever is wrong with i
 from __future__ import annotations
 
 from ..errors import QueryError
-from .engine import collections_of, execute, explain, named_in
+from .engine import Prepared, collections_of, execute, explain, prepare
 from .limits import QueryLimits
 from .parser import parse
 from .printer import format_query
@@ -18,6 +18,7 @@ __all__ = [
     "Document",
     "Found",
     "Lists",
+    "Prepared",
     "QueryError",
     "QueryLimits",
     "Request",
@@ -27,6 +28,6 @@ __all__ = [
     "execute",
     "explain",
     "format_query",
-    "named_in",
     "parse",
+    "prepare",
 ]

@@ -14,13 +14,15 @@ from ..errors import QueryError
 MOST_BITS: Final = 1024
 _DEEPEST: Final = 128
 _MOST_PARTS: Final = 2_000_000
+_NAMES: Final = frozenset((str,))
 _PLAIN: Final = frozenset((str, bool, type(None)))
 _KINDS: Final = _PLAIN | {int, float, list, dict}
 
 
 def check_names(binds: object) -> None:
     """Refuse what is no mapping of names to values."""
-    if not isinstance(binds, Mapping) or not all(type(name) is str for name in binds):
+    is_mapping = type(binds) is dict or isinstance(binds, Mapping)
+    if not is_mapping or not _NAMES.issuperset(map(type, binds)):  # type: ignore[call-overload]
         raise QueryError("Bind variables are a dict of names and values")
 
 

@@ -41,9 +41,35 @@ def execute(
     source. ``now`` gives the time in milliseconds since 1970. Raises :class:`QueryError`; a query that fails has
     written nothing.
     """
+    return prepare(query, bind_vars, limits=limits).execute(data, now=now, rng=rng)
+
+
+def prepare(query: str, bind_vars: Mapping[str, Any] | None = None, *, limits: QueryLimits = _DEFAULT) -> Prepared:
+    """Compile a query for its bind values, or find that it is; raise :class:`QueryError` where that can't be done."""
     binds = _NO_BINDS if bind_vars is None else bind_vars
-    program = _program(query, binds, limits, is_explained=False)
-    return _run(program, _new_run(program, data, binds, limits, now, rng))
+    return Prepared(_program(query, binds, limits, is_explained=False), binds, limits)
+
+
+class Prepared:
+    """A query with its bind values, ready to run.
+
+    ``named`` are the collections that stand in it or in its binds; it may come upon others where ``reads_unknown``.
+    """
+
+    __slots__ = ("_binds", "_limits", "_program", "named", "reads_unknown")
+
+    def __init__(self, program: Program, binds: Mapping[str, Any], limits: QueryLimits) -> None:
+        self._program = program
+        self._binds = binds
+        self._limits = limits
+        self.named = program.named
+        for name in program.bind_collections:
+            self.named |= {binds[name]} if type(binds[name]) is str else frozenset()
+        self.reads_unknown = program.reads_unknown
+
+    def execute(self, data: Data, *, now: Callable[[], int] = now_ms, rng: Random | None = None) -> list[Any]:
+        """Run the query as :func:`execute` does."""
+        return _run(self._program, _new_run(self._program, data, self._binds, self._limits, now, rng))
 
 
 def explain(
@@ -63,12 +89,13 @@ def explain(
     begin = clock()
     binds = _NO_BINDS if bind_vars is None else bind_vars
     program = _program(query, binds, limits, is_explained=True)
+    prepared = Prepared(program, binds, limits)
     compiled_us = elapsed_us(begin)
     run = _new_run(program, data, binds, limits, now, rng)
     rows = _run(program, run, stores=False)
     return {
         "steps": [_step(query, run, number, step) for number, step in enumerate(program.steps)],
-        "collections": sorted(collections_of(query, binds) or ()),
+        "collections": [] if prepared.reads_unknown else sorted(prepared.named),
         "documents_scanned": run.budget.rows_scanned,
         "documents_returned": len(rows),
         "warnings": _warnings(run, program),
@@ -81,33 +108,17 @@ def collections_of(query: str, bind_vars: Mapping[str, Any] | None = None) -> se
 
     Raises :class:`QueryError` if the query can't be parsed.
     """
-    named, is_all = _collections(query, bind_vars)
-    return named if is_all else None
-
-
-def named_in(query: str, bind_vars: Mapping[str, Any] | None = None) -> set[str]:
-    """Name the collections that stand in a query or its binds; a traversal may lead to others.
-
-    Raises :class:`QueryError` if the query can't be parsed.
-    """
-    return _collections(query, bind_vars)[0]
-
-
-def _collections(query: str, bind_vars: Mapping[str, Any] | None) -> tuple[set[str], bool]:
-    """Give the collections that are named, and whether these are all."""
-    binds = _NO_BINDS if bind_vars is None else bind_vars
-    program = _program(query, binds, _DEFAULT, is_explained=False)
-    bound = {str(binds[name]) for name in program.bind_collections}
-    return set(program.collections) | bound | program.functions_read, not program.reads_unknown
+    prepared = prepare(query, bind_vars)
+    return None if prepared.reads_unknown else set(prepared.named)
 
 
 def _program(query: str, binds: Mapping[str, Any], limits: QueryLimits, *, is_explained: bool) -> Program:
     check_names(binds)
-    kinds = {name: bind_kind(value) for name, value in binds.items()}
-    key = (query, limits.depth, is_explained, *kinds.items())
+    key = (query, limits.depth, is_explained, tuple(binds), tuple(map(type, binds.values())))
     try:
         program = _programs.pop(key)
     except KeyError:
+        kinds = {name: bind_kind(value) for name, value in binds.items()}
         tree = parse(query, max_length=limits.query_chars, max_depth=limits.depth)
         program = _compiled(query, lambda: compile_query(tree, kinds, is_explained=is_explained))
     if len(query) <= _LONGEST_KEPT:
@@ -175,6 +186,8 @@ def _placed(program: Program, error: BaseException, message: str, *, is_labelled
 
 
 def _check_collections(program: Program, run: Run) -> None:
+    if not program.bind_collections and run.known().issuperset(program.collections):
+        return
     named = list(program.collections.items())
     named += [(run.binds[program.binds.index(name)], at) for name, at in program.bind_collections.items()]
     for name, at in named:

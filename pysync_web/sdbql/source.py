@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 Document: TypeAlias = "dict[str, Any]"
 """A document with its ``_key``. What a source gives out is not the query's to change."""
@@ -29,8 +29,7 @@ class DataSource(Protocol):
 Comparison: TypeAlias = Literal["==", "<", "<=", ">", ">=", "in"]
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """``document.a.b >= value``; for ``in`` the value is an array."""
 
     path: tuple[str, ...]
@@ -38,8 +37,7 @@ class Condition:
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """The part of a collection that a query needs: documents that meet all conditions, in an order, the first few.
 
     ``order`` holds paths, each with whether it is descending. ``limit`` holds only for a source that meets all

@@ -70,6 +70,7 @@ _PUT: Final = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET te
 _DELETE: Final = "DELETE FROM records WHERE space = ? AND key = ?"
 _NOTE: Final = "INSERT INTO changes (source, touched) VALUES (?, ?)"
 _NOTES: Final = "SELECT id, source, touched FROM changes WHERE id > ? ORDER BY id"
+_VERSION: Final = "PRAGMA data_version"
 _FORGET: Final = "DELETE FROM changes WHERE id <= ?"
 
 
@@ -365,10 +366,20 @@ def _ours(error: sqlite3.Error, path: Path) -> StorageError:
 class _Reader:
     """A :class:`ReadTransaction` over a connection."""
 
-    __slots__ = ("_execute",)
+    __slots__ = ("_connection", "_execute")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
         self._execute = connection.execute
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """What is the same for two reads of one handle only if nobody has committed anything between them.
+
+        The first number is another one after commits of others, the second after any change of our own.
+        """
+        (others,) = self._execute(_VERSION).fetchone()
+        return others, self._connection.total_changes
 
     async def get(self, space: str, key: Key) -> str | None:
         """Give the text under a key, or None."""
@@ -377,6 +388,8 @@ class _Reader:
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
+        if len(keys) == 1:
+            return [await self.get(space, keys[0])]
         packed = list(map(pack, keys))
         found: dict[bytes, str] = {}
         for start in range(0, len(packed), _KEYS_AT_ONCE):
@@ -437,10 +450,8 @@ class _Writer(_Reader):
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
-        if len(keys) == 1:
-            return [await self.get(space, keys[0])]
-        written = self.writes.get(space)
         found = await super().get_many(space, keys)
+        written = self.writes.get(space)
         return [written.get(key, text) for key, text in zip(keys, found, strict=True)] if written else found
 
     async def scan(

@@ -11,6 +11,7 @@ from pysync_web.core.document import (
     changed,
     copy_body,
     decode_state,
+    deleted,
     encode_state,
     inserted,
     lost,
@@ -46,6 +47,13 @@ def test_merging_again_changes_nothing(a, b):
 def test_the_quick_way_for_flat_documents_gives_what_the_general_one_gives(a, b):
     if document._is_flat(a) and document._is_flat(b):
         assert document._merge_flat((a, b)) == document._merge_deep((a, b))
+
+
+@law
+@given(st.lists(states() | changes(), min_size=1, max_size=3), times)
+def test_the_quick_way_for_a_delete_gives_what_the_general_one_gives(parts, at):
+    assert merge_all([*parts, deleted(at)]) == document._merge_deep([*parts, deleted(at)])
+    assert merge(parts[0], deleted(at)) == document._merge_deep([parts[0], deleted(at)])
 
 
 @law

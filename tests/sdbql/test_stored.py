@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import sys
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,35 @@ async def test_true_and_1_are_two_values_to_a_unique_index(tmp_path: Path):
         await manager.save_documents("users", {"1": {"x": [1]}, "2": {"x": [True]}})
         with pytest.raises(ps.InvalidDocument):
             await manager.save_document("users", "3", {"x": [1.0]})
+
+
+@pytest.mark.native  # in a page other handles are told of a commit, and soon
+@pytest.mark.parametrize("is_kept", [False, True], ids=["by the index", "in memory"])
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_a_look_up_sees_at_once_what_another_handle_has_committed(engine: str, is_kept: bool, tmp_path: Path):
+    rng = random.Random(4)
+    one = await opened(engine, tmp_path, {"users": [{"_key": "1", "x": 1}]}, with_indexes=True)
+    async with one, await opened(engine, tmp_path, {}, with_indexes=False) as other:
+        for _ in range(150):
+            await change_something(rng.choice([one, other]), rng)
+            if is_kept:
+                await one.query("FOR u IN users FILTER u.x > 100 RETURN u")
+            data = {"users": [document for _, document in await other.query_documents("users")]}
+            for x in range(3):
+                asked = "FOR u IN users FILTER u.x == @x RETURN u"
+                assert bare(await one.query(asked, {"x": x})) == bare(execute(asked, data, {"x": x}))
+
+
+async def change_something(manager: ps.SyncManager, rng: random.Random) -> None:
+    """Write or delete a document, or make or drop an index."""
+    key = str(rng.randrange(4))
+    match rng.randrange(6):
+        case 0:
+            if await manager.get_document("users", key):
+                await manager.delete_document("users", key)
+        case 1:
+            await manager.create_index("users", rng.choice(["x", "y"]))
+        case 2:
+            await manager.drop_index("users", rng.choice(["x", "y"]))
+        case _:
+            await manager.save_document("users", key, {"x": rng.randrange(3)})

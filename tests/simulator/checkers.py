@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pysync_web.core.optimistic import view_text
+from pysync_web.core.optimistic import decode_record
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.values import dumps, loads
 
@@ -180,7 +180,7 @@ class Checkers:
                 know.operations[change["i"]] = operation
             behind |= operation.behind
         if response is not None and not replica.is_merging:
-            self._check_winner(replica, name, old, new, response)
+            self._check_winner(replica, name, before, new, response)
         missing = seen_before & ~behind
         body = shown(text) if missing else None
         for written in self.model.members(missing):
@@ -228,8 +228,11 @@ class Checkers:
         if sequence < last and not is_new_epoch and not replica.knowledge.is_resync:
             raise Violation("I6", f"{replica.label} went back in {name} from {last} to {sequence}")
 
-    def _check_winner(self, replica: Replica, name: Name, old: Any, new: Any, response: SyncResponse) -> None:
+    def _check_winner(
+        self, replica: Replica, name: Name, before: str | None, new: Any, response: SyncResponse
+    ) -> None:
         """Check that of two versions that had not seen each other the later one stands, in the total order."""
+        old = loads(before or "{}")
         waiting, remote = old.get("p"), new.get("c")
         if not waiting or remote is None or remote == old.get("c"):
             return
@@ -237,7 +240,7 @@ class Checkers:
         decided = {result.op_id for result in response.results if result.status != "conflict"}
         if any(change["i"] in self.applied or change["i"] in decided for change in waiting):
             return
-        if remote["b"] == shown(dumps(old)):
+        if remote["b"] == shown(before):
             return
         is_local = bool(new.get("p"))
         if is_local != ((latest(mine), mine["i"]) > theirs):
@@ -259,7 +262,7 @@ class Checkers:
             return  # it got another id and lost in one transaction
         numbers |= {written.id for written in self.model.members(own)}
         for number in sorted(numbers):
-            if self.model.rivals(self.model.writes[number], behind):
+            if any(self.model.rivals(self.model.writes[number], behind)):
                 return
         raise Violation("I14", f"{replica.label} says that {entry} was lost, but all that came later had seen it")
 
@@ -462,8 +465,8 @@ class Checkers:
 
 def shown(text: str | None) -> Body | None:
     """Give the body that a reader of a stored record sees."""
-    seen = view_text(text, "") if text else None
-    return seen.body if seen else None
+    state = decode_record(text).state
+    return state.body if state else None
 
 
 def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:

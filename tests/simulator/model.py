@@ -6,8 +6,10 @@ numbers: bit ``w`` is set where write ``w`` is known.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 Name = tuple[str, str]
@@ -31,9 +33,10 @@ class Written:
         """Tell whether it overwrites a field, a part of it, or what it is a part of."""
         if self.kind != "update":
             return True
-        return any(
-            other[: len(path)] == path or path[: len(other)] == other for other in (*self.assigned, *self.removed)
-        )
+        if path in self.assigned:
+            return True
+        size = len(path)
+        return any(other[:size] == path or path[: len(other)] == other for other in (*self.assigned, *self.removed))
 
 
 @dataclass(slots=True)
@@ -133,25 +136,22 @@ class Model:
             ):
                 return ""
             return f"write {write.id} deleted {write.name}, which is there: {body}"
-        shown = flat(body)
         for path, value in write.assigned.items():
             number = token(value)
-            if number is None or shown.get(path) == value or self._is_recorded(number):
+            if number is None or at(body, path) == value or self._is_recorded(number):
                 continue
             if not self._was_overwritten(write, path, behind):
                 return f"write {write.id} set {write.name} {'.'.join(path)} = {value!r}; there is {body}"
         return ""
 
-    def rivals(self, write: Written, behind: int) -> list[Written]:
+    def rivals(self, write: Written, behind: int) -> Iterator[Written]:
         """Give the writes of a history that overlap with a write and had not seen it."""
-        bit = 1 << write.id
         paths: tuple[Path, ...] = tuple(write.assigned) or ((),)
-        return [
-            other
-            for other in (self.writes[i] for i in self.of_document[write.name])
-            if behind >> other.id & 1 and other is not write and not other.past & bit
-            if any(other.overlaps(path) for path in paths)
-        ]
+        for i in self.of_document[write.name]:
+            other = self.writes[i]
+            is_rival = i != write.id and behind >> i & 1 and not other.past >> write.id & 1
+            if is_rival and any(other.overlaps(path) for path in paths):
+                yield other
 
     def _is_recorded(self, number: int) -> bool:
         """Tell whether a value is in a ledger, or would be in that of a replica that is no more."""
@@ -159,10 +159,11 @@ class Model:
 
     def _was_overwritten(self, write: Written, path: Path, behind: int) -> bool:
         """Tell whether somebody who had seen the write wrote over it, and may not have been lost."""
-        for i in self.of_document[write.name]:
+        numbers = self.of_document[write.name]
+        for i in islice(numbers, bisect_right(numbers, write.id), None):
             other = self.writes[i]
-            is_certain = not self.may_lose >> i & 1 or behind >> i & 1
-            if is_certain and other.past >> write.id & 1 and (not path or other.overlaps(path)):
+            is_later = other.past >> write.id & 1 and (not path or other.overlaps(path))
+            if is_later and (not self.may_lose >> i & 1 or behind >> i & 1):
                 return True
         return False
 
@@ -188,6 +189,13 @@ def flat(body: Body | None) -> dict[Path, Any]:
     if body is not None:
         _flatten(body, (), result)
     return result
+
+
+def at(body: Any, path: Path) -> Any:
+    """Give what a body has at a path, or None."""
+    for name in path:
+        body = body.get(name) if type(body) is dict else None
+    return body
 
 
 def token(value: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""What was read from a text is shared, in a run, by all who read the same text: replicas, users and checkers.
+"""What was read from a text is shared, in a run, by all who read the same text: replicas, server, users, checkers.
 
 Nobody changes what was read, so this shows in nothing but time; ``test_sharing.py`` proves both.
 """
@@ -9,50 +9,46 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pysync_web.core import exchange, optimistic, replica
+from pysync_web.core import exchange, hub, optimistic, outbox, replica, wire
 from pysync_web.core.optimistic import decode_record
+from pysync_web.core.wire import decode_request, decode_response, decode_stored
 from pysync_web.values import loads
 
 from . import checkers
 
 MOST_TEXTS = 20_000
 
-_READERS: tuple[tuple[Any, tuple[str, ...]], ...] = (
-    (optimistic, ("loads", "decode_record")),
-    (replica, ("decode_record",)),
-    (exchange, ("decode_record",)),
-    (checkers, ("loads",)),
-)
-
+Reader = Callable[..., Any]
 Known = dict[str | None, Any]
+
+_READERS: tuple[Reader, ...] = (loads, decode_record, decode_stored, decode_request, decode_response)
+_MODULES = (checkers, exchange, hub, optimistic, outbox, replica, wire)
 
 
 @contextmanager
-def shared_texts() -> Iterator[tuple[Known, Known]]:
-    """Read each text of a record once; give the records and the parsed texts, by text, that are shared."""
-    records: Known = {}
-    values: Known = {}
-    once = {"loads": _once(loads, values), "decode_record": _once(decode_record, records)}
-    _put(once)
+def shared_texts() -> Iterator[dict[Reader, Known]]:
+    """Read each text once; give what is shared, by text, of each function that reads."""
+    shared: dict[Reader, Known] = {read: {} for read in _READERS}
+    _put({read.__name__: _once(read, known) for read, known in shared.items()})
     try:
-        yield records, values
+        yield shared
     finally:
-        _put({"loads": loads, "decode_record": decode_record})
+        _put({read.__name__: read for read in _READERS})
 
 
-def _put(functions: dict[str, Any]) -> None:
-    for module, names in _READERS:
-        for name in names:
+def _put(functions: dict[str, Reader]) -> None:
+    for module in _MODULES:
+        for name in functions.keys() & vars(module).keys():
             setattr(module, name, functions[name])
 
 
-def _once(read: Callable[[Any], Any], known: Known) -> Callable[[Any], Any]:
-    def read_once(text: str | None) -> Any:
+def _once(read: Reader, known: Known) -> Reader:
+    def read_once(text: str | None, **how: Any) -> Any:
         value = known.get(text)
         if value is None:
             if len(known) >= MOST_TEXTS:
                 known.clear()
-            value = known[text] = read(text)
+            value = known[text] = read(text, **how)
         return value
 
     return read_once

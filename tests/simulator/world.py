@@ -14,13 +14,14 @@ from random import Random
 from typing import Any
 from zlib import crc32
 
+from pysync_web.core import wire
 from pysync_web.core.conflict import ConflictStrategy
 from pysync_web.core.exchange import ExchangeOptions, Outcome
 from pysync_web.core.outbox import Bounds
 from pysync_web.core.replica import LeaseLost, Write, WriteOptions
-from pysync_web.core.wire import Problem, SyncRequest, SyncResponse, decode_request, decode_response, encode_request
+from pysync_web.core.wire import Problem, SyncRequest, SyncResponse, encode_request
 from pysync_web.errors import OutboxFull, Rejected
-from pysync_web.values import dumps, loads
+from pysync_web.values import NoCollecting, dumps, loads
 
 from .checkers import Checkers, Plan, Violation
 from .model import Knowledge, Name
@@ -102,7 +103,7 @@ class World:
 
     def run(self, events: int = 1000) -> str:
         """Let so many events happen, heal, check; give the trace's hash. Raises :class:`Violation`."""
-        with shared_texts():
+        with NoCollecting(), shared_texts():
             return self.run_unshared(events)
 
     def run_unshared(self, events: int = 1000) -> str:
@@ -311,7 +312,7 @@ class World:
 
     def _serve(self, text: str) -> str | Rejected | None:
         """Answer a request; None where the server crashed over it."""
-        request = decode_request(text, database=DATABASE)
+        request = wire.decode_request(text, database=DATABASE)
         commits = self.server.commits
         answer: str | Rejected | None
         try:
@@ -382,7 +383,7 @@ class World:
             self._note(lambda: f"{device.label} forks")
             self.subject.fork(storage, self.chance, options)
             return True
-        response = decode_response(answer)
+        response = wire.decode_response(answer)
         known = loads(storage.text("meta", ("sync",)) or "{}")
         is_new_epoch = known.get("epoch") not in (None, response.epoch)
         outcome = None

@@ -66,8 +66,9 @@ _HELPERS: Final[Mapping[str, Any]] = MappingProxyType(
 class Program:
     """A compiled query.
 
-    ``binds`` names the values that it takes, in their order. ``makes_objects`` says that each row is an object of its
-    own, which the query has made. ``loose_names`` are collections that might have been meant as variables.
+    ``binds`` names the values that it takes, in their order. ``named`` are ``collections`` and those that functions
+    read by a name in the query. ``makes_objects`` says that each row is an object of its own, which the query has
+    made. ``loose_names`` are collections that might have been meant as variables.
     """
 
     query: n.Query
@@ -76,7 +77,7 @@ class Program:
     binds: tuple[str, ...]
     collections: Mapping[str, int]
     bind_collections: Mapping[str, int]
-    functions_read: frozenset[str]
+    named: frozenset[str]
     reads_unknown: bool
     names: frozenset[str]
     loose_names: frozenset[str]
@@ -107,7 +108,7 @@ def compile_query(query: n.Query, bind_kinds: Mapping[str, str], *, is_explained
         tuple(names[one] for one in free),
         c.collections,
         c.bind_collections,
-        frozenset(c.functions_read),
+        frozenset(c.functions_read.union(c.collections)),
         c.reads_unknown,
         frozenset(c.names),
         frozenset(c.loose_names),

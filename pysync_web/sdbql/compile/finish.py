@@ -13,6 +13,7 @@ from ...errors import QueryError
 from ..limits import Budget, weigh
 
 _SCALARS: Final = frozenset((str, int, float, bool, type(None)))
+_OBJECTS: Final = {dict}
 _CHUNK: Final = 64
 _VALUE_BYTES: Final = 16
 _DEEP: Final = 6
@@ -27,7 +28,10 @@ class _Meter:
         self.left = self.limit = limit
 
     def take(self, values: Collection[Any]) -> None:
-        self.left -= _VALUE_BYTES * (1 + len(values)) + sum([len(one) for one in values if type(one) is str])
+        self.spend(_VALUE_BYTES * (1 + len(values)) + sum([len(one) for one in values if type(one) is str]))
+
+    def spend(self, size: int) -> None:
+        self.left -= size
         if self.left < 0:
             raise QueryError(f"The result is larger than {self.limit:,} bytes (limit: bytes_returned)")
 
@@ -49,7 +53,7 @@ def finished(budget: Budget, rows: Sequence[Any], *, are_fresh: bool = False) ->
         if _SCALARS.issuperset(kinds):
             meter.take(chunk)
             result += chunk
-        elif kinds == {dict} and _SCALARS.issuperset(map(type, values := list(_members(chunk)))):
+        elif kinds == _OBJECTS and (values := _scalars_in(chunk)) is not None:
             meter.take(values)
             result += chunk if are_fresh else map(dict.copy, chunk)
         else:
@@ -57,8 +61,12 @@ def finished(budget: Budget, rows: Sequence[Any], *, are_fresh: bool = False) ->
     return result
 
 
-def _members(rows: Sequence[dict[str, Any]]) -> chain[Any]:
-    return chain.from_iterable(map(dict.values, rows))
+def _scalars_in(rows: Sequence[dict[str, Any]]) -> list[Any] | None:
+    """Give what all objects hold, or None where they hold more than scalars, as the first one mostly tells."""
+    if not _SCALARS.issuperset(map(type, rows[0].values())):
+        return None
+    values = list(chain.from_iterable(map(dict.values, rows)))
+    return values if _SCALARS.issuperset(map(type, values)) else None
 
 
 def copied(budget: Budget, value: Any) -> Any:
@@ -70,18 +78,17 @@ def _copied(value: Any, meter: _Meter, depth: int = 0) -> Any:
     kind = type(value)
     if depth == _DEEP:
         weigh(value)  # it may hold one part a billion times
-    if kind is dict:
-        meter.take(value.values())
-        if _SCALARS.issuperset(map(type, value.values())):
-            return value.copy()
-        return {
-            name: one if type(one) in _SCALARS else _copied(one, meter, depth + 1) for name, one in value.items()
-        }
-    if kind is list:
-        meter.take(value)
-        if _SCALARS.issuperset(map(type, value)):
-            return value.copy()
-        return [one if type(one) in _SCALARS else _copied(one, meter, depth + 1) for one in value]
+    if kind is dict or kind is list:
+        copy = value.copy()
+        size = _VALUE_BYTES * (1 + len(value))
+        for place, one in value.items() if kind is dict else enumerate(value):
+            part = type(one)
+            if part is str:
+                size += len(one)
+            elif part not in _SCALARS:
+                copy[place] = _copied(one, meter, depth + 1)
+        meter.spend(size)
+        return copy
     if kind in _SCALARS:
         meter.take((value,))
         return value
