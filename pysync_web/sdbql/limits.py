@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ..errors import QueryError
 from .ambient import clock
@@ -20,7 +20,8 @@ CHUNK: Final = 256  # rows between two looks at the clock
 _LIGHT: Final = 64
 _MOST_PARTS: Final = 1_000_000
 _DEEPEST: Final = 256
-_CONTAINERS: Final = frozenset((list, dict))
+_DEEPEST_MADE: Final = 128
+_CONTAINERS: Final[frozenset[type]] = frozenset((list, dict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,25 @@ class Budget:
 
 BUDGET: Final[ContextVar[Budget]] = ContextVar("BUDGET")
 """The account of the query that runs, for what compares and sorts values without knowing the run."""
+
+
+def shallow(value: T) -> T:
+    """Give a value back; raise QueryError where it is nested too deep to be built upon.
+
+    What it holds many times over is looked at once a level.
+    """
+    if type(value) not in _CONTAINERS:
+        return value
+    level: list[Any] = [value]
+    budget = BUDGET.get(None)
+    for _ in range(_DEEPEST_MADE + 1):
+        if not level:
+            return value
+        if budget is not None:
+            budget.spend(sum(map(len, level)))
+        parts = chain.from_iterable(node.values() if type(node) is dict else node for node in level)
+        level = list({id(part): part for part in parts if type(part) in _CONTAINERS}.values())
+    raise QueryError(f"A value is nested deeper than {_DEEPEST_MADE} levels")
 
 
 def weigh(*values: object) -> None:

@@ -415,3 +415,52 @@ def test_binds_that_are_no_names_and_values_are_refused(binds: Any):
 def test_binds_are_values_and_never_syntax():
     text = '" RETURN 1 //'
     assert decide("RETURN [@v, users[0][@v], {[@v]: @v}]", {"v": text}) == [[text, None, {text: text}]]
+
+
+BRACKETS = ("[" * 40, "]" * 40)
+
+
+def chain(link: str, count: int, between: str = " ") -> str:
+    """Write so many links, of which each makes a variable of the one before."""
+    return between.join(link.format(before=f"a{number}", made=f"a{number + 1}") for number in range(count))
+
+
+NESTING = {
+    "LET": f"LET a0 = [1] {chain('LET {made} = [{before}]', 290)} RETURN LENGTH(a290)",
+    "a long LET": f"LET a0 = [1], {chain('{made} = [{before}]', 2_500, ', ')} RETURN LENGTH(a2500)",
+    "LET of a row": f"FOR a0 IN 1..2 LET {chain('{made} = {{x: {before}}}', 2_000, ', ')} RETURN LENGTH(a2000)",
+    "LET of a subquery": f"LET a0 = 1, {chain('{made} = (RETURN {before})', 1_500, ', ')} RETURN LENGTH(a1500)",
+    "FOR": f"FOR a0 IN [1] {chain('FOR {made} IN [[{before}]]', 290)} RETURN LENGTH(a290)",
+    "COLLECT": f"FOR a0 IN [1] {chain('COLLECT {made} = [{before}]', 290)} RETURN LENGTH(a290)",
+    "COLLECT INTO": "FOR a0 IN [1] " + "COLLECT INTO g " * 290 + "RETURN LENGTH(g)",
+    "AGGREGATE": f"FOR a0 IN [1] {chain('COLLECT AGGREGATE {made} = PUSH({before})', 290)} RETURN LENGTH(a290)",
+    "CHUNK": f"LET a0 = [1], {chain('{made} = CHUNK({before}, 1)', 1_000, ', ')} RETURN LENGTH(a1000)",
+    "a pipe": "RETURN LENGTH(1" + f" |> TO_ARRAY() |> MAP(e -> {BRACKETS[0]}e{BRACKETS[1]})" * 100 + ")",
+    "an expansion": "RETURN LENGTH([1]" + f"[* RETURN {BRACKETS[0]}CURRENT{BRACKETS[1]}]" * 100 + ")",
+    "calls in calls": "RETURN LENGTH(" + "MAP(" * 50 + "[1]" + ", e -> [[[[[[[[[e]]]]]]]]])" * 50 + ")",
+    "REDUCE": f"RETURN LENGTH(REDUCE(1..100, 1, (a, x) -> {BRACKETS[0]}a{BRACKETS[1]}))",
+    "REDUCE in REDUCE": "RETURN LENGTH(REDUCE(1..60, 1, (a, x) -> REDUCE(1..60, a, (b, y) -> [b])))",
+    "REDUCE with a condition": f"RETURN LENGTH(REDUCE(1..99, 1, (a, x) -> x < 60 ? a : {BRACKETS[0]}a{BRACKETS[1]}))",
+    "REDUCE by a function": "RETURN LENGTH(REDUCE(1..1000, [1], (a, x) -> PUSH([], a)))",
+    "JSON_PARSE": "RETURN LENGTH(JSON_PARSE(CONCAT(REPEAT('[', 5000), REPEAT(']', 5000))))",
+    "UPDATE": "FOR i IN 1..1000 UPDATE '1' WITH {name: DOCUMENT('users/1')} IN users RETURN 1",
+}
+
+
+@pytest.mark.parametrize("how", NESTING)
+def test_no_way_leads_to_a_value_that_is_nested_without_end(how: str):
+    limits = QueryLimits(depth=128)
+    with pytest.raises(QueryError, match="deep"):
+        execute(NESTING[how], {"users": [{"_key": "1", "name": "Ann"}]}, limits=limits)
+
+
+def test_a_long_query_may_call_as_many_functions_as_it_has():
+    steps = chain("{made} = PUSH(SLICE({before}, -3), '{before}')", 500, ", ")
+    assert execute(f"LET a0 = [], {steps} RETURN a500", {}) == [["a496", "a497", "a498", "a499"]]
+
+
+def test_what_is_nested_too_deep_is_refused_where_that_is():
+    query = "LET a0 = [1]\n" + chain("LET {made} = [{before}]", 200, "\n") + "\nRETURN LENGTH(a200)"
+    with pytest.raises(QueryError) as raised:
+        execute(query, {})
+    assert raised.value.line == 129

@@ -9,10 +9,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from .. import nodes as n
+from ..limits import shallow
 from ..source import Condition, Request
 from . import changes, clauses, equality, expressions, graph, sources, windows, writes
 from .equality import NUMBERS, sort_key
 from .module import Code, Loaded, Module
+from .nesting import MOST_WRAPS, looked_at, wraps
 from .pipeline import Pipeline
 from .plan import plan
 from .scope import Compiler, Scope, walk
@@ -41,6 +43,7 @@ _HELPERS: Final[Mapping[str, Any]] = MappingProxyType(
     {
         **expressions.HELPERS,
         "_ONCE": (None,),
+        "_shallow": shallow,
         "_ordered": equality.ordered,
         "_hash": equality.hashable,
         "_distinct": equality.distinct,
@@ -93,7 +96,7 @@ class Program:
 def compile_query(query: n.Query, bind_kinds: Mapping[str, str], *, is_explained: bool = False) -> Program:
     """Compile a query for bind values of some types."""
     module = Module(_HELPERS)
-    c = Compiler(query.text, module, bind_kinds, _subquery, is_explained)
+    c = Compiler(query.text, module, bind_kinds, _subquery, is_explained, wraps(query) > MOST_WRAPS)
     if query.creates is not None:
         what = {"stream": "streams", "view": "materialized views", "refresh": "materialized views"}[
             query.creates[0]
@@ -129,7 +132,8 @@ def _subquery(c: Compiler, query: n.Query, scope: Scope) -> Code:
     call = f"run.once({', '.join((name, *free))})"
     if not is_pure or not constant.issuperset(free):
         call = f"{name}({', '.join(('run', *free))})"
-    return Code(call, 1, "list", frozenset(free), is_pure=False)
+    code = Code(call, 1, "list", frozenset(free), is_pure=False)
+    return looked_at(c.module, code, query.at) if c.is_nesting else code
 
 
 def _function(c: Compiler, query: n.Query, outer: Scope, *, is_inner: bool) -> tuple[str, list[str], bool]:

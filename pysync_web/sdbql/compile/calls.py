@@ -11,6 +11,7 @@ from .. import nodes as n
 from ..functions import FUNCTIONS
 from ..places import did_you_mean
 from .module import Code
+from .nesting import looked_at, steps_of_reduce
 from .scope import Compiler, Scope, all_of
 
 Compile = Callable[[Compiler, n.Expression, Scope], Code]
@@ -45,12 +46,15 @@ def call(c: Compiler, node: n.Call, before: Sequence[Code], scope: Scope, compil
     texts = [one.text for one in arguments]
     if any(one.kind == "lambda" for one in arguments):
         texts = [f"*run.counted({', '.join(texts)})"]
+    if found.name == "REDUCE":
+        texts.append(f"steps={steps_of_reduce(node)}")
     name = c.module.constant(found.call, "f")
     body = ", ".join(["run", *texts] if found.needs_context else texts)
     depth = 2 + max((one.depth for one in arguments), default=0)
     is_pure = not found.needs_context and all(one.is_pure and one.kind != "lambda" for one in arguments)
     text = f"{c.module.mark(node.at, node.name)}{name}({body})"
-    return Code(text, depth, "", all_of(*arguments), is_pure=is_pure)
+    code = Code(text, depth, "", all_of(*arguments), is_pure=is_pure)
+    return looked_at(c.module, code, node.at) if c.is_nesting else code
 
 
 def _note(c: Compiler, given: Any, at: int) -> None:

@@ -20,7 +20,7 @@ def compile_let(p: Pipeline, clause: n.Let) -> None:
         p.at = binding.at
         step = p.c.step("let", binding.at, variable=binding.name)
         p.tick(step)
-        code = p.value(binding.value)
+        code = p.bound(binding.value)
         if p.has_begun:
             name = p.variable(binding.name, code.kind)
             _keep_collection(p, binding.name, code)
@@ -165,7 +165,7 @@ def compile_collect(p: Pipeline, clause: n.Collect) -> None:
         p.loop("_", "_ONCE", p.c.step("begin", clause.at))
     step = p.c.step("collect", clause.at, groups=[one.name for one in clause.groups])
     p.tick(step)
-    keys = [p.value(one.value) for one in clause.groups]
+    keys = [p.bound(one.value) for one in clause.groups]
     slots = _Slots(p, len(keys))
     for aggregate in clause.aggregates:
         slots.aggregate(aggregate)
@@ -187,7 +187,8 @@ def compile_collect(p: Pipeline, clause: n.Collect) -> None:
     for place, one in enumerate(clause.groups):
         p.emit(f"{p.variable(one.name, keys[place].kind)} = {group}[{place}]")
     for name, text in slots.results:
-        p.emit(f"{p.variable(name)} = {text.replace('GROUP', group)}")
+        made = text.replace("GROUP", group)
+        p.emit(f"{p.variable(name)} = {f'_shallow({made})' if p.c.is_nesting else made}")
 
 
 def _find_group(p: Pipeline, keys: list[Code], slots: _Slots, group: str) -> None:

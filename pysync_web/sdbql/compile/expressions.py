@@ -15,6 +15,7 @@ from ..limits import Budget, QueryLimits
 from . import equality, operators
 from .calls import call, lambda_code
 from .module import Code
+from .nesting import looked_at
 from .run import identity
 from .scope import Compiler, Scope, all_of
 
@@ -366,7 +367,7 @@ def _expansion(c: Compiler, node: n.Expansion, target: Code, scope: Scope) -> Co
             code = _over(c, "map", part, code, scope)
     if node.rest is not None and _has_expansion(node.rest):
         code = _made(f"{mark}_expand(run, {code.text}, 1, True)", code, kind="list")
-    return code
+    return looked_at(c.module, code, node.at) if c.is_nesting else code
 
 
 def _has_expansion(node: Any) -> bool:

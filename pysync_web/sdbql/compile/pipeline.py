@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from .. import nodes as n
 from .expressions import value
 from .module import Code
+from .nesting import looked_at
 from .plan import Planned
 from .scope import Compiler, Scope, names_in
 
 _MOST_LOOPS = 10  # Python nests at most 20 blocks
 _ALL = "*"
+_SCALARS = ("bool", "num", "str", "null")
 
 
 @dataclass(slots=True)
@@ -61,6 +63,12 @@ class Pipeline:
     def value(self, node: n.Expression, scope: Scope | None = None) -> Code:
         """Compile an expression that is to stand here."""
         return self.use(value(self.c, node, self.scope if scope is None else scope))
+
+    def bound(self, node: n.Expression) -> Code:
+        """Compile an expression whose value a variable is to have."""
+        code = self.value(node)
+        is_plain = code.kind in _SCALARS or code.text.isidentifier()
+        return looked_at(self.c.module, code, self.at) if self.c.is_nesting and not is_plain else code
 
     def use(self, code: Code) -> Code:
         """Note which variables code needs."""

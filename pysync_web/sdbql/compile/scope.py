@@ -19,13 +19,14 @@ Scope = Mapping[str, Code]
 
 @dataclass(slots=True)
 class Compiler:
-    """The state of one compilation."""
+    """The state of one compilation. ``is_nesting`` says that what is made is to be looked at, how deep it is."""
 
     text: str
     module: Module
     bind_kinds: Mapping[str, str]
     subquery: Callable[[Compiler, n.Query, Scope], Code]
     is_explained: bool = False
+    is_nesting: bool = False
     binds: dict[str, Code] = field(default_factory=dict)
     collections: dict[str, int] = field(default_factory=dict)
     loose_names: set[str] = field(default_factory=set)

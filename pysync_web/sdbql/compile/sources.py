@@ -32,7 +32,7 @@ def compile_for(p: Pipeline, clause: n.For) -> None:
         rows = f"{p.c.module.mark(source.at)}_span({first.text}, {last.text})"
         p.loop(p.variable(clause.variable, "num"), f"run.rows({rows})", step)
         return
-    code = p.value(source)
+    code = p.bound(source)
     rows = code.text if code.kind == "list" else f"_items({code.text})"
     p.loop(p.variable(clause.variable), f"run.rows({rows})", step)
 

@@ -7,16 +7,14 @@ The lambda is taken from whichever argument it is, so that ``REDUCE(array, start
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
+from ..limits import shallow
 from . import strings
 from .arguments import a_text, an_array, wrong
 from .registry import FunctionError, function
-from .sizes import check_shape
 
 Lambda = Callable[..., Any]
-
-_STEPS: Final = 16  # of REDUCE, after which its result may be nested so much deeper: Python frees it by recursion
 
 
 @function("FILTER", least=2, most=2)
@@ -34,10 +32,11 @@ def each(*arguments: Any) -> list[Any]:
 
 
 @function("REDUCE", least=2, most=3)
-def reduce(*arguments: Any) -> Any:
+def reduce(*arguments: Any, steps: int = 1) -> Any:
     """Put elements together from the left: a lambda gets what there is so far and the next element.
 
-    Without a start value the first element is one, and an empty array gives null.
+    Without a start value the first element is one, and an empty array gives null. After each so many ``steps`` the
+    result is looked at, because it may be nested deeper by each of them.
     """
     step, others = _split(arguments)
     if step is None:
@@ -46,9 +45,9 @@ def reduce(*arguments: Any) -> Any:
     result = others[1] if len(others) > 1 else next(items, None)
     for count, item in enumerate(items, 1):
         result = step(result, item)
-        if count % _STEPS == 0:
-            check_shape(result)
-    return result
+        if count % steps == 0:
+            shallow(result)
+    return shallow(result)
 
 
 @function("ALL", "EVERY", least=1, most=2)
