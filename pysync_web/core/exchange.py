@@ -223,7 +223,7 @@ async def fork(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> N
     sync = await load_sync(tx)
     counters.replica = rng.randbytes(16).hex()
     counters.seal()
-    await _do_again(tx)
+    await _do_again(tx, counters)
     sync.fence = None
     sync.was_forked = True
     tx.delete("meta", ("inflight",))
@@ -231,13 +231,16 @@ async def fork(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> N
     tx.put("meta", ("sync",), sync.text())
 
 
-async def _do_again(tx: WriteTransaction) -> None:
+async def _do_again(tx: WriteTransaction, counters: Counters) -> None:
     """Let every change that waits speak of CRDT values under its own name: the twin goes on under the old one."""
     names = {name for run in await all_runs(tx) for name in run.names if name is not None}
     for name in sorted(names):
         record = decode_record(await tx.get("docs", name))
         if any(change.deeds for change in record.pending):
-            tx.put("docs", name, encode_record(_done_again(record)))
+            again = _done_again(record)
+            more = sum(map(size_of, again.pending)) - sum(map(size_of, record.pending))
+            counters.pending_bytes = max(0, counters.pending_bytes + more)
+            tx.put("docs", name, encode_record(again))
 
 
 def _done_again(record: Record) -> Record:

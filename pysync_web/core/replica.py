@@ -366,9 +366,9 @@ class Writer:
             return self._coalesced(record, last, operation, state, deeds)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
-        pending = Pending(
-            self._op_id(), n, operation, state, merge_kind, unit=self._unit, deeds=deeds, relays=_relays(deeds)
-        )
+        op_id, unit = self._op_id(), self._unit
+        relays = _relays(deeds) or any(change.relays for change in record.pending)  # it has seen what they pass on
+        pending = Pending(op_id, n, operation, state, merge_kind, None, unit, deeds, relays)
         return Record(record.confirmed, (*record.pending, pending))
 
     def _may_grow(self, last: Pending) -> bool:

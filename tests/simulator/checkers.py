@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from pysync_web import crdt
 from pysync_web.core.optimistic import decode_record
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.values import dumps, loads
@@ -30,6 +31,7 @@ INVARIANTS = {
     "I10": "a message that comes again changes nothing",
     "I12": "once faults end, everything is sent and agreed on within a bound",
     "I14": "the ledger has what was lost, and nothing else",
+    "I16": "counters and sets are exact",
     "I19": "an idle exchange writes nothing",
 }
 
@@ -100,15 +102,29 @@ class Checkers:
     def _check_own_write(
         self, replica: Replica, plan: Plan, written: Written, unit: int | None, last_at: str
     ) -> None:
-        know, name, bit = replica.knowledge, plan.name, 1 << written.id
+        name, bit = plan.name, 1 << written.id
         text = replica.storage.text("docs", name)
         if shown(text) != plan.after:
             raise Violation("I5", f"{replica.label} wrote {name} = {plan.after} and reads {shown(text)}")
         pending = loads(text).get("p", []) if text else []
-        behind = know.behind.get(name, 0)
         if plan.after is None and self._was_undone(replica, name, pending, bit):
             return
-        last = pending[-1]
+        self._note_change(replica, written, pending[-1], unit, last_at)
+
+    def tallied(self, replica: Replica, name: Name) -> None:
+        """Note that what was done to the CRDT values of a document was committed."""
+        know = replica.knowledge
+        written = self.model.add(name, "update", {}, {}, know.know)
+        bit = 1 << written.id
+        self.of_collection[name[0]] = self.of_collection.get(name[0], 0) | bit
+        know.know |= bit
+        pending = loads(replica.storage.text("docs", name) or "")["p"]
+        self._note_change(replica, written, pending[-1], None, know.last_at)
+
+    def _note_change(self, replica: Replica, written: Written, last: Any, unit: int | None, last_at: str) -> None:
+        """Note which change carries a write."""
+        know, name, bit = replica.knowledge, written.name, 1 << written.id
+        behind = know.behind.get(name, 0)
         written.at = max(last["d"], *last.get("s", {}).values(), "")
         if written.at <= last_at:
             raise Violation("I5", f"{replica.label} wrote at {written.at}, after {last_at}: its clock went back")
@@ -144,6 +160,8 @@ class Checkers:
         before = originals(replica.storage)
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
         for entry in entries:
+            if entry["key"].startswith("t"):
+                raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
             if entry["body"] is None:
                 self.model.ledger_deletes |= self._own(replica, entry["op_id"])
             self.model.ledger_tokens |= tokens(entry["body"])
@@ -234,8 +252,8 @@ class Checkers:
         """Check that of two versions that had not seen each other the later one stands, in the total order."""
         old = loads(before or "{}")
         waiting, remote = old.get("p"), new.get("c")
-        if not waiting or remote is None or remote == old.get("c"):
-            return
+        if not waiting or remote is None or remote == old.get("c") or any("o" in change for change in waiting):
+            return  # CRDT values are never in conflict
         mine, theirs = waiting[-1], (latest(remote), remote["o"])
         decided = {result.op_id for result in response.results if result.status != "conflict"}
         if any(change["i"] in self.applied or change["i"] in decided for change in waiting):
@@ -408,6 +426,7 @@ class Checkers:
     def agree(self, replicas: Sequence[Replica], server: SimulatedStorage) -> None:
         """Check after the healing that everything was sent, that all hold the same, and that nothing is lost."""
         self._check_feed(server)
+        self._check_tallies(server)
         for replica in replicas:
             self._check_agrees(replica, server)
         for name, numbers in self.model.of_document.items():
@@ -419,6 +438,19 @@ class Checkers:
                 problem = self.model.unaccounted(self.model.writes[number], stored.get("document"), behind)
                 if problem:
                     raise Violation("I1", f"on the server: {problem}")
+
+    def _check_tallies(self, server: SimulatedStorage) -> None:
+        """Check that a counter has counted every mark in the set beside it, and that no mark is missing."""
+        for name, numbers in self.model.of_document.items():
+            if not name[1].startswith("t"):
+                continue
+            text = server.text("docs", name)
+            body = loads(text)["document"] if text else {}
+            marks = crdt.value(body["in"]["all"]) if body else []
+            missing = [n for n in numbers if n not in marks and not self.model.may_lose >> n & 1]
+            count = crdt.value(body["n"]) if body else 0
+            if count != len(marks) or missing or not set(marks) <= set(numbers):
+                raise Violation("I16", f"{name} counts {count}, has the marks {marks}, lacks {missing}")
 
     def _check_feed(self, server: SimulatedStorage) -> None:
         fed = {(name[0], name[1]): key[0] for key, text in server.rows("feed") for name in [loads(text)]}

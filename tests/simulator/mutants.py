@@ -16,7 +16,8 @@ from pysync_web.core.optimistic import Record, decode_record, encode_record
 from pysync_web.core.outbox import strike
 from pysync_web.core.replica import Write, WriteOptions, load_counters, size_of, write
 from pysync_web.core.wire import SyncRequest, SyncResponse
-from pysync_web.values import loads
+from pysync_web.crdt import MARK, value
+from pysync_web.values import dumps, loads
 
 from .storage import SimulatedStorage, run
 from .subject import Subject
@@ -238,6 +239,50 @@ class PushNotIdempotent(Subject):
         return super().serve(blind, request, now_ms, rng, guard)
 
 
+class StateLostInJson(Subject):
+    """Writes down what a CRDT value shows and reads that back: after a restart it is somebody's who begins anew."""
+
+    def open(self, storage: SimulatedStorage, rng: Any) -> str:
+        replica = super().open(storage, rng)
+
+        async def forget(tx: Any) -> None:
+            for key, text in await tx.scan("docs"):
+                if '"$crdt":"pn_counter"' in text:
+                    tx.put("docs", key, dumps(_from_values(loads(text), replica)))
+
+        run(storage.write(forget))
+        return replica
+
+
+class CloneCountsUnderItsOldName(Subject):
+    """Sends what a clone has counted as it is: its twin has counted other things under the same name."""
+
+    def fork(self, storage: SimulatedStorage, rng: Any, options: ExchangeOptions) -> None:
+        before = storage.rows("docs")
+        super().fork(storage, rng, options)
+
+        async def put_back(tx: Any) -> None:
+            for key, text in before:
+                record = loads(text)
+                for change in record.get("p", ()):
+                    change |= {"r": True} if "o" in change else {}
+                tx.put("docs", key, dumps(record))
+
+        run(storage.write(put_back))
+
+
+def _from_values(stored: Any, replica: str) -> Any:
+    """Give JSON with each counter as one who counts its value at once."""
+    if type(stored) is list:
+        return [_from_values(value, replica) for value in stored]
+    if type(stored) is not dict:
+        return stored
+    if stored.get(MARK) == "pn_counter":
+        total = value(stored)
+        return {MARK: "pn_counter", "counts": {replica: [total, 0]} if total else {}}
+    return {name: _from_values(inner, replica) for name, inner in stored.items()}
+
+
 MUTANTS: dict[str, type[Subject]] = {
     "canary": Canary,
     "cursor_before_apply": CursorBeforeApply,
@@ -249,4 +294,6 @@ MUTANTS: dict[str, type[Subject]] = {
     "ack_by_count_not_id": AckByCount,
     "fence_but_no_op_id_dedup": FenceWithoutChangeIds,
     "push_not_idempotent": PushNotIdempotent,
+    "crdt_state_lost_in_json": StateLostInJson,
+    "clone_counts_under_its_old_name": CloneCountsUnderItsOldName,
 }

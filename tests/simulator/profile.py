@@ -45,6 +45,8 @@ class Profile:
     clone: float = 0.0
     refuse: int = 0
     """The server's guard refuses a document with a value that this divides; 0 refuses none."""
+    tally_rate: float = 0.0
+    """How many of the writes change CRDT values."""
 
     def text(self) -> str:
         """Name what is not as usual."""
@@ -90,6 +92,7 @@ def draw(rng: Random) -> Profile:
     profile.skews_ms = [below(rng, 2 * largest + 1) - largest for _ in range(profile.replicas)]
     profile.server_skew_ms = pick(rng, (0, 0, 1000, -60_000, 3_600_000))
     profile.refuse = pick(rng, (0, 0, 0, 13))
+    profile.tally_rate = pick(rng, (0.0, 0.0, 0.2, 0.6))
     return profile
 
 

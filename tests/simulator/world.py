@@ -18,8 +18,10 @@ from pysync_web.core import wire
 from pysync_web.core.conflict import ConflictStrategy
 from pysync_web.core.exchange import ExchangeOptions, Outcome
 from pysync_web.core.outbox import Bounds
+from pysync_web.core.recorded import Deed
 from pysync_web.core.replica import LeaseLost, Write, WriteOptions
 from pysync_web.core.wire import Problem, SyncRequest, SyncResponse, encode_request
+from pysync_web.crdt import Add, Increment, Remove
 from pysync_web.errors import OutboxFull, Rejected
 from pysync_web.values import NoCollecting, dumps, loads
 
@@ -69,6 +71,12 @@ class Device:
     knowledge: Knowledge = field(default_factory=Knowledge)
     cut: str = ""
     backup: tuple[Snapshot, Knowledge] | None = None
+    opened_at: int = 0
+    """The last change that may wait in a copy of the storage too: copies are made while nobody has it open."""
+
+    def open_again(self) -> None:
+        """Let what waits take in no more of what is done to CRDT values."""
+        self.opened_at = loads(self.storage.text("meta", ("counters",)) or '{"n":0}')["n"]
 
 
 class World:
@@ -151,6 +159,7 @@ class World:
     def _open(self, device: Device) -> None:
         device.storage.on_commit = str
         self.subject.open(device.storage, self.chance)
+        device.open_again()
         device.storage.on_commit = lambda: self._fate(self.profile.crash)
 
     def _use(self, device: Device) -> None:
@@ -179,6 +188,7 @@ class World:
             self._restore(device)
         if rng.random() < profile.restore or rng.random() < 0.1:
             device.backup = (device.storage.snapshot(), device.knowledge.copy())
+            device.open_again()
         if rng.random() < profile.wipe:
             self._wipe(device)
         if rng.random() < profile.clone and len(self.devices) < 8:
@@ -194,6 +204,8 @@ class World:
     def _save(self, device: Device) -> None:
         """Save or delete one document, or a few at once."""
         rng = self.rng
+        if self.profile.tally_rate and rng.random() < self.profile.tally_rate:
+            return self._tally(device)
         several = rng.random() < self.profile.atomic_rate
         names = [self._name(device) for _ in range(1 + below(rng, 3) if several else 1)]
         plans: list[Plan] = []
@@ -202,8 +214,7 @@ class World:
             plan, write = self._plan(device, name, len(self.checkers.model.writes) + len(plans))
             plans.append(plan)
             writes.append(write)
-        merge = (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
-        options = WriteOptions(merge, BOUNDS, is_atomic=several)
+        options = WriteOptions(self._merge(device), BOUNDS, is_atomic=several, opened_at=device.opened_at)
         unit = None
         if several:
             unit = self._units = self._units + 1
@@ -220,6 +231,33 @@ class World:
             self.checkers.wrote(device, plans, unit)
         if crash is not None:
             self._crash(device, pick(rng, device.handles))
+
+    def _tally(self, device: Device) -> None:
+        """Count, put a mark of its own into a set, and something into another set or out of it."""
+        name, rng = (self._name(device)[0], f"t{below(self.rng, 2)}"), self.rng
+        tag = pick(rng, (Add, Add, Remove))(pick(rng, "xyz"))
+        deeds = [
+            Deed(("n",), "pn_counter", Increment(1)),
+            Deed(("in", "all"), "g_set", Add(len(self.checkers.model.writes))),
+            Deed(("tags",), "or_set", tag),
+        ]
+        writes = [Write(*name, None, deed=deed) for deed in deeds]
+        options = WriteOptions(self._merge(device), BOUNDS, opened_at=device.opened_at)
+        crash: Crash | None = None
+        try:
+            self.subject.write(device.storage, writes, self._clock(device), self.chance, options)
+        except OutboxFull:
+            return
+        except Crash as caught:
+            crash = caught
+        self._note(lambda: f"{device.label} counts in {name} {tag} {crash or ''}")
+        if crash is None or crash.is_committed:
+            self.checkers.tallied(device, name)
+        if crash is not None:
+            self._crash(device, pick(rng, device.handles))
+
+    def _merge(self, device: Device) -> str | None:
+        return (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
 
     def _plan(self, device: Device, name: Name, number: int) -> tuple[Plan, Write]:
         """Think of something to do with a document as it is now."""
@@ -448,6 +486,7 @@ class World:
         self.profile.merging.append(device.is_merging)
         self.profile.skews_ms.append(self.profile.skews_ms[i])
         storage = SimulatedStorage(device.storage.snapshot())
+        device.open_again()
         self._add_device(len(self.profile.subsets) - 1, storage, device)
 
     # Healing
