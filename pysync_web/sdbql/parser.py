@@ -11,17 +11,17 @@ from typing import Final
 
 from ..errors import QueryError
 from .lexer import tokenize
+from .limits import QueryLimits
 from .nodes import Query
 from .parsing.clauses import read_query, read_script
 from .parsing.cursor import Cursor
 
-MAX_LENGTH: Final = 64 * 1024
-MAX_DEPTH: Final = 64
 LONGEST_KEPT: Final = 2 * 1024
 MOST_KEPT: Final = 256
+_DEFAULT: Final = QueryLimits()
 
 
-def parse(query: str, *, max_length: int = MAX_LENGTH, max_depth: int = MAX_DEPTH) -> Query:
+def parse(query: str, *, max_length: int = _DEFAULT.query_chars, max_depth: int = _DEFAULT.depth) -> Query:
     """Give the tree of a query, or raise :class:`QueryError` that says what was expected where.
 
     ``max_length`` is in characters. ``max_depth`` bounds how deep brackets, operators of different strength,

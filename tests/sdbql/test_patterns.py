@@ -263,6 +263,57 @@ def test_a_pattern_that_may_take_exponential_time_is_not_given_to_re():
     assert estimate(parse_pattern("^[a-z]+@[a-z]+$")).steps(30) < 1e5
 
 
+ATOMS = [
+    *("a", "b", "c", "A", " ", "1", ".", "^", "$", r"\b", r"\B", r"\A", r"\z", "é", r"\p{L}"),
+    *(r"\d", r"\w", r"\s", r"\D", r"\W", r"\S", "[a-c]", "[^a]", r"[^\d]", r"[\w.]", "[[:alpha:]]", "[a&&b]"),
+    *("(?i:ab)", "(?s:.)", "(?m:^a$)", "(?:(a|))*?", "(?P<n>a)", "(?x: a)"),
+]
+TIMES = ["*", "+", "?", "*?", "+?", "??", "{2}", "{1,3}", "{0,2}?", "{2,}", "{0}"]
+
+
+def some_pattern(rng: random.Random, depth: int) -> str:
+    """Make up a pattern."""
+    kind = rng.randrange(7) if depth else 0
+    match kind:
+        case 0 | 1:
+            return rng.choice(ATOMS)
+        case 2 | 3:
+            return "".join(some_pattern(rng, depth - 1) for _ in range(rng.randrange(1, 4)))
+        case 4:
+            return f"({some_pattern(rng, depth - 1)}|{rng.choice(['', some_pattern(rng, depth - 1)])})"
+        case _:
+            return f"(?:{some_pattern(rng, depth - 1)}){rng.choice(TIMES)}"
+
+
+@pytest.mark.native
+def test_what_re2_finds_is_what_our_machine_finds():
+    pytest.importorskip("re2")
+    rng = random.Random(3)
+    compared = 0
+    while compared < 3_000:
+        try:
+            pattern = compile_pattern(some_pattern(rng, 4))
+        except PatternError:
+            continue
+        if pattern.quick is None:
+            continue
+        text = "".join(rng.choices("aabbcA1 _.\nx\r\t", k=rng.randrange(14)))
+        at = rng.randrange(len(text) + 1)
+        found = pattern.quick.search(text, at)
+        assert (found and pattern._spans_of(found)) == search(pattern.program, text, at, without_limit), (
+            pattern.source
+        )
+        compared += 1
+
+
+@pytest.mark.native
+def test_what_re2_takes_otherwise_is_not_given_to_it():
+    pytest.importorskip("re2")
+    assert compile_pattern("((?:(?:(a|))*?)+|x)").quick is None
+    assert compile_pattern(r"\ba").quick is None
+    assert compile_pattern("(a+)+b").quick is not None
+
+
 @pytest.mark.parametrize(
     ("text", "pattern", "matches"),
     [

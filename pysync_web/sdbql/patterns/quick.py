@@ -1,6 +1,7 @@
 """The optional library google-re2, asked where Python's ``re`` might take long: the one place that imports it.
 
-It gets only what means the same to it: its ``\\b`` knows ASCII alone, and its classes can't be subtracted.
+It gets only what means the same to it: its ``\\b`` knows ASCII alone, its classes can't be subtracted, and where
+something that may be empty is repeated it takes another way.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def compile_quickly(node: Node) -> Any:
 @cache
 def _library() -> Any:
     try:
-        import re2  # type: ignore[import-not-found,unused-ignore]
+        import re2  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         return None
     return re2
@@ -69,12 +70,27 @@ def _written(node: Node) -> str:
             return "|".join(map(_written, options))
         case Group(body, _):
             return f"({_written(body)})"
-        case Repeat(body, least, most, is_lazy) if max(least, most or 0) <= MOST_TIMES:
+        case Repeat(body, least, most, is_lazy) if max(least, most or 0) <= MOST_TIMES and not _may_be_empty(body):
             times = f"{{{least},{'' if most is None else most}}}"
             return f"(?:{_written(body)}){times}{'?' if is_lazy else ''}"
         case Empty():
             return ""
     raise _Untranslatable
+
+
+def _may_be_empty(node: Node) -> bool:
+    match node:
+        case Chars():
+            return False
+        case Series(parts):
+            return all(map(_may_be_empty, parts))
+        case Choice(options):
+            return any(map(_may_be_empty, options))
+        case Group(body, _):
+            return _may_be_empty(body)
+        case Repeat(body, least):
+            return least == 0 or _may_be_empty(body)
+    return True
 
 
 def _set(source: str) -> str:
