@@ -5,14 +5,15 @@ Entries lie in the order in which they were made; writing one is part of the tra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
 
 from ..values import JSON, dumps, loads
 from .document import Body, Document, State
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 
-Kind: TypeAlias = Literal["lost", "rejected"]
+Kind: TypeAlias = Literal["lost", "rejected", "quarantined", "expired", "rolled_back"]
+"""Lost to another change, refused by the server, refused again and again as a message, too old, taken back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Entry:
 
     ``body`` is what was lost: a whole document, the fields of an update, None for a delete. ``at_ms`` is when it was
     lost, ``timestamp`` when it was made; ``against_*`` tell what stands instead, ``code`` and ``message`` why.
+    ``replica`` and ``device`` say who made the change, as far as that is known here; ``numbers`` are those of the
+    changes that ended with it; ``restored_ms`` is when it was restored, 0 if it was not.
     """
 
     kind: Kind
@@ -36,15 +39,22 @@ class Entry:
     against_op_id: str = ""
     against_timestamp: str = ""
     id: str = ""
+    replica: str = ""
+    device: str = ""
+    numbers: list[int] = field(default_factory=list)
+    restored_ms: int = 0
 
     def to_json(self) -> dict[str, JSON]:
-        """Give the entry as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Give the entry as JSON; who made it, and what is not usual, only where there is something to say."""
+        return {name: value for name in self.__slots__ if (value := getattr(self, name)) or name not in _SELDOM}
 
     @classmethod
     def from_json(cls, value: dict[str, JSON]) -> Entry:
         """Read what :meth:`to_json` gave."""
         return cls(**value)
+
+
+_SELDOM: Final = ("replica", "device", "numbers", "restored_ms")
 
 
 def lost_fields(name: tuple[str, str], gone: State, op_id: str, after: Document, at_ms: int) -> Entry:

@@ -5,7 +5,7 @@ Nothing here waits for anything but its transaction, and time and chance are arg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -52,6 +52,8 @@ class Event:
     """What happened to a document, or (``SyncComplete``) that a sync is through, with its counts.
 
     The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.
+    ``reason`` says why, where it was not an ordinary edit: "rejected", "quarantined", "expired" or "rolled_back" for
+    a change that was taken back (``change_id``), "waiting" for a conflict that waits for a decision.
     """
 
     change_type: ChangeType
@@ -60,6 +62,8 @@ class Event:
     document: dict[str, JSON] | None = None
     pushed_count: int = 0
     pulled_count: int = 0
+    reason: str = ""
+    change_id: str = ""
 
 
 class Write(NamedTuple):
@@ -86,11 +90,22 @@ class Many:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server."""
+    """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server.
+
+    ``merges`` says what the server may merge in some collections; ``strategy`` is one for these writes alone, kept
+    with them; a higher ``priority`` is sent earlier.
+    """
 
     merge: str | None = None
     bounds: Bounds = field(default_factory=Bounds)
     is_atomic: bool = False
+    merges: Mapping[str, str | None] = field(default_factory=dict)
+    strategy: str | None = None
+    priority: int = 0
+
+    def merge_in(self, collection: str) -> str | None:
+        """Give what the server may merge in a collection."""
+        return self.merges.get(collection, self.merge)
 
 
 EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
@@ -248,7 +263,7 @@ class Writer:
         self.counters = counters
         self.options = options
         self._now_ms = now_ms
-        self._appender = Appender(counters, options.bounds)
+        self._appender = Appender(counters, options.bounds, options.priority)
         self._ids = rng.randbytes(16 * expected).hex()
         self._rng = rng
         self._used = 0
@@ -286,10 +301,11 @@ class Writer:
     async def insert_many(self, names: Sequence[Name], writes: Many) -> list[Event]:
         """Write documents that never were, in blocks: what :meth:`apply` does for each, without a step for each."""
         numbers = self._appender.add_many(names, writes.texts)
-        put, at, ids, merge_kind, unit = self.tx.put, self._at, self._ids, self.options.merge, self._unit
+        put, at, ids, unit, strategy = self.tx.put, self._at, self._ids, self._unit, self.options.strategy
+        merge_kind = self.options.merge_in(writes.collection)
         start = 0
         for name, text, n in zip(names, writes.texts, numbers, strict=True):
-            put("docs", name, new_record_text(text, at, ids[start : start + 32], n, merge_kind, unit))
+            put("docs", name, new_record_text(text, at, ids[start : start + 32], n, merge_kind, unit, strategy))
             start += 32
         await self.totals.count(writes.collection, len(names))
         if not writes.wants_events:
@@ -312,7 +328,8 @@ class Writer:
         """Write a document that never was: the usual case of a bulk load, so its record is spliced."""
         op_id = self._op_id()
         n = self._appender.add(name, len(item.text))
-        text = new_record_text(item.text, self._at, op_id, n, self.options.merge, self._unit)
+        merge_kind, strategy = self.options.merge_in(item.collection), self.options.strategy
+        text = new_record_text(item.text, self._at, op_id, n, merge_kind, self._unit, strategy)
         self.tx.put("docs", name, text)
         self._written[name] = text
         await self.totals.count(item.collection, 1)
@@ -336,29 +353,33 @@ class Writer:
     def _append(self, name: Name, record: Record, operation: Operation, state: State) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
         last = record.pending[-1] if record.pending else None
-        if last and self._may_grow(last):
+        how = self.options
+        merge_kind = how.merge_in(name[0])
+        if last and self._may_grow(last) and last.merge == merge_kind:
             return self._coalesced(record, last, operation, state)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
-        pending = Pending(self._op_id(), n, operation, state, self.options.merge, unit=self._unit)
-        return Record(record.confirmed, (*record.pending, pending))
+        pending = Pending(self._op_id(), n, operation, state, merge_kind, unit=self._unit, strategy=how.strategy)
+        return Record(record.confirmed, (*record.pending, pending), record.waiting)
 
     def _may_grow(self, last: Pending) -> bool:
         """Tell whether a change takes in another; one that was rebased has not seen what this one has."""
         is_open = self.counters.is_open(last.n) and last.unit == self._unit and last.base is None
-        return is_open and last.operation != "delete"
+        is_alike = last.strategy == self.options.strategy and self.counters.priority == self.options.priority
+        return is_open and is_alike and last.operation != "delete"
 
     def _coalesced(self, record: Record, last: Pending, operation: Operation, state: State) -> Record:
         earlier = record.pending[:-1]
         if operation == "delete" and last.operation == "insert":
             self._struck.append((last.n, size_of(last)))
-            return Record(record.confirmed, earlier)
+            return Record(record.confirmed, earlier, record.waiting if earlier else None)
         if operation == "delete":
             self._count_bytes(len("null") - size_of(last))
-            return Record(record.confirmed, (*earlier, last._replace(operation="delete", state=state)))
+            gone = last._replace(operation="delete", state=state)
+            return Record(record.confirmed, (*earlier, gone), record.waiting)
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        return Record(record.confirmed, (*earlier, last._replace(state=merged)))
+        return Record(record.confirmed, (*earlier, last._replace(state=merged)), record.waiting)
 
     def _count_bytes(self, more: int) -> None:
         self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
