@@ -72,13 +72,13 @@ class AcceptRemote:
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Another document stands, made from both.
+    """Another document stands, made from both; None: none does, it is deleted.
 
     ``given_up`` is what of the local and of the remote version it knowingly leaves out; None: that is found by
     comparing them.
     """
 
-    document: Body
+    document: Body | None
     given_up: tuple[Body, Body] | None = None
 
     def to_json(self) -> dict[str, JSON]:

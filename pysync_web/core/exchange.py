@@ -69,6 +69,8 @@ class ExchangeOptions:
     where: Callable[[str, str, Body | None], bool] | None = None
     splits: bool = False
     """Whether a block may be sent in parts, because the server takes no whole one."""
+    skip: frozenset[int] = frozenset()
+    """The numbers of changes that are not sent now, nor what depends on them."""
     device: str | None = None
     """The label under which ledger entries name this replica beside its id; None: they name nobody."""
 
@@ -107,8 +109,9 @@ class Outcome:
     is_stale: bool = False
     has_diverged: bool = False
     epoch_changed: bool = False
+    noted: int = 0
     asks: list[Name] = field(default_factory=list)
-    """The documents whose conflicts wait for functions of the application."""
+    """The documents whose conflicts wait for functions of the application; ``noted`` counts entries of the ledger."""
 
 
 async def load_sync(tx: ReadTransaction) -> SyncState:
@@ -117,16 +120,16 @@ async def load_sync(tx: ReadTransaction) -> SyncState:
     return SyncState(**loads(text)) if text else SyncState()
 
 
-async def has_pending(tx: ReadTransaction) -> bool:
+async def has_pending(tx: ReadTransaction, skip: frozenset[int] = frozenset()) -> bool:
     """Tell whether changes may be sent, or wait for the answer to a request that had some."""
     if await tx.get("meta", ("inflight",)) is not None:
         return True
     if not await tx.scan("outbox", limit=1):
         return False
-    if not await tx.scan("conflicts", limit=1):
+    if not skip and not await tx.scan("conflicts", limit=1):
         return True
     runs = await all_runs(tx)
-    return bool(numbered(without(runs, await held_changes(tx, runs))))
+    return bool(numbered(without(runs, await held_changes(tx, runs, skip))))
 
 
 async def build_pull(tx: ReadTransaction, options: ExchangeOptions) -> SyncRequest:
@@ -169,12 +172,12 @@ async def _runs(tx: ReadTransaction, counters: Counters, options: ExchangeOption
 
     What waits for a decision, and what depends on it, may not.
     """
-    is_held = bool(await tx.scan("conflicts", limit=1))
+    is_held = bool(options.skip) or bool(await tx.scan("conflicts", limit=1))
     if not is_held and not options.where and not counters.urgent:
         return await first_blocks(tx, options.push_limit), counters.pending
     runs = await all_runs(tx)
     if is_held:
-        runs = without(runs, await held_changes(tx, runs))
+        runs = without(runs, await held_changes(tx, runs, options.skip))
     total = len(numbered(runs))
     if counters.urgent:
         runs = by_priority(runs)
@@ -313,6 +316,38 @@ async def apply_response(
         await intake.change_epoch(response)
     else:
         await intake.take(request, response)
+    return intake.outcome
+
+
+async def read_conflict(tx: ReadTransaction, name: Name) -> Conflict | None:
+    """Describe the conflict of a document that waits for a decision, None where none does."""
+    record = decode_record(await tx.get("docs", name))
+    if record.waiting is None or record.confirmed is None:
+        return None
+    return conflict_of(name, record, record.confirmed, view(record, (await load_counters(tx)).replica))
+
+
+async def settle_conflict(
+    tx: WriteTransaction,
+    conflict: Conflict,
+    decision: Decision | None,
+    now_ms: int,
+    rng: Random,
+    options: ExchangeOptions,
+    *,
+    by_hand: bool = False,
+) -> Outcome | None:
+    """Let a decision on a conflict that waits stand; None where it is not the same any more.
+
+    A decision to wait is noted with its reason. One that was made ``by_hand`` is an edit of now.
+    """
+    name = (conflict.collection, conflict.key)
+    found = await read_conflict(tx, name)
+    if found is None or replace(found, reason="", clashes=()) != replace(conflict, reason="", clashes=()):
+        return None
+    counters, sync = await load_counters(tx), await load_sync(tx)
+    intake = _Intake(tx, counters, sync, now_ms, rng, options)
+    await intake.settle(conflict, decision, by_hand=by_hand)
     return intake.outcome
 
 
@@ -513,12 +548,19 @@ class _Intake:
         if not is_local:
             self._note_local_loser(name, record, self.records[name], given_up)
 
-    def settle(self, name: Name, record: Record, conflict: Conflict, decision: Decision | None) -> None:
-        """Let the decision of a conflict that waited stand, as an edit made now."""
-        self.stored[name] = self.records[name] = record
-        self.latest = tick(self.counters.clock, self.now_ms)
-        self.origin = "Local"
-        self._settle(name, record, record.confirmed or _NOBODY, conflict, decision)
+    async def settle(self, conflict: Conflict, decision: Decision | None, *, by_hand: bool) -> None:
+        """Let the decision of a conflict that waits stand, or note why it still waits."""
+        name = (conflict.collection, conflict.key)
+        record = self.stored[name] = self.records[name] = decode_record(await self.tx.get("docs", name))
+        remote = record.confirmed or _NOBODY
+        if by_hand:
+            self.latest = tick(self.counters.clock, self.now_ms)
+            self.origin = "Local"
+        if isinstance(decision, Wait):
+            self._park(name, record, remote, decision)
+        else:
+            self._settle(name, record, remote, conflict, decision)
+        await self._write()
 
     def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
         """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
@@ -622,6 +664,7 @@ class _Intake:
         if self.options.device is not None:
             device = self.options.device if by == self.counters.replica else ""
             entry = replace(entry, replica=by, device=device, numbers=list(numbers))
+        self.outcome.noted += 1
         record_entry(self.tx, entry, self.rng)
 
     def _note(
@@ -685,21 +728,28 @@ class _Intake:
         await self._put_records()
         if self.sync.is_resync and is_next and not response.has_more:
             await self._end_resync()
-        if self.struck:
-            await strike(self.tx, self.counters, self.struck)
-        self.totals.write()
         for word in ("pushed", "pulled", "conflicts"):
             if more := getattr(self.outcome, word):
                 self.sync.totals[word] = self.sync.totals.get(word, 0) + more
-        for name, old, new in (
-            ("counters", self.counted, self.counters.text()),
-            ("sync", before, self.sync.text()),
-        ):
-            if new != old:
-                self.tx.put("meta", (name,), new)
+        await self._write_counts()
+        if (text := self.sync.text()) != before:
+            self.tx.put("meta", ("sync",), text)
         self.outcome.pending = self.counters.pending
         if is_next and response.digest is not None and not response.has_more:
             self.outcome.has_diverged = await self._digest() != response.digest
+
+    async def _write(self) -> None:
+        """Write the documents, and what is counted."""
+        await self._put_records()
+        await self._write_counts()
+
+    async def _write_counts(self) -> None:
+        """Write what is counted, where it is not as it was."""
+        if self.struck:
+            await strike(self.tx, self.counters, self.struck)
+        self.totals.write()
+        if (text := self.counters.text()) != self.counted:
+            self.tx.put("meta", ("counters",), text)
 
     async def _put_records(self) -> None:
         for name, record in self.records.items():

@@ -5,7 +5,7 @@ A space of their own names their documents, so that whoever has none pays one lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from .optimistic import Record, decode_record
 from .outbox import Name, Run, numbered
@@ -27,14 +27,24 @@ async def waiting_names(tx: ReadTransaction, *, asks: bool = False) -> list[Name
     return [(str(key[0]), str(key[1])) for key, text in rows if text == "true" or not asks]
 
 
-async def held_changes(tx: ReadTransaction, runs: Sequence[Run]) -> set[int]:
-    """Give the numbers of the changes that must wait for the decision of a conflict.
+async def held_changes(tx: ReadTransaction, runs: Sequence[Run], more: Set[int] = frozenset()) -> set[int]:
+    """Give the numbers of the changes that must wait for the decision of a conflict, or for one of ``more``."""
+    begins = [(name, 0) for name in await waiting_names(tx)]
+    if more:
+        begins += [(name, n) for name, n in numbered(runs) if n in more]
+    return await dependent_changes(tx, runs, begins)
 
-    They are those of its document, those of their transactions, and what follows one of these in its document.
+
+async def dependent_changes(
+    tx: ReadTransaction, runs: Sequence[Run], begins: Sequence[tuple[Name, int]]
+) -> set[int]:
+    """Give the numbers of what depends on some changes, and of themselves.
+
+    That is what follows in their documents, the rest of their transactions, and what follows that.
     """
     entries = {n: name for name, n in numbered(runs)}
     held: set[int] = set()
-    open_ends: list[tuple[Name, int]] = [(name, 0) for name in await waiting_names(tx)]
+    open_ends = list(begins)
     while open_ends:
         name, since = open_ends.pop()
         for change in decode_record(await tx.get("docs", name)).pending:

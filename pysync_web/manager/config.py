@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ..core.conflict import ConflictStrategy
+from ..core.conflict import AsyncResolver, ConflictStrategy, Strategy
+from ..core.ledger import LedgerBounds
 from ..core.outbox import Bounds
 from ..core.retry import RetryPolicy
 from ..core.wire import MAX_CHANGES, MAX_PAGE
@@ -24,7 +25,13 @@ class SyncConfig:
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
     the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000). After
     ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s`` apart, unless
-    something happens; nothing is ever given up. ``query_limits`` None means the query engine's own.
+    something happens. ``query_limits`` None means the query engine's own.
+
+    ``collection_strategies`` name the conflict strategies of collections that have another one than the rest;
+    ``resolvers`` are functions that a ``Custom`` strategy may name; one that is a coroutine function has
+    ``resolver_timeout_s`` to answer. A change that has waited longer than ``max_age_s`` without being sent, or that
+    the server has refused alone in a request more often than ``max_retries``, moves to the ledger, which keeps
+    entries within ``ledger``'s bounds.
     """
 
     database: str = "default"
@@ -35,19 +42,30 @@ class SyncConfig:
     auto_sync: bool = True
     push_on_change: bool = True
     collections: Sequence[str] = ()
-    conflict_strategy: ConflictStrategy = ConflictStrategy.MERGE_FIELDS
+    conflict_strategy: Strategy = ConflictStrategy.MERGE_FIELDS
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     outbox: Bounds = field(default_factory=Bounds)
     query_limits: QueryLimits | None = None
+    collection_strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    resolvers: Mapping[str, AsyncResolver] = field(default_factory=dict)
+    resolver_timeout_s: float = 30.0
+    max_age_s: float | None = None
+    ledger: LedgerBounds = field(default_factory=LedgerBounds)
 
     def __post_init__(self) -> None:
         check_database(self.database)
-        for name in self.collections:
+        for name in (*self.collections, *self.collection_strategies):
             check_collection(name)
         bounds = (("batch_size", 1, MAX_CHANGES), ("page_size", 1, MAX_PAGE), ("max_retries", 0, 2**31))
         for name, low, high in bounds:
             value = getattr(self, name)
             if not (isinstance(value, int) and low <= value <= high):
                 raise InvalidDocument(f"SyncConfig.{name} is an integer from {low} to {high}, not {value!r}")
-        if not self.sync_interval_s > 0:
-            raise InvalidDocument(f"SyncConfig.sync_interval_s is over 0, not {self.sync_interval_s!r}")
+        for name in ("sync_interval_s", "resolver_timeout_s", "max_age_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidDocument(f"SyncConfig.{name} is over 0, not {value!r}")
+
+    def strategy_of(self, collection: str) -> Strategy:
+        """Give the conflict strategy of a collection."""
+        return self.collection_strategies.get(collection, self.conflict_strategy)

@@ -58,7 +58,8 @@ class SyncStatus(_Json):
 
     ``pending`` changes wait to be sent, the oldest for ``oldest_pending_age_s`` seconds; ``last_sync`` is ISO 8601;
     ``next_retry_s`` the seconds to the next attempt after a failure; ``blocked_by`` is "unauthorized", "rejected" or
-    None; ``storage_reset`` "wiped" or "restored" where the storage is not the one that was left.
+    None; ``storage_reset`` "wiped" or "restored" where the storage is not the one that was left; ``conflicts`` wait
+    for a decision; ``ledger_warning`` says that entries of the ledger will have to go.
     """
 
     pending: int
@@ -71,6 +72,8 @@ class SyncStatus(_Json):
     durability: str
     storage_reset: str | None
     is_leader: bool
+    conflicts: int = 0
+    ledger_warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,10 @@ class Statistics(_Json):
 
 @dataclass(frozen=True, slots=True)
 class PendingChange(_Json):
-    """A change that the server has not acknowledged; ``state`` is "waiting" or "in_flight"."""
+    """A change that the server has not acknowledged.
+
+    ``state`` is "waiting", "in_flight", "held" (until a conflict is decided), or "taken_back".
+    """
 
     change_id: str
     collection: str
