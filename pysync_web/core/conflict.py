@@ -7,18 +7,18 @@ caller. The strategies but the usual one are in ``strategies.py``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 from ..causality import VersionVector
 from ..errors import InvalidDocument
-from ..values import JSON
+from .as_json import AsJson
 from .document import Body
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(AsJson):
     """Two versions of one document. A body None is a delete; ``base`` is the last version that both had seen.
 
     Timestamps are those of the last change on each side, op ids break a tie between them. ``strategy`` is the name of
@@ -42,36 +42,19 @@ class Conflict:
     reason: str = ""
     clashes: tuple[str, ...] = ()
 
-    def to_json(self) -> dict[str, JSON]:
-        """Give the conflict as JSON."""
-        return {**asdict(self), "clashes": list(self.clashes)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Conflict:
-        """Read what :meth:`to_json` gave."""
-        return cls(**{**value, "clashes": tuple(value["clashes"])})
-
 
 @dataclass(frozen=True, slots=True)
-class AcceptLocal:
+class AcceptLocal(AsJson):
     """The local version stands."""
 
-    def to_json(self) -> dict[str, JSON]:
-        """Give the answer as JSON."""
-        return {"accept": "local"}
-
 
 @dataclass(frozen=True, slots=True)
-class AcceptRemote:
+class AcceptRemote(AsJson):
     """The remote version stands."""
 
-    def to_json(self) -> dict[str, JSON]:
-        """Give the answer as JSON."""
-        return {"accept": "remote"}
-
 
 @dataclass(frozen=True, slots=True)
-class Merge:
+class Merge(AsJson):
     """Another document stands, made from both; None: none does, it is deleted.
 
     ``given_up`` is what of the local and of the remote version it knowingly leaves out; None: that is found by
@@ -81,13 +64,9 @@ class Merge:
     document: Body | None
     given_up: tuple[Body, Body] | None = None
 
-    def to_json(self) -> dict[str, JSON]:
-        """Give the answer as JSON."""
-        return {"merge": self.document}
-
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(AsJson):
     """Nothing is decided yet: both sides are kept. ``asks``: functions of the application are to be asked first."""
 
     reason: str
@@ -111,13 +90,6 @@ class ConflictResolution:
     AcceptLocal = AcceptLocal()
     AcceptRemote = AcceptRemote()
     Merge = Merge
-
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> Resolution:
-        """Read what ``to_json`` of an answer gave."""
-        if "merge" in value:
-            return Merge(value["merge"])
-        return AcceptLocal() if value["accept"] == "local" else AcceptRemote()
 
 
 class ConflictStrategy(Enum):

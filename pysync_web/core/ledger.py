@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads
+from .as_json import AsJson
 from .document import Body, Document, State
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 
@@ -134,7 +135,7 @@ def _decoded(key: Key, text: str) -> Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerBounds:
+class LedgerBounds(AsJson):
     """How many entries are kept, and for how long.
 
     A warning comes at four fifths of either, and nothing goes sooner than ``notice_s`` after it.
@@ -143,15 +144,6 @@ class LedgerBounds:
     entries: int = 10_000
     age_s: float = 180 * 86_400.0
     notice_s: float = 86_400.0
-
-    def to_json(self) -> dict[str, JSON]:
-        """Give the bounds as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-    @classmethod
-    def from_json(cls, value: dict[str, JSON]) -> LedgerBounds:
-        """Read what :meth:`to_json` gave."""
-        return cls(**value)
 
 
 class Trimmed(NamedTuple):

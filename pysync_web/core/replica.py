@@ -12,6 +12,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from ..causality import tick
 from ..errors import FormatTooNew, InvalidDocument, SyncError
 from ..values import JSON, dumps, loads
+from .as_json import AsJson
 from .digest import digest
 from .document import Body, Document, State, changed, deleted, inserted, merge
 from .optimistic import (
@@ -48,7 +49,7 @@ ChangeType: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(AsJson):
     """What happened to a document, or (``SyncComplete``) that a sync is through, with its counts.
 
     The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from ..core.conflict import AsyncResolver, ConflictStrategy, Strategy
 from ..core.ledger import LedgerBounds
 from ..core.outbox import Bounds
 from ..core.retry import RetryPolicy
+from ..core.strategies import decode_strategy, encode_strategy
 from ..core.wire import MAX_CHANGES, MAX_PAGE
 from ..errors import InvalidDocument
-from ..values import check_collection, check_database
+from ..values import JSON, check_collection, check_database
 
 if TYPE_CHECKING:
     from ..sdbql import QueryLimits
@@ -65,6 +66,43 @@ class SyncConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InvalidDocument(f"SyncConfig.{name} is over 0, not {value!r}")
+
+    def to_json(self) -> dict[str, JSON]:
+        """Give the settings as JSON, without ``resolvers``; a strategy with a bare function has none."""
+        members = {name: getattr(self, name) for name in self.__slots__ if name != "resolvers"}
+        strategies = {name: encode_strategy(one) for name, one in self.collection_strategies.items()}
+        limits = None if self.query_limits is None else asdict(self.query_limits)
+        return members | {
+            "collections": list(self.collections),
+            "conflict_strategy": encode_strategy(self.conflict_strategy),
+            "collection_strategies": strategies,
+            "retry": self.retry.to_json(),
+            "outbox": self.outbox.to_json(),
+            "ledger": self.ledger.to_json(),
+            "query_limits": limits,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], resolvers: Mapping[str, AsyncResolver] | None = None) -> SyncConfig:
+        """Read what :meth:`to_json` gave; functions are given anew."""
+        given = dict(value)
+        strategies = {name: decode_strategy(one) for name, one in given["collection_strategies"].items()}
+        if given["query_limits"] is not None:
+            from ..sdbql import QueryLimits
+
+            given["query_limits"] = QueryLimits(**given["query_limits"])
+        return cls(
+            **given
+            | {
+                "collections": tuple(given["collections"]),
+                "conflict_strategy": decode_strategy(given["conflict_strategy"]),
+                "collection_strategies": strategies,
+                "retry": RetryPolicy.from_json(given["retry"]),
+                "outbox": Bounds.from_json(given["outbox"]),
+                "ledger": LedgerBounds.from_json(given["ledger"]),
+            },
+            resolvers=resolvers or {},
+        )
 
     def strategy_of(self, collection: str) -> Strategy:
         """Give the conflict strategy of a collection."""
