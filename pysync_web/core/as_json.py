@@ -23,4 +23,6 @@ class AsJson:
         """Read what :meth:`to_json` gave; a list becomes a tuple where the value has one."""
         fields: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
         tuples = {name for name, field in fields.items() if str(field.type).startswith("tuple")}
-        return cls(**{name: tuple(one) if name in tuples else one for name, one in value.items()})
+        return cls(
+            **{name: tuple(one) if name in tuples and one is not None else one for name, one in value.items()}
+        )
