@@ -377,6 +377,17 @@ async def test_the_strategy_of_a_call_is_kept_with_the_change_through_a_restart(
     assert await see(other) == {"title": "both"}
 
 
+async def test_a_new_document_keeps_the_strategy_of_its_call(quick):
+    other, mine = await quick.open("other"), await quick.open("mine")
+    await put(other, {"title": "theirs"})
+    await put(mine, {"title": "mine"}, strategy=S.MANUAL)
+    await mine.save_documents("notes", {"many": {"title": "mine"}}, strategy=S.MANUAL)
+    await put(other, {"title": "theirs"}, "many")
+    await other.sync_now()
+    await mine.sync_now()
+    assert [conflict.key for conflict in await mine.conflicts()] == ["k", "many"]
+
+
 async def test_an_edit_with_another_strategy_does_not_grow_into_the_change_before(quick):
     mine = await quick.open("mine")
     await put(mine, {"x": 1})
