@@ -10,6 +10,7 @@ from .core.conflict import (
 )
 from .core.ledger import Entry
 from .core.outbox import Bounds
+from .core.records import Accepted, Pulled, Refused, SyncRecord
 from .core.replica import Event as Change
 from .core.retry import RetryPolicy
 from .errors import (
@@ -49,14 +50,16 @@ from .manager import (
     Transaction,
 )
 from .manager import open_manager as open
-from .transport import HttpClient, LocalTransport
+from .transport import CallbackTransport, HttpClient, LocalTransport
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AcceptLocal",
     "AcceptRemote",
+    "Accepted",
     "Bounds",
+    "CallbackTransport",
     "Change",
     "Conflict",
     "ConflictResolution",
@@ -74,8 +77,10 @@ __all__ = [
     "Merge",
     "OutboxFull",
     "PendingChange",
+    "Pulled",
     "QueryError",
     "QuotaExceeded",
+    "Refused",
     "Rejected",
     "RetryPolicy",
     "SchemaError",
@@ -91,6 +96,7 @@ __all__ = [
     "SyncManager",
     "SyncMetadata",
     "SyncNow",
+    "SyncRecord",
     "SyncResult",
     "SyncStatus",
     "Transaction",

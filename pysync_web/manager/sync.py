@@ -66,6 +66,8 @@ class SyncManager:
         self.config = config or SyncConfig()
         self._storage = IndexedStorage(store.storage)
         self._client = client
+        if (attach := getattr(client, "attach", None)) is not None:
+            attach(store.storage)
         self._rng: Any = random.SystemRandom()
         self._options = WriteOptions(self.config.conflict_strategy.merge, self.config.outbox)
         self._schedule = Schedule(
