@@ -28,7 +28,7 @@ PORT = "6745"
 
 
 def test_every_example_is_one_of_those_that_are_run():
-    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries"}
+    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries", "backend"}
 
 
 def test_the_server_s_command_and_the_plain_client_s_request_work(tmp_path: Path):
