@@ -82,6 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(text)
+        self.wfile.flush()
 
     def parse_request(self) -> bool:
         """Read a request's head; refuse everything while broken."""
