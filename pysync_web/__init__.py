@@ -15,6 +15,7 @@ from .core.replica import Event as Change
 from .core.retry import RetryPolicy
 from .errors import (
     ConflictUnresolved,
+    ContentMissing,
     CorruptData,
     DatabaseLocked,
     EncryptionError,
@@ -34,6 +35,8 @@ from .errors import (
     Unreachable,
 )
 from .manager import (
+    Bucket,
+    BucketEntry,
     LocalStore,
     PendingChange,
     SetOnline,
@@ -59,12 +62,15 @@ __all__ = [
     "AcceptRemote",
     "Accepted",
     "Bounds",
+    "Bucket",
+    "BucketEntry",
     "CallbackTransport",
     "Change",
     "Conflict",
     "ConflictResolution",
     "ConflictStrategy",
     "ConflictUnresolved",
+    "ContentMissing",
     "CorruptData",
     "DatabaseLocked",
     "EncryptionError",

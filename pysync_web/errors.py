@@ -18,6 +18,7 @@
     │   └── Unauthorized       credentials are missing, wrong or expired
     ├── QueryError             an SDBQL query that can't be parsed or run
     ├── ConflictUnresolved     a conflict waits for a decision
+    ├── ContentMissing         a value's content has not arrived yet: sync, or wait
     ├── OutboxFull             too many changes wait to be sent: nothing was written
     └── EncryptionError        a wrong key, or a record that was tampered with
 """
@@ -139,6 +140,10 @@ def _excerpt(query: str, begin: int, at: int) -> str:
 
 class ConflictUnresolved(SyncError):
     """A conflict waits for a decision of the application."""
+
+
+class ContentMissing(SyncError):
+    """The entry of a binary value is here, its content is not yet."""
 
 
 class OutboxFull(SyncError):

@@ -1,5 +1,6 @@
 """What an application works with: the sync manager over a local store."""
 
+from .bucket import Bucket, BucketEntry
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .opening import open_manager
@@ -9,6 +10,8 @@ from .sync import SyncManager
 from .transaction import Transaction
 
 __all__ = [
+    "Bucket",
+    "BucketEntry",
     "LocalStore",
     "PendingChange",
     "SetOnline",

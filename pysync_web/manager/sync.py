@@ -35,6 +35,8 @@ from ..errors import (
 )
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
+from .bucket import Bucket
+from .chunks import BUCKET, CHUNKS, is_reserved, keeping, unused
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
@@ -243,9 +245,45 @@ class SyncManager:
         check_collection(collection)
         return await self._storage.read(lambda tx: local.read_documents(tx, collection))
 
-    async def list_collections(self) -> list[str]:
-        """Name the collections that have a document."""
-        return await self._storage.read(local.collections)
+    async def list_collections(self, *, include_reserved: bool = False) -> list[str]:
+        """Name the collections that have a document, by default without those in which buckets lie."""
+        names = await self._storage.read(local.collections)
+        return [name for name in names if include_reserved or not is_reserved(name)]
+
+    def bucket(self, name: str) -> Bucket:
+        """Give the bucket of binary values of that name; it need not have been there.
+
+        Its documents lie in the reserved collections ``_bucket_NAME`` and ``_chunks``; where
+        ``SyncConfig.collections`` names any, it has to name these.
+        """
+        self._collection(CHUNKS)
+        self._collection(BUCKET + name)
+        return Bucket(name, self._storage, self.save_document, self.delete_document)
+
+    async def collect_chunks(self, *, grace_s: float = 86_400.0) -> int:
+        """Delete the pieces of binary values that no entry refers to any more; give how many.
+
+        Syncs first where there is a server, and does nothing if that fails: others may have written meanwhile. What
+        was used within ``grace_s`` seconds stays.
+        """
+        if self._client is not None and not (await self.sync_now()).success:
+            return 0
+        before_ms = _now_ms() - round(grace_s * 1000)
+        after: Any = None
+        deleted: list[Event] = []
+
+        async def body(tx: WriteTransaction) -> tuple[list[Event], Any]:
+            names, last = await unused(tx, after, before_ms)
+            writes = [Write(CHUNKS, name, None) for name in names]
+            results = await local.write(tx, writes, _now_ms(), self._rng, self._options) if writes else []
+            return [event for event, _ in results if event], last
+
+        while True:
+            events, after = await self._storage.write(body, is_local=True)
+            deleted += events
+            if after is None:
+                self._tell(deleted)
+                return len(deleted)
 
     def transaction(self) -> Transaction:
         """Begin changes that are made together, here and on the server: ``async with sync.transaction() as t``."""
@@ -564,7 +602,7 @@ class SyncManager:
     def _exchange_options(self, lease: int | None, where: Predicate | None = None) -> ExchangeOptions:
         return ExchangeOptions(
             database=self.config.database,
-            resolver=resolver(self._conflicts),
+            resolver=keeping(resolver(self._conflicts)),
             collections=tuple(sorted(self.config.collections)) or None,
             push_limit=self.config.batch_size,
             page_limit=self.config.page_size,
