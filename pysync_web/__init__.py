@@ -37,7 +37,9 @@ from .errors import (
 from .manager import (
     Bucket,
     BucketEntry,
+    KeyValueStore,
     LocalStore,
+    LoggedStore,
     PendingChange,
     SetOnline,
     Statistics,
@@ -53,7 +55,7 @@ from .manager import (
     Transaction,
 )
 from .manager import open_manager as open
-from .transport import CallbackTransport, HttpClient, LocalTransport
+from .transport import CallbackTransport, EncodedTransport, HttpClient, LocalTransport
 
 __version__ = "0.1.0"
 
@@ -73,13 +75,16 @@ __all__ = [
     "ContentMissing",
     "CorruptData",
     "DatabaseLocked",
+    "EncodedTransport",
     "EncryptionError",
     "Entry",
     "FormatTooNew",
     "HttpClient",
     "InvalidDocument",
+    "KeyValueStore",
     "LocalStore",
     "LocalTransport",
+    "LoggedStore",
     "Merge",
     "OutboxFull",
     "PendingChange",

@@ -3,6 +3,7 @@
 from .bucket import Bucket, BucketEntry
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
+from .logged import KeyValueStore, LoggedStore
 from .opening import open_manager
 from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore, StorageEngine
@@ -12,7 +13,9 @@ from .transaction import Transaction
 __all__ = [
     "Bucket",
     "BucketEntry",
+    "KeyValueStore",
     "LocalStore",
+    "LoggedStore",
     "PendingChange",
     "SetOnline",
     "Statistics",

@@ -53,7 +53,7 @@ class BucketEntry:
 class Bucket:
     """Binary values under keys: what ``sync.bucket(name)`` gives.
 
-    Values of any length up to 492 MiB are written and read as streams, in pieces of 144 KiB; a piece that is there
+    Values of any length up to 253 MiB are written and read as streams, in pieces of 96 KiB; a piece that is there
     already, in whichever bucket, is not stored or sent again. Keys are as those of documents.
     """
 

@@ -28,8 +28,8 @@ BUCKET: Final = "_bucket_"
 """The names of the reserved collections of entries begin with it."""
 
 _TEXT_BYTES: Final = 48 * 1024  # in base64 as long as a text in a document may be
-CHUNK_BYTES: Final = 3 * _TEXT_BYTES
-MOST_CHUNKS: Final = 3500
+CHUNK_BYTES: Final = 2 * _TEXT_BYTES
+MOST_CHUNKS: Final = 2700
 """How many pieces a value has at most: their names fit into one document."""
 
 Value: TypeAlias = "bytes | bytearray | memoryview | AsyncIterable[bytes]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,8 @@ class SyncConfig:
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
     the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000). After
     ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s`` apart, unless
-    something happens; nothing is ever given up. ``query_limits`` None means the query engine's own.
+    something happens; nothing is ever given up. ``key_factory`` makes keys for documents saved without one, in place
+    of UUIDv7; each is another one, on whatever device. ``query_limits`` None means the query engine's own.
     """
 
     database: str = "default"
@@ -39,6 +40,7 @@ class SyncConfig:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     outbox: Bounds = field(default_factory=Bounds)
     query_limits: QueryLimits | None = None
+    key_factory: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         check_database(self.database)

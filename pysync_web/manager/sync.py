@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_values
 from typing import TYPE_CHECKING, Any
 
 from ..causality import parse_timestamp
 from ..core import replica as local
+from ..core.conflict import Resolver
 from ..core.exchange import ExchangeOptions, begin_resync, choose_collections, load_sync
 from ..core.ledger import Entry, read_entries
 from ..core.optimistic import View, decode_record
@@ -42,6 +43,7 @@ from .config import SyncConfig
 from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
 from .indexed import IndexedStorage, touched_documents
+from .logged import KeyValueStore, LoggedStore, on_body, only_in
 from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
@@ -212,6 +214,15 @@ class SyncManager:
 
         ``change`` is a plain function without effects: it may run again. No other tab or process can come between.
         """
+        return await self._update(collection, key, change, self._options)
+
+    async def _update(
+        self,
+        collection: str,
+        key: str,
+        change: Callable[[Document | None], Document | None],
+        options: WriteOptions,
+    ) -> Document | None:
         self._collection(collection)
         check_key(key)
 
@@ -222,7 +233,7 @@ class SyncManager:
                 write = Write(collection, key, None)
             else:
                 write = self._write_of(collection, key, after, True)
-            ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, self._options)
+            ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, options)
             return event, view
 
         event, view = await self._storage.write(body, is_local=True)
@@ -260,6 +271,35 @@ class SyncManager:
         self._collection(BUCKET + name)
         return Bucket(name, self._storage, self.save_document, self.delete_document)
 
+    def logged_store(
+        self,
+        collection: str,
+        store: KeyValueStore | MutableMapping[str, Document],
+        *,
+        reconciler: Resolver | None = None,
+        batch_size: int = 100,
+        batch_bytes: int = 1024 * 1024,
+    ) -> LoggedStore:
+        """Let a store of the application's own, a dict or a :class:`KeyValueStore`, sync as a collection.
+
+        ``reconciler`` decides on every document that was changed on both sides, as ``on_conflict`` does; without one
+        the manager's strategy does. So many documents of so many bytes are written to the store between two notes of
+        what was.
+        """
+        undo = self.on_conflict(only_in(collection, reconciler)) if reconciler else lambda: None
+        options = with_values(self._options, merge=None) if reconciler else self._options
+        return LoggedStore(
+            self._collection(collection),
+            store,
+            storage=self._storage,
+            update=lambda key, change: self._update(collection, key, on_body(change), options),
+            exchange=lambda pushes: self.sync_where(lambda name, *_: pushes and name == collection),
+            new_key=self.new_key,
+            undo=undo,
+            batch_size=batch_size,
+            batch_bytes=batch_bytes,
+        )
+
     async def collect_chunks(self, *, grace_s: float = 86_400.0) -> int:
         """Delete the pieces of binary values that no entry refers to any more; give how many.
 
@@ -290,7 +330,9 @@ class SyncManager:
         return Transaction(self._view, self._commit, self.new_key)
 
     def new_key(self) -> str:
-        """Make a key: a UUIDv7 (RFC 9562), so that keys of later documents sort behind."""
+        """Make a key: by ``SyncConfig.key_factory``, or a UUIDv7 (RFC 9562), so that later ones sort behind."""
+        if self.config.key_factory is not None:
+            return check_key(self.config.key_factory())
         bits = int.from_bytes(self._rng.randbytes(10), "big")
         value = _now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
         text = f"{value:032x}"

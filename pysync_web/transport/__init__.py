@@ -2,6 +2,7 @@
 
 from .callback import CallbackTransport
 from .client import HttpClient
+from .encoded import EncodedTransport
 from .local import LocalTransport
 
-__all__ = ["CallbackTransport", "HttpClient", "LocalTransport"]
+__all__ = ["CallbackTransport", "EncodedTransport", "HttpClient", "LocalTransport"]
