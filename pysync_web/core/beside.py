@@ -41,7 +41,8 @@ class Beside:
         return await self._storage.lead(lost)
 
     async def close(self) -> None:
-        """Do nothing: the outer storage belongs to whoever opened it."""
+        """Close the outer storage; a second call does nothing."""
+        await self._storage.close()
 
 
 class _Reader:

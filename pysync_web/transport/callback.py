@@ -20,12 +20,13 @@ from ..core.outbox import Name
 from ..core.ports import Random, Storage
 from ..core.records import Accepted, Pulled, Refused, Sent, SyncRecord, checked
 from ..core.shadow import has_offers, load_state, offer, refusals, settle, take_in
-from ..core.wire import Answer, Problem, Result, SyncRequest, decode_request, encode_result
+from ..core.wire import MAX_BODY_BYTES, Answer, Problem, Result, SyncRequest, decode_request, encode_result
 from ..errors import InvalidDocument, Rejected, SchemaError, SyncError, Unreachable
 from ..values import JSON, decode, dumps
 from .callback_errors import translated
 from .local import now_ms
 from .pokes import Pokes
+from .problems import body_too_large, refusal_of
 
 Verdicts: TypeAlias = "Iterable[str | Accepted | Refused]"
 Push: TypeAlias = "Callable[[list[SyncRecord]], Awaitable[Verdicts] | Verdicts]"
@@ -89,7 +90,7 @@ class CallbackTransport:
         """Pull from the backend, let the hub decide, push to the backend, and give the hub's answer."""
         if self._closed:
             raise Unreachable("this transport was closed")
-        request = decode_request(body, database=database)
+        request = _request(body, database)
         async with self._turn:
             storage, hub = await self._opened()
             if self._has_more or self._goes_on != (request.client_id, request.since):
@@ -203,6 +204,16 @@ class CallbackTransport:
 
 PREFIX: Final = "hub."
 """The spaces of the hub in a replica's database begin with it."""
+
+
+def _request(body: str, database: str) -> SyncRequest:
+    size = len(body.encode("utf-8"))
+    if size > MAX_BODY_BYTES:
+        raise body_too_large(size, MAX_BODY_BYTES).error()
+    try:
+        return decode_request(body, database=database)
+    except SyncError as error:
+        raise refusal_of(error).error() from error
 
 
 def _page(given: Any, since: JSON) -> Pulled:

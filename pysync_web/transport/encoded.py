@@ -43,9 +43,9 @@ class EncodedTransport:
     async def exchange(self, database: str, body: str) -> str:
         """Send a request with its values encoded, and give the answer with its values decoded."""
         request = loads(body)
-        names: dict[str, str] = {}
-        for change in request["changes"]:
-            name = names[change["op_id"]] = f"{change['collection']}/{change['key']}"
+        names: dict[str | None, str] = {}
+        for change in request.get("changes", ()):
+            name = names[change.get("op_id")] = f"{change['collection']}/{change['key']}"
             for member in ("document", "delta"):
                 if member in change:
                     change[member] = _mapped(change[member], name, self._encoded)
@@ -63,7 +63,7 @@ class EncodedTransport:
         """Close the inner transport."""
         await self._inner.close()
 
-    def _opened(self, answer: Any, names: dict[str, str]) -> Any:
+    def _opened(self, answer: Any, names: dict[str | None, str]) -> Any:
         for change in (*answer.get("server_changes", ()), *answer.get("conflicts", ())):
             if "document" in change:
                 name = f"{change['collection']}/{change['key']}"

@@ -19,17 +19,26 @@ numbers = itertools.count()
 Opener = Callable[..., Awaitable[tuple[ps.LoggedStore, Any, ps.SyncManager]]]
 
 
+async def new_hub() -> Hub:
+    hub = Hub(MemoryStorage())
+    await hub.open(random.SystemRandom())
+    return hub
+
+
 @pytest.fixture
 async def opener() -> AsyncIterator[Opener]:
     opened: list[ps.SyncManager] = []
-    hub = Hub(MemoryStorage())
-    await hub.open(random.SystemRandom())
+    shared = await new_hub()
 
     async def open_one(
-        store: Any = None, name: str = "", config: ps.SyncConfig | None = None, **options: Any
+        store: Any = None,
+        name: str = "",
+        config: ps.SyncConfig | None = None,
+        hub: Hub | None = None,
+        **options: Any,
     ) -> tuple[ps.LoggedStore, Any, ps.SyncManager]:
         local = await ps.LocalStore.open(name or f"logged-{next(numbers)}", engine=ps.StorageEngine.MEMORY)
-        manager = ps.SyncManager(local, ps.LocalTransport(hub), config or ps.SyncConfig(auto_sync=False))
+        manager = ps.SyncManager(local, ps.LocalTransport(hub or shared), config or ps.SyncConfig(auto_sync=False))
         await manager.start()
         opened.append(manager)
         store = {} if store is None else store
@@ -190,6 +199,35 @@ async def test_a_reconciler_decides_whatever_was_changed_on_both_sides_and_nothi
     assert not first._conflicts
 
 
+async def test_what_others_changed_in_a_document_that_the_store_deletes_unseen_comes_back(opener: Opener):
+    one, mine, _ = await opener()
+    two, theirs, _ = await opener()
+    for key in ("through", "around"):
+        await one.put(key, {"a": 1})
+    await settle(one, two)
+    for key in ("through", "around"):
+        await two.put(key, {"a": 2})
+    await two.share()
+    await one.receive()
+    await one.delete("through")
+    del mine["around"]
+    await one.scan()
+    await settle(one, two)
+    assert mine == theirs == {"through": {"a": 2}, "around": {"a": 2}}
+
+
+async def test_a_put_that_changes_nothing_is_not_written_or_logged(opener: Opener):
+    writes = itertools.count()
+    one, _, manager = await opener(Counting(lambda: next(writes)))
+    await one.put("k", {"a": 1})
+    await settle(one)
+    before = next(writes)
+    await one.put("k", {"a": 1})
+    await settle(one)
+    assert next(writes) == before + 1
+    assert (await manager.status()).pending == 0
+
+
 async def test_keys_are_made_by_the_key_factory(opener: Opener):
     made = itertools.count(1)
     config = ps.SyncConfig(auto_sync=False, key_factory=lambda: f"note-{next(made)}")
@@ -240,17 +278,17 @@ async def test_a_crash_anywhere_is_gone_on_from_and_nothing_is_logged_twice(open
 
         mine = Counting(step)
         name = f"crash-{next(numbers)}"
-        one, _, manager = await opener(mine, name=name)
-        two, theirs, other = await opener()
-        a, b, c, d = (f"{point}-{letter}" for letter in "abcd")
-        await one.put(a, {"v": 0, "w": 0})
-        await one.put(b, {"v": 0})
+        hub = await new_hub()
+        one, _, manager = await opener(mine, name=name, hub=hub)
+        two, theirs, other = await opener(hub=hub)
+        await one.put("a", {"v": 0, "w": 0})
+        await one.put("b", {"v": 0})
         await settle(one, two)
-        await two.put(a, {"v": 0, "w": 1})
-        await two.delete(b)
-        await two.put(c, {"v": 3})
+        await two.put("a", {"v": 0, "w": 1})
+        await two.delete("b")
+        await two.put("c", {"v": 3})
         await two.share()
-        mine.held[d] = {"v": 4}
+        mine.held["d"] = {"v": 4}
         write = MemoryStorage.write
 
         async def crashing(self: MemoryStorage, body: Any, *, relaxed: bool = False, go: Any = write) -> Any:
@@ -263,7 +301,7 @@ async def test_a_crash_anywhere_is_gone_on_from_and_nothing_is_logged_twice(open
             patch.setattr(MemoryStorage, "write", crashing)
             is_on = True
             try:
-                await one.put(a, {"v": 1, "w": 0})
+                await one.put("a", {"v": 1, "w": 0})
                 await one.sync()
                 ended = True
             except Crash:
@@ -272,8 +310,8 @@ async def test_a_crash_anywhere_is_gone_on_from_and_nothing_is_logged_twice(open
         again = manager.logged_store("notes", mine)
         await settle(again, two)
         assert mine.held == theirs, point
-        assert b not in mine.held and (mine.held[c], mine.held[d]) == ({"v": 3}, {"v": 4})
-        assert mine.held[a]["w"] == 1 and mine.held[a]["v"] in ((1,) if ended else (0, 1))
+        assert {key: mine.held[key] for key in mine.held if key != "a"} == {"c": {"v": 3}, "d": {"v": 4}}
+        assert mine.held["a"]["w"] == 1 and mine.held["a"]["v"] in ((1,) if ended else (0, 1))
         assert await manager.lost_changes() == await other.lost_changes() == []
         if ended:
             assert point > 20
