@@ -17,16 +17,18 @@ MOST_OFFERED: Final = 4
 class Mirror(NamedTuple):
     """A document as the other side has it (None: not at all), and what it calls that version.
 
-    ``offered`` are later contents that were sent there and may have arrived.
+    ``offered`` are later contents that were sent there and may have arrived; ``turn`` counts how often the other side
+    has said something since, after which sending one of them again is another matter.
     """
 
     body: Body | None = None
     version: str | None = None
     offered: tuple[Body | None, ...] = ()
+    turn: int = 0
 
     def text(self) -> str:
         """Give the text that stores it."""
-        return dumps({"b": self.body, "v": self.version, "o": list(self.offered)})
+        return dumps({"b": self.body, "v": self.version, "o": list(self.offered), "t": self.turn})
 
 
 NOTHING: Final = Mirror()
@@ -37,7 +39,7 @@ def decode_mirror(text: str | None) -> Mirror:
     if text is None:
         return NOTHING
     stored = loads(text)
-    return Mirror(stored["b"], stored["v"], tuple(stored["o"]))
+    return Mirror(stored["b"], stored["v"], tuple(stored["o"]), stored["t"])
 
 
 def offered(mirror: Mirror, body: Body | None) -> Mirror:

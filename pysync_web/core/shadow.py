@@ -135,11 +135,11 @@ async def settle(
             _put(tx, record.name, Mirror(record.document, verdict.version))
             continue
         document = await _document(tx, record.name)
-        if document is None or document.op_id != record.id:
+        if document is None or _id(document, mirror) != record.id:
             late.append(record)
             continue
         undone += _undo(record.name, document, mirror)
-        _put(tx, record.name, mirror._replace(offered=()))
+        _put(tx, record.name, mirror._replace(offered=(), turn=0))
         _refuse(tx, record, verdict, ops.get(record.name, ()), now_ms, rng)
     await _decide(tx, undone, now_ms, rng)
     state = await load_state(tx)
@@ -168,7 +168,9 @@ class _Intake:
         mirror = decode_mirror(await self.tx.get("mirrors", name))
         base = base_of(mirror, record.document)
         is_ours = base is not mirror.body
-        after = Mirror(record.document, record.version, () if is_ours else mirror.offered)
+        after = Mirror(record.document, record.version, () if is_ours else mirror.offered, mirror.turn)
+        if mirror.offered:
+            after = after._replace(turn=mirror.turn + 1)
         if after != mirror:
             _put(self.tx, name, after)
             self.has_news = True
@@ -268,7 +270,12 @@ def _refuse(
 
 def _record(name: Name, document: Document, mirror: Mirror) -> SyncRecord:
     operation: Operation = "delete" if document.body is None else "insert" if mirror.body is None else "update"
-    return SyncRecord(*name, operation, document.body, document.timestamp, mirror.version, document.op_id)
+    return SyncRecord(*name, operation, document.body, document.timestamp, mirror.version, _id(document, mirror))
+
+
+def _id(document: Document, mirror: Mirror) -> str:
+    """Name a content as it is offered: a backend that changed its mind since may not take it for an old story."""
+    return f"{document.op_id}.{mirror.turn}" if mirror.turn else document.op_id
 
 
 def _put(tx: WriteTransaction, name: Name, mirror: Mirror) -> None:

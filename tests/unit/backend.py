@@ -41,7 +41,8 @@ class Backend:
         self.pushes.append(records)
         verdicts: list[Any] = []
         for record in records:
-            _, version = self.rows.get(record.name, (None, 0))
+            document, number = self.rows.get(record.name, (None, 0))
+            version = number if document is not None else 0
             if self.refuse(record):
                 verdicts.append(ps.Refused(record.id, "not here", "nope"))
             elif self.checks_versions and version and record.version != str(version):
