@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pysync_web as ps
@@ -104,6 +104,8 @@ async def test_no_field_that_anybody_wrote_is_ever_lost(steps: list[Any], checks
 
 
 @given(st.lists(syncs | saves | edits | deletes | purges, max_size=25), st.booleans())
+@example([("save", 0, "x"), ("sync", 0, ("within a push", 0)), ("purge", 0, "x")], False)
+@example([("save", 0, "x"), ("sync", 0, ("push ends", 0)), ("edit", 0, "x"), ("delete", 0, "x")], False)
 async def test_with_deletes_too_all_come_to_the_same(steps: list[Any], checks_versions: bool):
     world = World(checks_versions)
     try:
