@@ -71,7 +71,7 @@ class Hub:
 
     async def head(self) -> int:
         """Give the sequence of the last change."""
-        return (await self._storage.read(_required)).head
+        return await self._storage.read(head_of)
 
     def watch(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call back with the new head after exchanges here have committed a change; the result ends it."""
@@ -92,6 +92,16 @@ class Hub:
     async def new_epoch(self, rng: Random) -> str:
         """Say that this storage was restored: every replica will offer again what the server may lack."""
         return await self._storage.write(lambda tx: _new_epoch(tx, rng))
+
+
+async def decide(tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
+    """Decide a request in a transaction of the caller's own, as :meth:`Hub.exchange` does in one of its."""
+    return await _exchange(tx, request, now_ms, rng, None)
+
+
+async def head_of(tx: ReadTransaction) -> int:
+    """Give the sequence of the last change."""
+    return (await _required(tx)).head
 
 
 @dataclass(slots=True)

@@ -1,6 +1,8 @@
-"""Ways to a sync server: over HTTP from a page or a native program, or to a hub in the same process."""
+"""Ways to a sync server: over HTTP, to a hub in the same process, or to any backend by an application's functions."""
 
+from .callback import CallbackTransport
 from .client import HttpClient
+from .encoded import EncodedTransport
 from .local import LocalTransport
 
-__all__ = ["HttpClient", "LocalTransport"]
+__all__ = ["CallbackTransport", "EncodedTransport", "HttpClient", "LocalTransport"]
