@@ -392,12 +392,39 @@ async def test_a_function_that_hangs_ends_at_its_deadline():
         await client.exchange("default", '{"client_id":"c","protocol":1}')
 
 
-@pytest.mark.parametrize("given", [[{"no": "record"}], [ps.SyncRecord("1 bad name", "k", document={})], 7])
+WRONG = [
+    [{"no": "record"}],
+    [ps.SyncRecord("1 bad name", "k", document={})],
+    [ps.SyncRecord("items", "k", document={"n": float("nan")})],
+    [ps.SyncRecord("items", "k", document={}, timestamp="yesterday")],
+    7,
+    ps.Pulled([], has_more=True),
+]
+
+
+@pytest.mark.parametrize("given", WRONG)
 async def test_what_can_t_be_a_record_is_refused_and_nothing_of_it_taken_in(opener: Opener, given: Any):
     device = await opener(Backend(), client=ps.CallbackTransport(Backend().push, lambda since: given))
     result = await device.sync_now()
-    assert not result.success and "can't be stored" in result.errors[0]
+    assert not result.success and "can't be used" in result.errors[0]
     assert await bodies(device) == {}
+
+
+@pytest.mark.parametrize("given", [7, [7], [{"id": "1"}]])
+async def test_what_is_no_verdict_is_refused_and_the_change_waits(opener: Opener, given: Any):
+    device = await opener(Backend(), client=ps.CallbackTransport(lambda records: given, lambda since: []))
+    await device.save_document("items", "1", {"a": 1})
+    result = await device.sync_now()
+    assert not result.success and "verdicts" in result.errors[0]
+    assert (await device.status()).pending == 1
+
+
+@pytest.mark.parametrize("wrong", [{"operation": "upsert"}, {"operation": "delete"}, {"document": None}])
+def test_a_record_says_either_what_is_there_or_that_nothing_is(wrong: dict[str, Any]):
+    with pytest.raises(ps.SchemaError):
+        ps.SyncRecord("items", "1", **{"document": {}, **wrong})
+    with pytest.raises(ps.SchemaError):
+        ps.Pulled([], has_more=True, is_complete=True)
 
 
 async def test_a_poke_makes_background_sync_begin(opener: Opener):
