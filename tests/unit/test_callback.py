@@ -11,6 +11,7 @@ import pytest
 
 import pysync_web as ps
 from pysync_web.storage.memory import MemoryStorage
+from pysync_web.storage.table import TableWriter
 from tests.unit.backend import Backend, Crash
 
 numbers = itertools.count()
@@ -78,6 +79,16 @@ async def test_an_idle_sync_pushes_nothing_and_what_was_pushed_does_not_come_bac
     assert (await device.get_document("items", "3"))["_version"] == version
     assert [len(records) for records in backend.pushes] == [20]
     assert len(backend.pulls) == 4
+
+
+async def test_an_idle_sync_writes_nothing(opener: Opener, monkeypatch: pytest.MonkeyPatch):
+    backend = Backend()
+    device = await opener(backend)
+    await device.save_documents("items", {str(i): {"i": i} for i in range(20)})
+    await synced(device)
+    await synced(device)
+    monkeypatch.setattr(TableWriter, "put", None)
+    await synced(device)
 
 
 async def test_pushes_come_in_order_in_batches_of_so_many_records_and_bytes(opener: Opener):
