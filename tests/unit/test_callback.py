@@ -12,6 +12,7 @@ import pytest
 import pysync_web as ps
 from pysync_web.storage.memory import MemoryStorage
 from pysync_web.storage.table import TableWriter
+from pysync_web.values import loads
 from tests.unit.backend import Backend, Crash
 
 numbers = itertools.count()
@@ -436,6 +437,32 @@ def test_a_record_says_either_what_is_there_or_that_nothing_is(wrong: dict[str, 
         ps.SyncRecord("items", "1", **{"document": {}, **wrong})
     with pytest.raises(ps.SchemaError):
         ps.Pulled([], has_more=True, is_complete=True)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_bytes": 0}, {"timeout_s": 0}])
+def test_limits_of_nothing_are_refused(wrong: dict[str, int]):
+    with pytest.raises(ps.InvalidDocument):
+        ps.CallbackTransport(lambda records: [], lambda since: [], **wrong)
+
+
+async def test_two_transports_on_one_storage_take_a_page_in_once():
+    backend, storage = Backend(), MemoryStorage()
+    backend.edit("items", "1", {"a": 1})
+    one, two = (ps.CallbackTransport(backend.push, backend.pull, storage=storage) for _ in range(2))
+
+    def request(client: str) -> str:
+        return f'{{"client_id":"{client}","protocol":1}}'
+
+    async def meanwhile(since: Any) -> ps.Pulled:
+        page = await backend.pull(since)
+        if since is None:
+            await two.exchange("default", request("two"))
+        return page
+
+    one._pull = meanwhile
+    answer = loads(await one.exchange("default", request("one")))
+    assert [change["document"] for change in answer["server_changes"]] == [{"a": 1}]
+    assert answer["server_version"]["server"] == 1 and backend.pulls == [None, None, 1]
 
 
 async def test_a_poke_makes_background_sync_begin(opener: Opener):
