@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -463,6 +464,28 @@ async def test_two_transports_on_one_storage_take_a_page_in_once():
     answer = loads(await one.exchange("default", request("one")))
     assert [change["document"] for change in answer["server_changes"]] == [{"a": 1}]
     assert answer["server_version"]["server"] == 1 and backend.pulls == [None, None, 1]
+
+
+async def test_where_it_stands_with_the_backend_outlives_the_program(tmp_path: Path):
+    backend = Backend()
+    backend.edit("items", "there", {"a": 0})
+    name = str(tmp_path / "device.db")  # in a page the name of an IndexedDB database
+
+    def refuse(where: str) -> None:
+        if where == "push ends":
+            raise ConnectionError
+
+    for fault in (refuse, lambda where: None):
+        backend.fault = fault
+        client = ps.CallbackTransport(backend.push, backend.pull)
+        async with await ps.open(name, server=client, auto_sync=False) as device:
+            await device.save_document("items", "here", {"b": 1})
+            assert (await device.sync_now()).success == (fault is not refuse)
+            assert await bodies(device) == {("items", "here"): {"b": 1}} | (
+                {} if fault is refuse else {("items", "there"): {"a": 0}}
+            )
+    assert backend.pulls == [None, 1] and backend.number == 2
+    assert [record.id for records in backend.pushes for record in records] == backend.seen
 
 
 async def test_a_poke_makes_background_sync_begin(opener: Opener):
