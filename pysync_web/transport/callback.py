@@ -225,9 +225,11 @@ def _page(given: Any, since: JSON) -> Pulled:
         if page is None:
             return Pulled(records, since)
         token = None if page.since is None else decode(dumps(page.since), "since")
+        if page.has_more and token == since:
+            raise SchemaError("it has more, but the next call would bring the same", place="since")
         return Pulled(records, token, page.has_more, page.is_complete)
     except (SchemaError, TypeError, ValueError) as error:
-        raise Rejected(f"pull gave what can't be stored: {error}", status=422, code="invalid_record") from error
+        raise Rejected(f"pull gave what can't be used: {error}", status=422, code="invalid_record") from error
 
 
 def _sent(records: Sequence[SyncRecord], verdicts: Any) -> list[Sent]:
@@ -236,8 +238,10 @@ def _sent(records: Sequence[SyncRecord], verdicts: Any) -> list[Sent]:
     try:
         for verdict in verdicts or ():
             one = Accepted(verdict) if isinstance(verdict, str) else verdict
+            if not isinstance(one, Accepted | Refused):
+                raise TypeError(f"{type(one).__name__} is none of str, Accepted, Refused")
             by_id[one.id] = one
-    except (TypeError, AttributeError) as error:
+    except TypeError as error:
         message = f"push gave neither ids nor verdicts: {error}"
         raise Rejected(message, status=422, code="invalid_verdict") from error
     return [Sent(record, by_id[record.id]) for record in records if record.id in by_id]

@@ -174,6 +174,28 @@ async def test_a_piece_that_was_changed_is_found_out(opener: Opener):
         await bucket.read("a")
 
 
+async def test_an_entry_that_does_not_fit_its_pieces_is_found_out(opener: Opener):
+    device = await opener()
+    bucket = device.bucket("files")
+    await bucket.write("a", b"one")
+    name = sha256(b"one").hexdigest()
+    for file in ([4, name, [name]], [3, name[::-1], [name]], ["?"], None):
+        await device.save_document(bucket.collection, "a", {"file": file})
+        with pytest.raises(ps.CorruptData):
+            await bucket.read("a")
+
+
+async def test_a_value_over_the_limit_is_refused_and_what_was_there_stands(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("pysync_web.manager.bucket.MOST_CHUNKS", 2)
+    bucket = (await opener()).bucket("files")
+    await bucket.write("a", content(2 * CHUNK_BYTES))
+    with pytest.raises(ps.InvalidDocument, match="limit"):
+        await bucket.write("a", content(2 * CHUNK_BYTES + 1))
+    assert await bucket.read("a") == content(2 * CHUNK_BYTES)
+
+
 async def test_an_entry_whose_pieces_have_not_come_says_so_or_waits(opener: Opener):
     one, two = await opener(), await opener()
     data = content(CHUNK_BYTES * 2)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import pysync_web as ps
 from pysync_web.storage.memory import MemoryStorage
+from pysync_web.storage.table import TableWriter
+from pysync_web.values import loads
 from tests.unit.backend import Backend, Crash
 
 numbers = itertools.count()
@@ -78,6 +81,16 @@ async def test_an_idle_sync_pushes_nothing_and_what_was_pushed_does_not_come_bac
     assert (await device.get_document("items", "3"))["_version"] == version
     assert [len(records) for records in backend.pushes] == [20]
     assert len(backend.pulls) == 4
+
+
+async def test_an_idle_sync_writes_nothing(opener: Opener, monkeypatch: pytest.MonkeyPatch):
+    backend = Backend()
+    device = await opener(backend)
+    await device.save_documents("items", {str(i): {"i": i} for i in range(20)})
+    await synced(device)
+    await synced(device)
+    monkeypatch.setattr(TableWriter, "put", None)
+    await synced(device)
 
 
 async def test_pushes_come_in_order_in_batches_of_so_many_records_and_bytes(opener: Opener):
@@ -392,12 +405,87 @@ async def test_a_function_that_hangs_ends_at_its_deadline():
         await client.exchange("default", '{"client_id":"c","protocol":1}')
 
 
-@pytest.mark.parametrize("given", [[{"no": "record"}], [ps.SyncRecord("1 bad name", "k", document={})], 7])
+WRONG = [
+    [{"no": "record"}],
+    [ps.SyncRecord("1 bad name", "k", document={})],
+    [ps.SyncRecord("items", "k", document={"n": float("nan")})],
+    [ps.SyncRecord("items", "k", document={}, timestamp="yesterday")],
+    7,
+    ps.Pulled([], has_more=True),
+]
+
+
+@pytest.mark.parametrize("given", WRONG)
 async def test_what_can_t_be_a_record_is_refused_and_nothing_of_it_taken_in(opener: Opener, given: Any):
     device = await opener(Backend(), client=ps.CallbackTransport(Backend().push, lambda since: given))
     result = await device.sync_now()
-    assert not result.success and "can't be stored" in result.errors[0]
+    assert not result.success and "can't be used" in result.errors[0]
     assert await bodies(device) == {}
+
+
+@pytest.mark.parametrize("given", [7, [7], [{"id": "1"}]])
+async def test_what_is_no_verdict_is_refused_and_the_change_waits(opener: Opener, given: Any):
+    device = await opener(Backend(), client=ps.CallbackTransport(lambda records: given, lambda since: []))
+    await device.save_document("items", "1", {"a": 1})
+    result = await device.sync_now()
+    assert not result.success and "verdicts" in result.errors[0]
+    assert (await device.status()).pending == 1
+
+
+@pytest.mark.parametrize("wrong", [{"operation": "upsert"}, {"operation": "delete"}, {"document": None}])
+def test_a_record_says_either_what_is_there_or_that_nothing_is(wrong: dict[str, Any]):
+    with pytest.raises(ps.SchemaError):
+        ps.SyncRecord("items", "1", **{"document": {}, **wrong})
+    with pytest.raises(ps.SchemaError):
+        ps.Pulled([], has_more=True, is_complete=True)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_bytes": 0}, {"timeout_s": 0}])
+def test_limits_of_nothing_are_refused(wrong: dict[str, int]):
+    with pytest.raises(ps.InvalidDocument):
+        ps.CallbackTransport(lambda records: [], lambda since: [], **wrong)
+
+
+async def test_two_transports_on_one_storage_take_a_page_in_once():
+    backend, storage = Backend(), MemoryStorage()
+    backend.edit("items", "1", {"a": 1})
+    one, two = (ps.CallbackTransport(backend.push, backend.pull, storage=storage) for _ in range(2))
+
+    def request(client: str) -> str:
+        return f'{{"client_id":"{client}","protocol":1}}'
+
+    async def meanwhile(since: Any) -> ps.Pulled:
+        page = await backend.pull(since)
+        if since is None:
+            await two.exchange("default", request("two"))
+        return page
+
+    one._pull = meanwhile
+    answer = loads(await one.exchange("default", request("one")))
+    assert [change["document"] for change in answer["server_changes"]] == [{"a": 1}]
+    assert answer["server_version"]["server"] == 1 and backend.pulls == [None, None, 1]
+
+
+async def test_where_it_stands_with_the_backend_outlives_the_program(tmp_path: Path):
+    backend = Backend()
+    backend.edit("items", "there", {"a": 0})
+    name = str(tmp_path / "device.db")  # in a page the name of an IndexedDB database
+
+    def refuse(where: str) -> None:
+        if where == "push ends":
+            raise ConnectionError
+
+    for fault in (refuse, lambda where: None):
+        backend.fault = fault
+        client = ps.CallbackTransport(backend.push, backend.pull)
+        async with await ps.open(name, server=client, auto_sync=False) as device:
+            await device.save_document("items", "here", {"b": 1})
+            assert (await device.sync_now()).success == (fault is not refuse)
+            assert await bodies(device) == {("items", "here"): {"b": 1}} | (
+                {} if fault is refuse else {("items", "there"): {"a": 0}}
+            )
+    assert backend.pulls == [None, 1] and backend.number == 2
+    assert [record.id for records in backend.pushes for record in records] == backend.seen
 
 
 async def test_a_poke_makes_background_sync_begin(opener: Opener):

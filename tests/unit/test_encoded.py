@@ -16,6 +16,7 @@ import pytest
 import pysync_web as ps
 from pysync_web.core.hub import Hub
 from pysync_web.storage.memory import MemoryStorage
+from tests.unit.backend import Backend
 
 numbers = itertools.count()
 KEY = b"a key for tests"
@@ -165,3 +166,29 @@ async def test_buckets_travel_encoded_too(opener: Any):
     await one.bucket("files").write("a", data)
     await synced(one, two)
     assert await two.bucket("files").read("a") == data
+
+
+async def test_everything_else_is_the_inner_transport_s(hub: Hub):
+    client = ps.EncodedTransport(ps.HttpClient("localhost"), encode, decode)
+    client.set_token("another")
+    assert client.url == "http://localhost"
+    await client.close()
+    client = ps.EncodedTransport(ps.LocalTransport(hub), encode, decode)
+    stream = client.pokes("default")
+    assert await anext(stream) == 0
+    await client.close()
+    assert [head async for head in stream] == []
+
+
+async def test_a_backend_behind_callbacks_sees_only_what_is_encoded():
+    backend = Backend()
+    client = ps.EncodedTransport(ps.CallbackTransport(backend.push, backend.pull), encode, decode)
+    name = f"encoded-{next(numbers)}"
+    async with await ps.open(name, server=client, auto_sync=False, engine=ps.StorageEngine.MEMORY) as device:
+        await device.save_document("notes", "1", {"title": "secret"})
+        await synced(device)
+        ((_, document),) = backend.documents().items()
+        assert list(document) == ["title"] and "secret" not in str(document)
+        backend.edit("notes", "2", document)
+        result = await device.sync_now()
+        assert not result.success and "notes/2/title can't be decoded" in result.errors[0]

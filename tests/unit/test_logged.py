@@ -13,6 +13,7 @@ import pytest
 import pysync_web as ps
 from pysync_web.core.hub import Hub
 from pysync_web.storage.memory import MemoryStorage
+from pysync_web.values import dumps, loads
 from tests.unit.backend import Crash
 
 numbers = itertools.count()
@@ -376,3 +377,28 @@ async def test_what_a_store_holds_that_is_no_document_is_named(opener: Opener):
         await one.scan()
     with pytest.raises(ps.InvalidDocument):
         await one.put("k", [])  # type: ignore[arg-type]
+
+
+async def test_what_the_server_has_no_more_leaves_the_store_after_a_full_resync(opener: Opener):
+    one, mine, manager = await opener()
+    await one.put("k", {"a": 1})
+    await settle(one)
+    manager._client = ps.LocalTransport(await new_hub())
+    await manager.store.storage.write(forget_epoch)
+    assert (await manager.full_resync()).success
+    assert await manager.get_document("notes", "k") is None
+    assert mine == {"k": {"a": 1}}
+    assert await one.integrate() == 1
+    assert mine == {}
+
+
+async def forget_epoch(tx: Any) -> None:
+    """Let a device take another server for its own."""
+    stored = loads(await tx.get("meta", ("sync",)))
+    tx.put("meta", ("sync",), dumps({**stored, "epoch": None, "fence": None}))
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_bytes": 0}])
+async def test_batches_of_nothing_are_refused(opener: Opener, wrong: dict[str, int]):
+    with pytest.raises(ps.InvalidDocument):
+        await opener(**wrong)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pysync_web.core.hub import Hub
+from pysync_web.core.ledger import read_entries
 from pysync_web.core.records import Accepted, Pulled, Refused, Sent, SyncRecord
 from pysync_web.core.shadow import load_state, offer, settle, take_in
 from pysync_web.core.wire import decode_request, decode_stored
@@ -124,3 +125,20 @@ async def test_a_document_that_was_deleted_and_made_anew_there_has_nothing_of_it
     await shadow.pull(SyncRecord("c", "1", document={"b": 1}))
     assert await shadow.body("1") == {"b": 1}
     assert await shadow.offered() == []
+
+
+async def test_what_would_be_too_large_when_merged_is_in_the_ledger_and_ours_stands(shadow: Shadow):
+    halves = {"ours": ["x" * 60_000] * 3, "theirs": ["y" * 60_000] * 3}
+    await shadow.change("1", {"a": halves["ours"]})
+    await shadow.pull(SyncRecord("c", "1", document={"b": halves["theirs"]}))
+    assert await shadow.body("1") == {"a": halves["ours"]}
+    (entry,) = await shadow.storage.read(read_entries)
+    assert (entry.kind, entry.code, entry.body) == ("rejected", "document_too_large", {"b": halves["theirs"]})
+
+
+async def test_a_refusal_that_nobody_waits_for_is_in_the_ledger(shadow: Shadow):
+    await shadow.change("1", {"a": 1})
+    (record,) = await shadow.offered()
+    await shadow.settled(Sent(record, Refused(record.id, "no", "why")))
+    (entry,) = await shadow.storage.read(read_entries)
+    assert (entry.kind, entry.code, entry.message, entry.body) == ("rejected", "why", "no", {"a": 1})
