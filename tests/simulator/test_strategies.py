@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pysync_web.core.conflict import Conflict, ConflictStrategy, Merge
-from pysync_web.core.exchange import Outcome, apply_response
+from pysync_web.core.exchange import ExchangeOptions, Outcome, apply_response
 from pysync_web.core.optimistic import decode_record, encode_record
+from pysync_web.core.wire import SyncRequest, SyncResponse
 from tests.simulator.checkers import Violation
 from tests.simulator.deciding import STRATEGIES
 from tests.simulator.mutants import Later
@@ -35,21 +36,26 @@ class LaterLedger(Later):
 
 
 class LedgerInAnotherTransaction(Subject):
-    """Writes the ledger's entry after the transaction that lost the value: a crash in between, and it is gone."""
+    """Writes the ledger in a later transaction than what lost the values: now and then a crash is between."""
 
-    def apply(self, storage: SimulatedStorage, *given: Any) -> Outcome:
-        later = LaterLedger()
-        request, response, now_ms, rng, options = given
-        outcome = run(
-            storage.write(lambda tx: apply_response(later.over(tx), request, response, now_ms, rng, options))
-        )
-
-        async def second(tx: Any) -> None:
-            for space, key, text in later.writes:
+    def apply(
+        self,
+        storage: SimulatedStorage,
+        request: SyncRequest,
+        response: SyncResponse,
+        now_ms: int,
+        rng: Any,
+        options: ExchangeOptions,
+    ) -> Outcome:
+        async def body(tx: Any) -> Outcome:
+            later = LaterLedger()
+            outcome = await apply_response(later.over(tx), request, response, now_ms, rng, options)
+            is_crashed = response.server_version.get("server", 0) % 4 == 0
+            for space, key, text in () if is_crashed else later.writes:
                 tx.put(space, key, text)
+            return outcome
 
-        run(storage.write(second))
-        return outcome
+        return run(storage.write(body))
 
 
 class ResolverUsesSetOrder(Subject):
@@ -69,28 +75,31 @@ class ResolverUsesSetOrder(Subject):
 class ResolutionDoesNotDominate(Subject):
     """Sends what was decided as if it had not seen the other side: it is in conflict again, without an end."""
 
-    def apply(self, storage: SimulatedStorage, *given: Any) -> Outcome:
-        outcome = super().apply(storage, *given)
-        self._forget_base(storage)
-        return outcome
-
-    def settle(self, storage: SimulatedStorage, *given: Any) -> Outcome | None:
-        outcome = super().settle(storage, *given)
-        self._forget_base(storage)
-        return outcome
-
-    def _forget_base(self, storage: SimulatedStorage) -> None:
-        async def body(tx: Any) -> None:
+    def apply(
+        self,
+        storage: SimulatedStorage,
+        request: SyncRequest,
+        response: SyncResponse,
+        now_ms: int,
+        rng: Any,
+        options: ExchangeOptions,
+    ) -> Outcome:
+        async def body(tx: Any) -> Outcome:
+            before = {key: decode_record(text) for key, text in await tx.scan("docs")}
+            outcome = await apply_response(tx, request, response, now_ms, rng, options)
             for name, text in await tx.scan("docs"):
-                record = decode_record(text)
-                if record.waiting is None and record.pending and record.confirmed and record.sequence:
+                record, ids = decode_record(text), {}
+                if name in before and record.waiting is None:
+                    ids = {change.n: change.op_id for change in before[name].pending}
+                made = [one for one in record.pending if ids.get(one.n, one.op_id) != one.op_id]
+                if made:
                     record.pending = tuple(
-                        change if change.merge or change.base else change._replace(base={"none": 1})
-                        for change in record.pending
+                        one._replace(base={"server": 0}) if one in made else one for one in record.pending
                     )
                     tx.put("docs", name, encode_record(record))
+            return outcome
 
-        run(storage.write(body))
+        return run(storage.write(body))
 
 
 MUTANTS = {
