@@ -448,3 +448,12 @@ async def test_what_clashes_is_marked_in_a_conflict_that_waits(quick):
     mine, _ = await waiting(quick, conflict_strategy=S.THREE_WAY_MERGE)
     (conflict,) = await mine.conflicts()
     assert conflict.clashes == ("/title",) and "both sides changed /title" in conflict.reason
+
+
+async def test_a_block_behind_a_conflict_is_sent_though_it_is_larger_than_a_batch(quick):
+    """Found by a simulated world: the conflict's own block, from which nothing may be sent, counted as the batch."""
+    mine, other = await waiting(quick, batch_size=1)
+    await mine.save_documents("notes", {f"k{i}": {"i": i} for i in range(3)})
+    assert (await mine.sync_now()).pushed == 3
+    await other.sync_now()
+    assert await see(other, "k2") == {"i": 2}
