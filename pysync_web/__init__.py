@@ -34,6 +34,7 @@ from .errors import (
 )
 from .manager import (
     LocalStore,
+    MeetingResult,
     PendingChange,
     SetOnline,
     Statistics,
@@ -49,7 +50,7 @@ from .manager import (
     Transaction,
 )
 from .manager import open_manager as open
-from .transport import HttpClient, LocalTransport
+from .transport import HttpClient, LocalTransport, SocketChannel, channel_pair
 
 __version__ = "0.1.0"
 
@@ -71,6 +72,7 @@ __all__ = [
     "InvalidDocument",
     "LocalStore",
     "LocalTransport",
+    "MeetingResult",
     "Merge",
     "OutboxFull",
     "PendingChange",
@@ -80,6 +82,7 @@ __all__ = [
     "RetryPolicy",
     "SchemaError",
     "SetOnline",
+    "SocketChannel",
     "Statistics",
     "Stop",
     "StorageEngine",
@@ -98,5 +101,6 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "Unreachable",
+    "channel_pair",
     "open",
 ]

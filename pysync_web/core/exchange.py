@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..causality import SERVER, follows, tick
+from ..causality import SERVER, follows, includes, tick, without_server
 from ..values import JSON, dumps, loads
 from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, lost, merge
@@ -25,6 +25,7 @@ from .optimistic import (
     decode_record,
     encode_record,
     rebased,
+    version_of,
     view,
 )
 from .outbox import Appender, Bounds, Counters, Name, all_runs, first_blocks, numbered, strike
@@ -398,11 +399,20 @@ class _Intake:
         if known and record.sequence == sequence and known.state == change.document.state:
             return
         self.outcome.pulled += 1
-        if record.pending and record.sequence != sequence:
+        if record.pending and record.sequence != sequence and self._has_met(record, change.document):
+            pending = tuple(one._replace(base=None) for one in record.pending)
+            self.records[name] = Record(change.document, pending)
+        elif record.pending and record.sequence != sequence:
             self._resolve(name, change.document)
         else:
             self.records[name] = Record(change.document, record.pending)
         self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
+
+    def _has_met(self, record: Record, remote: Document) -> bool:
+        """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
+        if all(change.contains is None for change in record.pending):
+            return False
+        return includes(version_of(record, self.counters.replica), without_server(remote.version))
 
     def _resolve(self, name: Name, remote: Document) -> None:
         """Put the server's version under pending changes that had not seen it."""
@@ -588,7 +598,7 @@ class _Intake:
             await self.totals.count(name[0], record.is_shown - stored.is_shown)
             if self.options.wants_events:
                 replica = self.counters.replica
-                event = _event(name, view(stored, replica), view(record, replica))
+                event = remote_event(name, view(stored, replica), view(record, replica))
                 self.outcome.events += [event] if event else []
 
     async def _end_resync(self) -> None:
@@ -669,7 +679,8 @@ def _decided(decision: Resolution | None, conflict: Conflict) -> tuple[Body | No
             return conflict.local, True
 
 
-def _event(name: Name, old: View | None, new: View | None) -> Event | None:
+def remote_event(name: Name, old: View | None, new: View | None) -> Event | None:
+    """Say what something from elsewhere did to what a reader sees, None where that is nothing."""
     if new is None:
         return Event("RemoteDelete", *name) if old is not None else None
     if old is not None and old.timestamp == new.timestamp and old.body == new.body:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from ..causality import VersionVector, advance
+from ..causality import VersionVector, advance, join
 from ..values import JSON, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .ports import Key
@@ -24,7 +24,8 @@ class Pending(NamedTuple):
     """A change that the server has not acknowledged.
 
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
-    the transaction that it belongs to.
+    the transaction that it belongs to. ``contains`` is the version that another device showed, where the change is
+    not this replica's own but came from there: it is merged by its stamps, whoever has seen what.
     """
 
     op_id: str
@@ -34,6 +35,7 @@ class Pending(NamedTuple):
     merge: str | None = None
     base: VersionVector | None = None
     unit: int | None = None
+    contains: VersionVector | None = None
 
 
 @dataclass(slots=True)
@@ -88,10 +90,23 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
     """Give what a reader sees of a record whose current state is known."""
     if state is None or state.body is None:
         return None
+    return View(state.body, version_of(record, replica), state.timestamp)
+
+
+def version_of(record: Record, replica: str) -> VersionVector:
+    """Give the version of what a record shows: what is confirmed, this replica's changes, what others have shown."""
     version = record.confirmed.version if record.confirmed else {}
-    if record.pending:
-        version = advance(version, replica, record.pending[-1].n)
-    return View(state.body, version, state.timestamp)
+    return _with_changes(version, record.pending, replica)
+
+
+def _with_changes(version: VersionVector, changes: Sequence[Pending], replica: str) -> VersionVector:
+    own = 0
+    for change in changes:
+        if change.contains is None:
+            own = change.n
+        else:
+            version = join(version, change.contains)
+    return advance(version, replica, own) if own else version
 
 
 def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
@@ -112,7 +127,7 @@ def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSO
     if not pending:
         shown = stored["c"]
         version = shown["v"]
-    elif "c" not in stored and len(pending) == 1 and pending[0]["k"] == "insert":
+    elif "c" not in stored and len(pending) == 1 and pending[0]["k"] == "insert" and "r" not in pending[0]:
         shown = pending[0]
         version = {replica: shown["n"]}
     else:
@@ -135,7 +150,8 @@ def applied(state: State | None, change: Pending) -> State:
     """Give a state after a change. An insert over a document that it had seen replaces it as a whole."""
     if state is None:
         return change.state
-    if change.operation == "insert" and change.base is None and state.body is not None:
+    is_whole = change.operation == "insert" and change.base is None and change.contains is None
+    if is_whole and state.body is not None:
         patch = changed(state.body, change.state.body or {}, change.state.timestamp)
         return merge(state, patch) if patch else state
     return merge(state, change.state)
@@ -184,8 +200,7 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
     base = pending.base
     if base is None:
         base = record.confirmed.version if record.confirmed else {}
-    if index:
-        base = advance(base, replica, record.pending[index - 1].n)
+    base = _with_changes(base, record.pending[:index], replica)
     return Change(
         collection=name[0],
         key=name[1],
@@ -197,6 +212,7 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         base_version=base,
         merge=pending.merge,
         transaction=pending.unit,
+        contains=pending.contains,
     )
 
 
@@ -229,7 +245,7 @@ def _decode(stored: dict[str, Any]) -> Record:
 def _encode_pending(change: Pending) -> dict[str, JSON]:
     stored = encode_state(change.state)
     stored |= {"i": change.op_id, "k": change.operation, "n": change.n}
-    for name, value in (("m", change.merge), ("v", change.base), ("x", change.unit)):
+    for name, value in (("m", change.merge), ("v", change.base), ("x", change.unit), ("r", change.contains)):
         if value is not None:
             stored[name] = value
     return stored
@@ -244,4 +260,5 @@ def _decode_pending(stored: dict[str, Any]) -> Pending:
         stored.get("m"),
         stored.get("v"),
         stored.get("x"),
+        stored.get("r"),
     )

@@ -346,7 +346,7 @@ class Writer:
     def _may_grow(self, last: Pending) -> bool:
         """Tell whether a change takes in another; one that was rebased has not seen what this one has."""
         is_open = self.counters.is_open(last.n) and last.unit == self._unit and last.base is None
-        return is_open and last.operation != "delete"
+        return is_open and last.operation != "delete" and last.contains is None
 
     def _coalesced(self, record: Record, last: Pending, operation: Operation, state: State) -> Record:
         earlier = record.pending[:-1]

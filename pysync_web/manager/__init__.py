@@ -3,13 +3,14 @@
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .opening import open_manager
-from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import MeetingResult, PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager
 from .transaction import Transaction
 
 __all__ = [
     "LocalStore",
+    "MeetingResult",
     "PendingChange",
     "SetOnline",
     "Statistics",

@@ -19,7 +19,7 @@ from ..core.exchange import ExchangeOptions, begin_resync, choose_collections, l
 from ..core.ledger import Entry, read_entries
 from ..core.optimistic import View, decode_record
 from ..core.outbox import oldest
-from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
+from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.schedule import Schedule
 from ..errors import (
@@ -40,12 +40,14 @@ from .config import SyncConfig
 from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
 from .hooks import Hooks, log, resolver
 from .indexed import IndexedStorage, touched_documents
-from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import MeetingResult, PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
 
 if TYPE_CHECKING:
     from ..core.indexes import Index
+    from .devices import Devices
+    from .meeting import Meeting
     from .queries import LiveQuery, Queries
 
 Document = dict[str, JSON]
@@ -76,6 +78,7 @@ class SyncManager:
         self._after = Hooks("on_after_sync")
         self._conflicts = Hooks("on_conflict")
         self._progress = Hooks("on_progress")
+        self._devices: Devices | None = None
         self._engine: Queries | None = None
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
@@ -125,6 +128,8 @@ class SyncManager:
         self._is_closed = True
         if self._engine is not None:
             self._engine.close()
+        if self._devices is not None:
+            await self._devices.close()
         await self.stop()
         for undo in self._undo:
             undo()
@@ -394,6 +399,43 @@ class SyncManager:
         await self._storage.write(lambda tx: begin_resync(tx, self._exchange_options(None)))
         return await self.sync_now()
 
+    # Device to device
+
+    def sync_with(
+        self,
+        channel: Channel,
+        *,
+        on_progress: Callable[[int, int], Any] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Meeting:
+        """Sync with another device over a message channel, both ways; both call this, in any order.
+
+        Await what it gives for a :class:`MeetingResult`; it can be paused, resumed and cancelled. ``on_progress``
+        hears (done, total) documents of both ways, first when both sides have said how many they will send. Who is
+        silent for ``timeout_s`` is taken for gone. The channel stays open, unless it carried what can't be understood.
+        """
+        return self._met().meet(channel, on_progress, timeout_s)
+
+    async def export_bundle(self) -> bytes:
+        """Give all documents as one file for :meth:`import_bundle` on other devices, sent by whatever way."""
+        return await self._met().export_bundle()
+
+    async def import_bundle(self, data: bytes) -> MeetingResult:
+        """Take in another device's file as if both had met, all of it or nothing; again changes nothing.
+
+        Raises :class:`SchemaError` for what is damaged or no bundle, :class:`FormatTooNew` for one of a later
+        version.
+        """
+        return await self._met().import_bundle(data)
+
+    def _met(self) -> Devices:
+        """Give what meets other devices, which is imported when it is first asked for."""
+        if self._devices is None:
+            from .devices import Devices
+
+            self._devices = Devices(self._storage, self._rng, self.config, self._on_met)
+        return self._devices
+
     @property
     def is_syncing(self) -> bool:
         """Whether an exchange is under way."""
@@ -528,6 +570,11 @@ class SyncManager:
         if events:
             self._note_local_change()
             self._emit(events)
+
+    def _on_met(self, events: list[Event]) -> None:
+        """Something came from another device: it waits for the server as a local change does."""
+        self._note_local_change()
+        self._emit(events)
 
     def _note_local_change(self) -> None:
         self._schedule.on_change(monotonic_ms())
