@@ -50,7 +50,7 @@ from .manager import (
     Transaction,
 )
 from .manager import open_manager as open
-from .transport import HttpClient, LocalTransport, SocketChannel, channel_pair
+from .transport import HttpClient, LocalTransport, SocketChannel, channel_pair, page_channel
 
 __version__ = "0.1.0"
 
@@ -103,4 +103,5 @@ __all__ = [
     "Unreachable",
     "channel_pair",
     "open",
+    "page_channel",
 ]

@@ -42,7 +42,8 @@ from .results import MeetingResult
 
 READ_AT_ONCE: Final = 500
 SHOWN_AT_ONCE: Final = 100
-BUSY_PAUSE_S: Final = 0.1
+CALL_S: Final = 1.0
+BUSY_S: Final = 0.1
 GOODBYE_S: Final = 1.0
 
 
@@ -163,8 +164,7 @@ class Meeting:
     async def _meet(self) -> None:
         """Find each other, compare, tell the counts, send, and end when both sides have everything."""
         self._replica = await self._storage.read(load_replica)
-        self._greet("call", None)
-        await self._until(lambda: self._peer is not None and self._is_accepted)
+        await self._find()
         if self._ended_by is not None:
             return
         names = await self._compare()
@@ -180,6 +180,15 @@ class Meeting:
         if self._ended_by is None:
             await self._outgoing.join()
             self._is_through = True
+
+    async def _find(self) -> None:
+        """Call until somebody came; who accepted and was heard no more has met somebody else meanwhile."""
+        while not self._is_accepted and self._ended_by is None:
+            self._peer = None
+            self._greet("call", None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(CALL_S, self._timeout_s / 4) * (1 + self._rng.random())):
+                    await self._until(lambda: self._is_accepted)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for a condition, or for the end."""
@@ -312,6 +321,8 @@ class Meeting:
             self._has_heard_itself = True
             return
         if self._is_accepted:
+            if sender == self._peer and hello.stage == "busy":
+                raise Unreachable("the other device meets somebody else: try again")
             if sender != self._peer and hello.stage in ("offer", "accept"):
                 self._greet("busy", sender)
             return
@@ -322,7 +333,7 @@ class Meeting:
             case "busy":
                 if sender == self._peer:
                     self._peer = None
-                    await asyncio.sleep(BUSY_PAUSE_S * self._rng.random())
+                    await asyncio.sleep(BUSY_S * self._rng.random())
                     self._greet("call", None)
             case _:
                 self._on_offer(sender, hello)

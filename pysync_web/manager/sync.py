@@ -412,7 +412,7 @@ class SyncManager:
 
         Await what it gives for a :class:`MeetingResult`; it can be paused, resumed and cancelled. ``on_progress``
         hears (done, total) documents of both ways, first when both sides have said how many they will send. Who is
-        silent for ``timeout_s`` is taken for gone. The channel stays open, unless it carried what can't be understood.
+        silent for ``timeout_s`` is taken for gone. The channel stays open, unless what it carried made no sense.
         """
         return self._met().meet(channel, on_progress, timeout_s)
 

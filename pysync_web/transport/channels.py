@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from ..errors import SchemaError, Unreachable
+from ..core.ports import Channel
+from ..errors import SchemaError, SyncError, Unreachable
 
 
 class MemoryChannel:
@@ -52,6 +53,15 @@ def channel_pair() -> tuple[MemoryChannel, MemoryChannel]:
     one.connect(other)
     other.connect(one)
     return one, other
+
+
+def page_channel(target: Any) -> Channel:
+    """Give a channel of a page: over the BroadcastChannel of a name, or over a MessagePort or a worker."""
+    try:
+        from .ports import PortChannel
+    except ImportError as error:
+        raise SyncError("there are no BroadcastChannels and MessagePorts but in a page") from error
+    return PortChannel(target)
 
 
 class Socket(Protocol):

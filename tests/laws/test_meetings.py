@@ -1,0 +1,205 @@
+"""Laws of devices that meet in pairs, cut off anywhere, with and without a server: all come to show the same.
+
+And every value that was ever written is still shown, or was replaced by somebody who had seen it, or is in a ledger.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import combinations, permutations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pysync_web.core.document import ABSENT, State, merge, news, part, paths_of, united
+from pysync_web.core.inventory import ROUNDS, Inventory, read_inventory
+from pysync_web.core.meeting import Intake, decode_shown, encode_shown, show, take_in
+from pysync_web.core.outbox import Bounds
+from pysync_web.values import decode
+from tests.laws.strategies import law, states
+from tests.simulator.lab import Device, Lab
+from tests.simulator.storage import run
+
+KEYS = ("k1", "k2")
+FIELDS = ("x", "y")
+history = settings(max_examples=20 if sys.platform == "emscripten" else 300)
+
+devices = st.integers(0, 2)
+cuts = st.none() | st.integers(0, 2)
+saves = st.tuples(st.just("save"), devices, st.sampled_from(KEYS), st.sets(st.sampled_from(FIELDS), min_size=1))
+deletes = st.tuples(st.just("delete"), devices, st.sampled_from(KEYS))
+meetings = st.tuples(st.just("meet"), st.permutations(range(3)), cuts, cuts)
+syncs = st.tuples(st.just("sync"), devices)
+serverless = st.lists(saves | deletes | meetings, max_size=24)
+with_server = st.lists(saves | deletes | meetings | syncs, max_size=24)
+
+
+class Table:
+    """Three devices, and what was written on them."""
+
+    def __init__(self) -> None:
+        self.lab = Lab()
+        self.devices = self.lab.replicas("a b c", merging=True)
+        self.written = 0
+        self.replaced: set[int] = set()
+
+    def do(self, step: tuple[Any, ...]) -> None:
+        match step:
+            case ("save", who, key, fields):
+                device = self.devices[who]
+                seen = device.see(key) or {}
+                self.replaced |= {seen[name] for name in fields if name in seen}
+                body = {}
+                for name in sorted(fields):
+                    self.written += 1
+                    body[name] = self.written
+                device.save(key, body)
+            case ("delete", who, key):
+                device = self.devices[who]
+                self.replaced |= set((device.see(key) or {}).values())
+                device.delete(key)
+            case ("meet", order, there, back):
+                meet(self.devices[order[0]], self.devices[order[1]], there, back)
+            case ("sync", who):
+                self.devices[who].sync()
+
+    def shown(self) -> list[dict[str, Any]]:
+        return [{key: device.see(key) for key in KEYS} for device in self.devices]
+
+    def settle(self) -> None:
+        """Let all pairs meet until nothing is sent any more."""
+        for _ in range(6):
+            if not sum(meet(one, other) for one, other in combinations(self.devices, 2)):
+                return
+        raise AssertionError("they send and send")
+
+    def check_nothing_is_lost(self) -> None:
+        kept = {value for body in self.shown()[0].values() for value in (body or {}).values()}
+        for device in self.devices:
+            for body in device.lost():
+                kept |= set((body or {}).values())
+        assert set(range(1, self.written + 1)) - self.replaced <= kept
+
+
+def inventory_of(device: Device) -> Inventory:
+    found = Inventory()
+    assert run(device.storage.read(lambda tx: read_inventory(tx, found, None, 1000, None))) is None
+    return found
+
+
+def wanted(one: Device, other: Device) -> tuple[list[Any], list[Any]]:
+    """Compare two devices as a meeting does; name what each has to send."""
+    both = [inventory_of(one), inventory_of(other)]
+    said: list[list[Any]] = [[], []]
+    for _ in range(ROUNDS):
+        rows = [list(both[i].rows(said[i], said[1 - i])) for i in range(2)]
+        for i in range(2):
+            said[i].append(rows[i])
+    return both[0].to_send(said[0][-1], said[1][-1]), both[1].to_send(said[1][-1], said[0][-1])
+
+
+def hand_over(giver: Device, taker: Device, names: list[Any]) -> Intake:
+    shown = run(giver.storage.write(lambda tx: show(tx, names)))
+    arrived = [decode_shown(decode(encode_shown(one)), "document") for one in shown]
+    bounds = Bounds()
+    return run(taker.storage.write(lambda tx: take_in(tx, arrived, taker.now_ms, taker.lab.rng, bounds)))
+
+
+def meet(one: Device, other: Device, there: int | None = None, back: int | None = None) -> int:
+    """Let two devices meet; after so many documents in a direction the channel breaks. Give how many were sent."""
+    to_send = wanted(one, other)
+    to_other, to_one = to_send[0][:there], to_send[1][:back]
+    for name in to_other:
+        hand_over(one, other, [name])
+    if to_one:
+        hand_over(other, one, to_one)
+    return len(to_other) + len(to_one)
+
+
+@history
+@given(serverless)
+def test_devices_that_only_meet_in_pairs_come_to_show_the_same_and_lose_nothing(steps: list[Any]):
+    table = Table()
+    for step in steps:
+        table.do(step)
+    table.settle()
+    first, *others = table.shown()
+    assert others == [first, first]
+    table.check_nothing_is_lost()
+
+
+@history
+@given(with_server)
+def test_devices_that_also_have_a_server_come_to_show_the_same_and_lose_nothing(steps: list[Any]):
+    table = Table()
+    for step in steps:
+        table.do(step)
+    table.settle()
+    table.lab.settle(*table.devices)
+    first, *others = table.shown()
+    assert others == [first, first]
+    assert {key: table.lab.body(key) for key in KEYS} == first
+    assert not any(device.pending() for device in table.devices)
+    table.check_nothing_is_lost()
+
+
+@history
+@given(with_server)
+def test_what_came_by_two_ways_takes_no_further_number_of_the_server(steps: list[Any]):
+    table = Table()
+    for step in steps:
+        table.do(step)
+    table.settle()
+    table.devices[0].sync()
+    before = {key: table.lab.document(key) for key in KEYS}
+    if any(device.lost() for device in table.devices):
+        return  # a conflict is decided anew where it meets the server
+    for device in table.devices[1:]:
+        device.sync()
+    assert {key: table.lab.document(key) for key in KEYS} == before
+
+
+@law
+@given(states(), states())
+def test_two_states_are_united_alike_from_both_sides_and_again(a: State, b: State):
+    both = united(a, b)
+    assert both == united(b, a)
+    assert united(both, a) == united(both, b) == united(both, both) == both
+
+
+@law
+@given(states(), states())
+def test_what_is_new_in_a_state_makes_the_rest_of_it(a: State, b: State):
+    both = merge(a, b)
+    fresh = news(a, both)
+    assert merge(a, fresh if fresh is not None else ABSENT) == both
+    assert news(both, both) is None
+
+
+@law
+@given(states(), states())
+def test_a_part_has_just_the_registers_that_were_asked_for(a: State, b: State):
+    both = merge(a, b)
+    paths = set(paths_of(both)[::2])
+    found = part(both, paths)
+    assert set(paths_of(found) if found else ()) == paths
+    assert merge(both, found if found is not None else ABSENT) == both
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_document_that_outlives_a_delete_is_the_same_whatever_the_order(order: tuple[int, ...]):
+    table = Table()
+    a, b, c = table.devices
+    a.save("k1", {"x": 1, "y": 2, "z": 5})
+    meet(a, b)
+    meet(a, c)
+    a.delete("k1")
+    c.save("k1", {"x": 3})
+    b.save("k1", {"y": 4})
+    pairs = [(a, b), (b, c), (a, c)]
+    for i in order:
+        meet(*pairs[i])
+    table.settle()
+    assert [device.see("k1") for device in table.devices] == [{"x": 3, "y": 4, "z": 5}] * 3, "not half of it"
