@@ -14,16 +14,20 @@ from ..causality import VersionVector, includes, timestamp, without_server
 from ..errors import SchemaError
 from ..values import JSON, dumps
 from .document import ABSENT, Document, State, lost, news, part, paths_of, united
-from .exchange import MERGE_FIELDS, remote_event
+from .exchange import MERGE_FIELDS, load_sync, remote_event
 from .hub import MAX_SKEW_MS
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import EMPTY, Pending, Record, decode_record, encode_record, version_of, view
-from .outbox import Appender, Bounds, Counters, Name
-from .ports import Random, WriteTransaction
-from .replica import Event, Totals, load_counters
+from .outbox import Appender, Bounds, Counters, Name, strike
+from .ports import Random, ReadTransaction, WriteTransaction
+from .replica import Event, Totals, load_counters, size_of
 from .wire import Change, Operation, decode_change, encode_change
 
 MAX_FRESH: Final = 1024
+MOST_PENDING: Final = 16
+"""How many changes of one document a device without a server keeps apart before it folds those behind the latest."""
+
+KEPT_APART: Final = 8
 
 
 class Shown(NamedTuple):
@@ -53,18 +57,58 @@ class Intake:
     ahead: int = 0
 
 
-async def show(tx: WriteTransaction, names: Sequence[Name]) -> list[Shown]:
+async def show(tx: WriteTransaction, names: Sequence[Name], rng: Random) -> list[Shown]:
     """Give documents as they are shown to another device.
 
     What was shown is never changed any more, so that a version stands for one content: changes get a new number.
     """
     counters = await load_counters(tx)
+    counted = counters.text()
     records = [decode_record(text) for text in await tx.get_many("docs", names)]
     if any(counters.is_open(change.n) for record in records for change in record.pending):
         counters.seal()
+    folding = await _folding(tx, counters, rng)
+    for i, name in enumerate(names):
+        if (folded := folding.fold(records[i])) is not records[i]:
+            records[i] = folded
+            tx.put("docs", name, encode_record(folded))
+    await strike(tx, counters, folding.struck)
+    if counters.text() != counted:
         tx.put("meta", ("counters",), counters.text())
     pairs = zip(names, records, strict=True)
     return [_shown(name, record, counters.replica) for name, record in pairs if record.state is not None]
+
+
+@dataclass(slots=True)
+class _Folding:
+    """Makes the oldest of many changes of a document one, where no server has seen any of them.
+
+    Otherwise a document would have a change more after each meeting, for ever. The one takes the place of the last.
+    """
+
+    counters: Counters
+    rng: Random
+    is_allowed: bool
+    struck: list[tuple[int, int]] = field(default_factory=list)
+
+    def fold(self, record: Record) -> Record:
+        """Give a record that shows the same in the same version."""
+        if not self.is_allowed or len(record.pending) <= MOST_PENDING or any(one.unit for one in record.pending):
+            return record
+        old = Record(None, record.pending[:-KEPT_APART])
+        state, last = old.state or ABSENT, old.pending[-1]
+        version = version_of(old, self.counters.replica)
+        operation: Operation = "delete" if state.body is None else "insert"
+        op_id = self.rng.randbytes(16).hex()
+        whole = Pending(op_id, last.n, operation, state, MERGE_FIELDS, contains=version)
+        self.struck += [(change.n, size_of(change)) for change in old.pending[:-1]]
+        self.counters.pending_bytes = max(0, self.counters.pending_bytes + size_of(whole) - size_of(last))
+        return Record(None, (whole, *record.pending[-KEPT_APART:]))
+
+
+async def _folding(tx: ReadTransaction, counters: Counters, rng: Random) -> _Folding:
+    has_server = (await load_sync(tx)).epoch is not None or await tx.get("meta", ("inflight",)) is not None
+    return _Folding(counters, rng, not has_server)
 
 
 def _shown(name: Name, record: Record, replica: str) -> Shown:
@@ -123,7 +167,8 @@ async def take_in(
     Nothing is written for what is known already. A document with a time of more than five minutes from now is left
     where it is. Raises :class:`OutboxFull`.
     """
-    intake = _Intake(tx, await load_counters(tx), now_ms, rng, bounds)
+    counters = await load_counters(tx)
+    intake = _Intake(tx, counters, now_ms, rng, bounds, await _folding(tx, counters, rng))
     names = list(dict.fromkeys((shown.collection, shown.key) for shown in incoming))
     for name, text in zip(names, await tx.get_many("docs", names), strict=True):
         intake.stored[name] = intake.records[name] = decode_record(text)
@@ -136,8 +181,17 @@ async def take_in(
 class _Intake:
     """Documents of another device on their way into storage."""
 
-    def __init__(self, tx: WriteTransaction, counters: Counters, now_ms: int, rng: Random, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        tx: WriteTransaction,
+        counters: Counters,
+        now_ms: int,
+        rng: Random,
+        bounds: Bounds,
+        folding: _Folding,
+    ) -> None:
         self.tx = tx
+        self.folding = folding
         self.counters = counters
         self.counted = counters.text()
         self.now_ms = now_ms
@@ -170,7 +224,7 @@ class _Intake:
         n = self.appender.add(name, len(dumps(state.body)))
         op_id = self.rng.randbytes(16).hex()
         change = Pending(op_id, n, operation, state, MERGE_FIELDS, contains=shown.version)
-        self.records[name] = Record(record.confirmed, (*record.pending, change))
+        self.records[name] = self.folding.fold(Record(record.confirmed, (*record.pending, change)))
         self.outcome.changed += 1
 
     def _note_losses(self, name: Name, record: Record, shown: Shown, known: VersionVector, after: State) -> None:
@@ -211,6 +265,7 @@ class _Intake:
     async def finish(self) -> None:
         """Put the documents, the outbox's entries, the counts and the counters; nothing where nothing changed."""
         self.appender.write(self.tx)
+        await strike(self.tx, self.counters, self.folding.struck)
         totals = Totals(self.tx)
         for name, record in self.records.items():
             stored = self.stored[name]

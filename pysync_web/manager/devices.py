@@ -50,7 +50,7 @@ class Devices:
 
         async def body(tx: WriteTransaction) -> list[Shown]:
             names = [(str(key[0]), str(key[1])) for key, _ in await tx.scan("docs")]
-            return await show(tx, [name for name in names if is_wanted(name[0], wanted)])
+            return await show(tx, [name for name in names if is_wanted(name[0], wanted)], self._rng)
 
         return encode_bundle([encode_shown(shown) for shown in await self._storage.write(body)])
 

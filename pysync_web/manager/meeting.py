@@ -232,7 +232,7 @@ class Meeting:
         texts: list[str] = []
         for start in range(0, len(names), SHOWN_AT_ONCE):
             some = names[start : start + SHOWN_AT_ONCE]
-            shown = await self._storage.write(lambda tx, some=some: show(tx, some))  # type: ignore[misc]
+            shown = await self._storage.write(lambda tx, some=some: show(tx, some, self._rng))  # type: ignore[misc]
             fitting = [text for text in map(encode_shown, shown) if len(text) < MAX_MESSAGE_CHARS - 1000]
             self._counts["too_large"] += len(shown) - len(fitting)
             texts += fitting

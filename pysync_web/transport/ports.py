@@ -14,7 +14,7 @@ from ..errors import SchemaError, Unreachable
 class PortChannel:
     """A channel over anything in a page that has ``postMessage`` and ``onmessage``; a name makes a BroadcastChannel.
 
-    It is heard from when it is made. Only a port's own end is told by the browser, a page's disappearance by silence.
+    It is heard from when it is made. That the other side is gone shows by its silence alone.
     """
 
     def __init__(self, target: Any) -> None:
@@ -22,9 +22,7 @@ class PortChannel:
         self._inbox: asyncio.Queue[Any] = asyncio.Queue()
         self._is_closed = False
         self._on_message = create_proxy(lambda event: self._inbox.put_nowait(event.data))
-        self._on_close = create_proxy(lambda _: self._end())
         self._port.onmessage = self._on_message
-        self._port.onclose = self._on_close
 
     async def send(self, text: str) -> None:
         """Send a text; raise ``Unreachable`` once the channel was closed."""
@@ -45,19 +43,11 @@ class PortChannel:
 
     async def close(self) -> None:
         """Close the port, and hear from it no more; a second call does nothing."""
-        if self._port is None:
+        if self._is_closed:
             return
-        self._port.onmessage = self._port.onclose = None
-        close = getattr(self._port, "close", None)
-        if close is not None:
+        self._is_closed = True
+        self._port.onmessage = None
+        if hasattr(self._port, "close"):  # a worker has none
             self._port.close()
-        self._end()
-        self._port = None
         self._on_message.destroy()
-        self._on_close.destroy()
-
-    def _end(self) -> None:
-        """Let who waits know that no more comes."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._inbox.put_nowait(None)
+        self._inbox.put_nowait(None)

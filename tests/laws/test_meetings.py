@@ -6,6 +6,7 @@ And every value that was ever written is still shown, or was replaced by somebod
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from itertools import combinations, permutations
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pysync_web.core import meeting
 from pysync_web.core.document import ABSENT, State, merge, news, part, paths_of, united
 from pysync_web.core.inventory import ROUNDS, Inventory, read_inventory
 from pysync_web.core.meeting import Intake, decode_shown, encode_shown, show, take_in
@@ -101,7 +103,7 @@ def wanted(one: Device, other: Device) -> tuple[list[Any], list[Any]]:
 
 
 def hand_over(giver: Device, taker: Device, names: list[Any]) -> Intake:
-    shown = run(giver.storage.write(lambda tx: show(tx, names)))
+    shown = run(giver.storage.write(lambda tx: show(tx, names, giver.lab.rng)))
     arrived = [decode_shown(decode(encode_shown(one)), "document") for one in shown]
     bounds = Bounds()
     return run(taker.storage.write(lambda tx: take_in(tx, arrived, taker.now_ms, taker.lab.rng, bounds)))
@@ -127,6 +129,34 @@ def test_devices_that_only_meet_in_pairs_come_to_show_the_same_and_lose_nothing(
     table.settle()
     first, *others = table.shown()
     assert others == [first, first]
+    table.check_nothing_is_lost()
+
+
+@pytest.fixture(scope="module")
+def folding_early() -> Iterator[None]:
+    """Fold the changes of a document when there are three."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(meeting, "MOST_PENDING", 2)
+        patch.setattr(meeting, "KEPT_APART", 1)
+        yield
+
+
+@history
+@given(steps=with_server)
+@pytest.mark.usefixtures("folding_early")
+def test_devices_whose_changes_were_folded_come_to_show_the_same(steps: list[Any]):
+    table = Table()
+    for step in steps:
+        table.do(step)
+    table.settle()
+    for device in table.devices:
+        waiting = [name[1] for name in device.pending()]
+        assert device.cursor != 0 or max(map(waiting.count, KEYS)) <= 4
+    table.lab.settle(*table.devices)
+    first, *others = table.shown()
+    assert others == [first, first]
+    assert {key: table.lab.body(key) for key in KEYS} == first
+    assert not any(device.pending() for device in table.devices)
     table.check_nothing_is_lost()
 
 

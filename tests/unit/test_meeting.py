@@ -508,6 +508,31 @@ async def test_a_time_far_ahead_is_not_taken_in(two: Any, monkeypatch: pytest.Mo
     assert saved["_timestamp"] < "2090" and list(await bodies(b)) == ["notes/later", "notes/sound"]
 
 
+async def test_devices_that_meet_for_ever_keep_few_changes_and_a_server_gets_them_all_later(opening: Opening):
+    server = await hub()
+    a, b = await opening(), await opening()
+    for i in range(30):
+        await (a, b)[i % 2].save_document("notes", "k", {f"f{i % 4}": i})
+        await a.save_document("notes", "only a", {"n": i})
+        await meet(a, b)
+    for device in (a, b):
+        assert (await device.status()).pending <= 34
+        assert len(await device.pending_changes()) == (await device.status()).pending
+    assert await held_by(a) == await held_by(b)
+    late = await opening(server=ps.LocalTransport(server), auto_sync=False)
+    await meet(b, late)
+    assert (await late.sync_now()).success
+    assert (
+        await bodies(late)
+        == await bodies(a)
+        == {
+            "notes/k": {"f0": 28, "f1": 29, "f2": 26, "f3": 27},
+            "notes/only a": {"n": 29},
+        }
+    )
+    assert [await device.lost_changes() for device in (a, b, late)] == [[], [], []]
+
+
 async def hub() -> Hub:
     """A server in this process."""
     made = Hub(MemoryStorage())

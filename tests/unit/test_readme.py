@@ -28,7 +28,7 @@ PORT = "6745"
 
 
 def test_every_example_is_one_of_those_that_are_run():
-    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries"}
+    assert EXAMPLES.keys() == {"page", "native", "devices", "server", "curl", "queries"}
 
 
 def test_the_server_s_command_and_the_plain_client_s_request_work(tmp_path: Path):
@@ -51,6 +51,12 @@ def test_the_native_example_prints_what_it_saved_and_what_others_did(tmp_path: P
 def test_the_native_example_saves_without_a_server_too(tmp_path: Path):
     said = run(tmp_path, EXAMPLES["native"].replace(PORT, "1"))
     assert [line.split()[0] for line in said.splitlines()] == ["0", "s13", "s14"]
+
+
+def test_two_devices_meet_and_a_bundle_brings_nothing_new_after_that(tmp_path: Path):
+    said = run(tmp_path, EXAMPLES["devices"]).splitlines()
+    assert said[0].endswith("of 2") and "2 of 2" in said
+    assert said[-2:] == ["1 sent, 1 received", "0 news"]
 
 
 def test_the_queries_answer_write_and_live(tmp_path: Path):
