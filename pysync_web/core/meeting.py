@@ -29,6 +29,9 @@ MOST_PENDING: Final = 16
 
 KEPT_APART: Final = 8
 
+MOST_AHEAD: Final = 1_000_000
+"""How many changes a copy of this replica is thought to have made; who tells of more is not believed."""
+
 
 class Shown(NamedTuple):
     """A document as one device shows it to another; versions are without a server's sequence.
@@ -209,6 +212,7 @@ class _Intake:
             return
         self.outcome.taken += 1
         self.counters.clock = max(self.counters.clock, shown.state.timestamp)
+        self._pass_copy(shown.version.get(self.counters.replica, 0))
         name = (shown.collection, shown.key)
         record = self.records[name]
         here = record.state or ABSENT
@@ -226,6 +230,12 @@ class _Intake:
         change = Pending(op_id, n, operation, state, MERGE_FIELDS, contains=shown.version)
         self.records[name] = self.folding.fold(Record(record.confirmed, (*record.pending, change)))
         self.outcome.changed += 1
+
+    def _pass_copy(self, n: int) -> None:
+        """Go past the numbers that a copy of this replica has given, from when it was cloned or restored."""
+        if self.counters.n < n <= self.counters.n + MOST_AHEAD:
+            self.counters.n = n
+            self.counters.seal()
 
     def _note_losses(self, name: Name, record: Record, shown: Shown, known: VersionVector, after: State) -> None:
         """Note what neither side had known of the other and does not come through: theirs and what is here."""

@@ -19,7 +19,7 @@ from pysync_web.core.document import ABSENT, State, merge, news, part, paths_of,
 from pysync_web.core.inventory import ROUNDS, Inventory, read_inventory
 from pysync_web.core.meeting import Intake, decode_shown, encode_shown, show, take_in
 from pysync_web.core.outbox import Bounds
-from pysync_web.values import decode
+from pysync_web.values import decode, loads
 from tests.laws.strategies import law, states
 from tests.simulator.lab import Device, Lab
 from tests.simulator.storage import run
@@ -41,9 +41,9 @@ with_server = st.lists(saves | deletes | meetings | syncs, max_size=24)
 class Table:
     """Three devices, and what was written on them."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_merging: bool = True) -> None:
         self.lab = Lab()
-        self.devices = self.lab.replicas("a b c", merging=True)
+        self.devices = self.lab.replicas("a b c", merging=is_merging)
         self.written = 0
         self.replaced: set[int] = set()
 
@@ -161,9 +161,9 @@ def test_devices_whose_changes_were_folded_come_to_show_the_same(steps: list[Any
 
 
 @history
-@given(with_server)
-def test_devices_that_also_have_a_server_come_to_show_the_same_and_lose_nothing(steps: list[Any]):
-    table = Table()
+@given(with_server, st.booleans())
+def test_devices_that_also_have_a_server_come_to_show_the_same_and_lose_nothing(steps: list[Any], is_merging: bool):
+    table = Table(is_merging)
     for step in steps:
         table.do(step)
     table.settle()
@@ -216,6 +216,24 @@ def test_a_part_has_just_the_registers_that_were_asked_for(a: State, b: State):
     found = part(both, paths)
     assert set(paths_of(found) if found else ()) == paths
     assert merge(both, found if found is not None else ABSENT) == both
+
+
+def test_a_replica_passes_the_numbers_that_a_copy_of_it_has_given():
+    table = Table()
+    a, b, _ = table.devices
+    a.save("k1", {"x": 1})
+    copy = a.copy("copy", merging=True)
+    for value in range(5):
+        copy.save("k2", {"x": value})
+        hand_over(copy, b, [("notes", "k2")])
+    meet(b, a)
+    a.save("k1", {"y": 2})
+    meet(a, b)
+    numbers = [change["n"] for key in KEYS for change in loads(a.storage.text("docs", ("notes", key)))["p"]]
+    assert numbers[-1] == 8 or max(numbers) > 6, "six were given by the copy"
+    assert sorted(set(numbers)) == sorted(numbers)
+    a.sync()
+    assert (table.lab.body("k1"), table.lab.body("k2")) == ({"x": 1, "y": 2}, {"x": 4})
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))

@@ -149,7 +149,7 @@ async def test_fields_merge_and_what_loses_is_in_the_ledger_of_both(two: Any):
     await a.save_document("notes", "k", {"x": 0, "y": 0, "z": 0})
     await meet(a, b)
     await a.save_document("notes", "k", {"x": "a", "y": "a"})
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.01)
     await b.save_document("notes", "k", {"y": "b", "z": "b"})
     for_a, for_b, _, _ = await meet(a, b)
     assert await bodies(a) == await bodies(b) == {"notes/k": {"x": "a", "y": "b", "z": "b"}}
@@ -171,7 +171,7 @@ async def test_of_a_delete_and_an_edit_the_later_stands_whole_and_the_other_is_i
     delete = a.delete_document("notes", "k")
     for work in (edit, delete) if is_deleted_last else (delete, edit):
         await work
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.01)
     await meet(a, b)
     assert await bodies(a) == await bodies(b) == ({} if is_deleted_last else {"notes/k": {"x": 0, "y": 1}})
     for device in two:
@@ -202,7 +202,7 @@ async def test_an_edit_after_a_meeting_is_not_taken_for_what_was_shown(two: Any)
     await a.save_document("notes", "k", {"x": 0})
     await meet(a, b)
     await a.save_document("notes", "k", {"x": 1})
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.01)
     await b.delete_document("notes", "k")
     await meet(a, b)
     assert [entry.body for entry in await b.lost_changes()] == [{"x": 1}]
@@ -628,6 +628,7 @@ async def test_a_bundle_carries_everything_once(two: Any):
     a, b = two
     await fill(a, 20)
     await a.delete_document("notes", "k00003")
+    await asyncio.sleep(0.01)
     await b.save_document("notes", "k00004", {"n": "b"})
     data = await a.export_bundle()
     first = await b.import_bundle(data)
