@@ -10,7 +10,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
-from ..causality import VersionVector, includes, timestamp, without_server
+from ..causality import VersionVector, includes, join, timestamp, without_server
 from ..errors import SchemaError
 from ..values import JSON, dumps
 from .document import ABSENT, Document, State, lost, news, part, paths_of, united
@@ -300,13 +300,20 @@ def _change(here: State, after: State, fresh: State | None) -> tuple[Operation, 
 
 
 def _layers(record: Record, replica: str) -> list[tuple[State, VersionVector]]:
-    """Give the changes that a record remembers, each with the version that tells of it."""
+    """Give the changes that a record remembers, each with the version of who has seen all of it.
+
+    A whole document or a delete that came from a device was made from what came before it here, too.
+    """
     layers = []
+    before: VersionVector = {}
     if record.confirmed is not None:
-        layers.append((record.confirmed.state, without_server(record.confirmed.version)))
+        before = without_server(record.confirmed.version)
+        layers.append((record.confirmed.state, before))
     for change in record.pending:
         version = {replica: change.n} if change.contains is None else change.contains
-        layers.append((change.state, version))
+        before = join(before, version)
+        is_made_here = change.contains is not None and change.operation != "update"
+        layers.append((change.state, before if is_made_here else version))
     return layers
 
 

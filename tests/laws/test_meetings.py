@@ -236,6 +236,17 @@ def test_a_replica_passes_the_numbers_that_a_copy_of_it_has_given():
     assert (table.lab.body("k1"), table.lab.body("k2")) == ({"x": 1, "y": 2}, {"x": 4})
 
 
+def test_a_value_that_won_against_what_came_is_noted_when_it_loses_in_its_turn():
+    table = Table()
+    a, b, _ = table.devices
+    a.save("k1", {"x": 1})
+    b.save("k1", {"x": 2, "y": 2})
+    meet(a, b, back=0)
+    a.save("k1", {"x": 3})
+    meet(a, b)
+    assert b.lost() == [{"x": 1}, {"x": 2}]
+
+
 @pytest.mark.parametrize("order", list(permutations(range(3))))
 def test_a_document_that_outlives_a_delete_is_the_same_whatever_the_order(order: tuple[int, ...]):
     table = Table()
