@@ -20,6 +20,7 @@ from pysync_web.core.exchange import load_sync
 from pysync_web.core.inventory import ROUNDS, Inventory, read_inventory
 from pysync_web.core.meeting import Intake, decode_shown, encode_shown, show, take_in
 from pysync_web.core.outbox import Bounds
+from pysync_web.core.wire import encode_request
 from pysync_web.values import decode, loads
 from tests.laws.strategies import law, states
 from tests.simulator.lab import Device, Lab
@@ -247,6 +248,21 @@ def test_a_value_that_won_against_what_came_is_noted_when_it_loses_in_its_turn()
     a.save("k1", {"x": 3})
     meet(a, b)
     assert b.lost() == [{"x": 1}, {"x": 2}]
+
+
+def test_an_answer_of_the_server_that_was_overtaken_by_a_meeting_is_no_conflict():
+    table = Table(is_merging=False)
+    a, b, _ = table.devices
+    a.save("k1", {"x": 1})
+    a.sync()
+    request = b.request()
+    answer = table.lab.serve(encode_request(request))
+    meet(a, b)
+    b.save("k1", {"y": 2})
+    assert b.take(request, answer).conflicts == 0
+    table.lab.settle(a, b)
+    assert a.see("k1") == b.see("k1") == {"x": 1, "y": 2}
+    assert a.ledger() == b.ledger() == []
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
