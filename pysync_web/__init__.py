@@ -47,6 +47,7 @@ from .manager import (
     Ledger,
     LocalStore,
     LoggedStore,
+    MeetingResult,
     PendingChange,
     SetOnline,
     Statistics,
@@ -62,7 +63,15 @@ from .manager import (
     Transaction,
 )
 from .manager import open_manager as open
-from .transport import CallbackTransport, EncodedTransport, HttpClient, LocalTransport
+from .transport import (
+    CallbackTransport,
+    EncodedTransport,
+    HttpClient,
+    LocalTransport,
+    SocketChannel,
+    channel_pair,
+    page_channel,
+)
 
 __version__ = "0.1.0"
 
@@ -97,6 +106,7 @@ __all__ = [
     "LocalStore",
     "LocalTransport",
     "LoggedStore",
+    "MeetingResult",
     "Merge",
     "OutboxFull",
     "PendingChange",
@@ -108,6 +118,7 @@ __all__ = [
     "RetryPolicy",
     "SchemaError",
     "SetOnline",
+    "SocketChannel",
     "Statistics",
     "Stop",
     "StorageEngine",
@@ -130,5 +141,7 @@ __all__ = [
     "Unauthorized",
     "Unreachable",
     "Wait",
+    "channel_pair",
     "open",
+    "page_channel",
 ]

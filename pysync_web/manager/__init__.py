@@ -6,7 +6,7 @@ from .config import SyncConfig
 from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore
 from .opening import open_manager
-from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import MeetingResult, PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager
 from .transaction import Transaction
@@ -18,6 +18,7 @@ __all__ = [
     "Ledger",
     "LocalStore",
     "LoggedStore",
+    "MeetingResult",
     "PendingChange",
     "SetOnline",
     "Statistics",

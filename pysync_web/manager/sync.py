@@ -20,7 +20,7 @@ from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_colle
 from ..core.ledger import Entry
 from ..core.optimistic import View, decode_record
 from ..core.outbox import all_runs, oldest
-from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
+from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.rollback import in_flight
 from ..core.schedule import Schedule
@@ -51,13 +51,15 @@ from .indexed import IndexedStorage, touched_documents
 from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore, on_body, only_in
 from .optimism import Optimism
-from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import MeetingResult, PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
 
 if TYPE_CHECKING:
     from ..core.indexes import Index
     from ..crdt import Operation
+    from .devices import Devices
+    from .meeting import Meeting
     from .queries import LiveQuery, Queries
 
 Document = dict[str, JSON]
@@ -104,6 +106,7 @@ class SyncManager:
             self._storage, self.config.ledger, self._rng, _now_ms, lambda: self._options, self._tell
         )
         self._optimism = Optimism(self._storage, self._rng, _now_ms, store.device_id, self._tell)
+        self._devices: Devices | None = None
         self._engine: Queries | None = None
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
@@ -154,6 +157,8 @@ class SyncManager:
         self._is_closed = True
         if self._engine is not None:
             self._engine.close()
+        if self._devices is not None:
+            await self._devices.close()
         await self.stop()
         for undo in self._undo:
             undo()
@@ -590,6 +595,43 @@ class SyncManager:
         await self._storage.write(lambda tx: begin_resync(tx, self._exchange_options(None)))
         return await self.sync_now()
 
+    # Device to device
+
+    def sync_with(
+        self,
+        channel: Channel,
+        *,
+        on_progress: Callable[[int, int], Any] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Meeting:
+        """Sync with another device over a message channel, both ways; both call this, in any order.
+
+        Await what it gives for a :class:`MeetingResult`; it can be paused, resumed and cancelled. ``on_progress``
+        hears (done, total) documents of both ways, first when both sides have said how many they will send. Who is
+        silent for ``timeout_s`` is taken for gone. The channel stays open, unless what it carried made no sense.
+        """
+        return self._met().meet(channel, on_progress, timeout_s)
+
+    async def export_bundle(self) -> bytes:
+        """Give all documents as one file for :meth:`import_bundle` on other devices, sent by whatever way."""
+        return await self._met().export_bundle()
+
+    async def import_bundle(self, data: bytes) -> MeetingResult:
+        """Take in another device's file as if both had met, all of it or nothing; again changes nothing.
+
+        Raises :class:`SchemaError` for what is damaged or no bundle, :class:`FormatTooNew` for one of a later
+        version.
+        """
+        return await self._met().import_bundle(data)
+
+    def _met(self) -> Devices:
+        """Give what meets other devices, which is imported when it is first asked for."""
+        if self._devices is None:
+            from .devices import Devices
+
+            self._devices = Devices(self._storage, self._rng, self.config, self._on_met)
+        return self._devices
+
     @property
     def is_syncing(self) -> bool:
         """Whether an exchange is under way."""
@@ -774,6 +816,11 @@ class SyncManager:
         """A conflict was decided, or waits on: tell watchers, and that there may be something to send."""
         self._note_local_change()
         self._emit(outcome.events)
+
+    def _on_met(self, events: list[Event]) -> None:
+        """Something came from another device: it waits for the server as a local change does."""
+        self._note_local_change()
+        self._emit(events)
 
     def _note_local_change(self) -> None:
         self._schedule.on_change(monotonic_ms())

@@ -28,7 +28,7 @@ PORT = "6745"
 
 
 def test_every_example_is_one_of_those_that_are_run():
-    known = {"page", "native", "server", "curl", "queries", "crdt", "backend", "bucket", "logged"}
+    known = {"page", "native", "devices", "server", "curl", "queries", "crdt", "backend", "bucket", "logged"}
     assert EXAMPLES.keys() == known
 
 
@@ -58,6 +58,12 @@ def test_the_values_that_never_conflict_show_what_was_done(tmp_path: Path):
     lines = textwrap.indent(EXAMPLES["crdt"] + "print(sample)", "    " * 2)
     (said,) = run(tmp_path, QUERIES.replace("...", lines.strip())).splitlines()
     assert "'labels': {'de': 'Ton'}, 'state': 'checked', 'tags': ['wet'], 'visits': 1" in said
+
+
+def test_two_devices_meet_and_a_bundle_brings_nothing_new_after_that(tmp_path: Path):
+    said = run(tmp_path, EXAMPLES["devices"]).splitlines()
+    assert said[0].endswith("of 2") and "2 of 2" in said
+    assert said[-2:] == ["1 sent, 1 received", "0 news"]
 
 
 def test_the_queries_answer_write_and_live(tmp_path: Path):
