@@ -1,24 +1,30 @@
 """Everything that two replicas can do to one document in a few steps, in every order, with one crash anywhere.
 
-``python -m tests.simulator.small_scope`` tries all of it and prints the count. Who knew what is followed here, apart
-from the code under test: of what nobody had seen when they overwrote it, every value must be in the document or in a
-ledger, and both replicas and the server must agree in the end.
+``python -m tests.simulator.small_scope`` tries all of it, on all cores, and prints the count. Who knew what is
+followed here, apart from the code under test: of what nobody had seen when they overwrote it, every value must be in
+the document or in a ledger, and both replicas and the server must agree in the end.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
 from pysync_web.core.fields import shown
 from pysync_web.core.wire import encode_request
 from pysync_web.crdt import Add, Increment, Remove
+from pysync_web.values import NoCollecting
 
 from .lab import Device, Lab
+from .sharing import shared_texts
+from .storage import SimulatedStorage, Snapshot
 
 KINDS = ("set x", "set y", "replace", "delete", "count", "add", "remove")
 ERASERS = ("replace", "delete")
@@ -28,11 +34,10 @@ CRASHES = ("request", "answer")
 
 
 class Plan(NamedTuple):
-    """What happens: the steps of both, after how many of them each syncs, who is first, the strategy, one crash."""
+    """What happens: the steps of both, the first one's before the other's; after how many each syncs; one crash."""
 
     steps: tuple[tuple[str, ...], tuple[str, ...]]
     syncs: tuple[int, int]
-    is_b_first: bool
     merging: bool
     crash: tuple[int, str] | None = None
 
@@ -56,12 +61,14 @@ class Story:
 
     def play(self) -> str | None:
         """Let it happen; say what is wrong at the end, None if nothing is."""
-        self.lab = Lab()
-        a, b = self.devices = self.lab.replicas("a b", merging=self.plan.merging)
-        a.save("k", {"x": 0, "y": 0})
-        self.lab.settle(a, b)
-        order = [(a, *self._of(0)), (b, *self._of(1))]
-        for device, steps, sync_after in reversed(order) if self.plan.is_b_first else order:
+        self.lab = Lab(seed=2)
+        self.lab.now_ms, server, *storages = begun()
+        self.lab.server.restore(server)
+        a, b = (
+            self.lab.replica(name, storage=SimulatedStorage(storage), merging=self.plan.merging)
+            for name, storage in zip("ab", storages, strict=True)
+        )
+        for device, steps, sync_after in zip((a, b), self.plan.steps, self.plan.syncs, strict=True):
             for n, kind in enumerate(steps, 1):
                 self._take(device, kind)
                 if n == sync_after:
@@ -69,9 +76,6 @@ class Story:
         for device in (a, b, a, b):
             self._sync(device)
         return self._wrong(a, b)
-
-    def _of(self, index: int) -> tuple[tuple[str, ...], int]:
-        return self.plan.steps[index], self.plan.syncs[index]
 
     def _take(self, device: Device, kind: str) -> None:
         n = len(self.taken) + 1
@@ -156,6 +160,16 @@ def _is_in(step: Step, ledger: Sequence[dict[str, Any] | None]) -> bool:
     return any(_is_there(step, shown(body)) for body in ledger if body is not None)
 
 
+@cache
+def begun() -> tuple[int, Snapshot, Snapshot, Snapshot]:
+    """Give the time, the server and two replicas that have seen one document."""
+    lab = Lab()
+    a, b = lab.replicas("a b", merging=True)
+    a.save("k", {"x": 0, "y": 0})
+    lab.settle(a, b)
+    return lab.now_ms, lab.server.snapshot(), a.storage.snapshot(), b.storage.snapshot()
+
+
 def sequences(kinds: Sequence[str], most: int) -> list[tuple[str, ...]]:
     """Give every row of one to so many steps of some kinds."""
     return [row for length in range(1, most + 1) for row in itertools.product(kinds, repeat=length)]
@@ -175,24 +189,32 @@ def plans(most: int = MOST_STEPS) -> Iterator[Plan]:
 
 def _orders(steps: tuple[tuple[str, ...], tuple[str, ...]]) -> Iterator[Plan]:
     places = itertools.product(range(len(steps[0])), range(len(steps[1])))
-    for syncs, is_b_first, merging in itertools.product(places, (False, True), (False, True)):
-        plan = Plan(steps, syncs, is_b_first, merging)
+    for syncs, merging in itertools.product(places, (False, True)):
+        plan = Plan(steps, syncs, merging)
         yield plan
         for exchange, lost in itertools.product(range(4 + bool(syncs[0]) + bool(syncs[1])), CRASHES):
             yield plan._replace(crash=(exchange + 2, lost))
 
 
-def tried(some: Iterator[Plan]) -> int:
-    """Play plans and count them; raise AssertionError with the first that goes wrong."""
+def tried(most: int, part: int, parts: int) -> int:
+    """Play one part of all plans and count it; raise AssertionError with the first plan that goes wrong."""
     count = 0
-    for plan in some:
-        wrong = Story(plan).play()
-        assert wrong is None, f"{plan}: {wrong}"
-        count += 1
+    with NoCollecting(), shared_texts():
+        for plan in itertools.islice(plans(most), part, None, parts):
+            wrong = Story(plan).play()
+            assert wrong is None, f"{plan}: {wrong}"
+            count += 1
     return count
 
 
-if __name__ == "__main__":
-    most, began = int(sys.argv[1]) if sys.argv[1:] else MOST_STEPS, time.monotonic()
-    print(f"{tried(plans(most)):,} plans of up to {most} steps each: all agree, nothing is lost outside the ledger")
+def main(most: int = MOST_STEPS) -> None:
+    """Play all plans of so many steps."""
+    began, parts = time.monotonic(), 64
+    with ProcessPoolExecutor(os.cpu_count()) as processes:
+        counts = processes.map(tried, [most] * parts, range(parts), [parts] * parts)
+        print(f"{sum(counts):,} plans of up to {most} steps each: all agree, nothing is lost outside the ledger")
     print(f"({time.monotonic() - began:.0f} s)")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
