@@ -166,7 +166,8 @@ class Checkers:
             if entry["key"].startswith("t"):
                 raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
             if entry["body"] is None:
-                self.model.ledger_deletes |= self._own(replica, entry["op_id"])
+                own = self._own(replica, entry["op_id"]) or self._renamed(replica, entry, before)
+                self.model.ledger_deletes |= own
             self.model.ledger_tokens |= tokens(entry["body"])
         for (space, key), text in before.items():
             if space == "docs":
@@ -229,6 +230,14 @@ class Checkers:
                 operation = replica.knowledge.operations.get(change["i"])
                 if change["n"] in numbers and operation is not None:
                     self.model.held |= operation.own
+
+    def _renamed(self, replica: Replica, entry: Any, before: dict[tuple[str, Key], str | None]) -> int:
+        """Give the writes of a change that got another id, as a copy had used it, and lost in one transaction."""
+        text = before.get(("docs", (entry["collection"], entry["key"])))
+        for change in loads(text).get("p", ()) if text else ():
+            if latest(change) == entry["timestamp"]:
+                return replica.knowledge.operations[change["i"]].own
+        return 0
 
     def _own(self, replica: Replica, op_id: str) -> int:
         """Give the writes that a change here, or one that the server took, was made of."""
