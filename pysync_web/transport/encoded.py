@@ -1,7 +1,8 @@
 """A transport around another one: the values of documents leave the device encoded, and only so.
 
 Each value is encoded by itself, a list as one. So a server that can read nothing still merges field by field; what it
-sees is which collections, keys and names of fields there are, how long values are, and when they change.
+sees is which collections, keys and names of fields there are, how long values are, and when they change. CRDT values
+it must read to join them: they leave as they are, so what is secret does not belong into one.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, TypeAlias
 
 from ..core.ports import Transport
+from ..crdt import is_crdt
 from ..errors import Rejected, Unreachable
 from ..values import JSON, dumps, loads
 
@@ -91,7 +93,9 @@ class EncodedTransport:
 
 
 def _mapped(value: JSON, place: str, change: Callable[[JSON, str], JSON]) -> JSON:
-    """Give a body with each value changed; objects stay what they are, an empty one too."""
+    """Give a body with each value changed; objects stay what they are, an empty one and a CRDT value too."""
+    if is_crdt(value):
+        return value
     if isinstance(value, dict):
         return {name: _mapped(inner, f"{place}/{name}", change) for name, inner in value.items()}
     return change(value, place)

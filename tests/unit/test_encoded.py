@@ -101,6 +101,18 @@ async def test_no_value_can_be_read_on_the_server_and_fields_merge_there(opener:
     assert not any(word in text for word in ("secret", "4711", "hidden", "covert", "quiet"))
 
 
+async def test_crdt_values_leave_as_they_are_and_are_joined(opener: Any):
+    one, two = await opener(), await opener()
+    for device, amount in ((one, 1), (two, 2)):
+        await device.save_document("notes", "k", {f"secret {amount}": "x"})
+        await device.crdt_increment("notes", "k", "n", amount)
+    for device in (one, two, one):
+        assert (await device.sync_now()).success
+    for device in (one, two):
+        document = await device.get_document("notes", "k")
+        assert (document["n"], document["secret 1"], document["secret 2"]) == (3, "x", "x")
+
+
 async def test_conflicts_and_what_was_lost_are_told_decoded(opener: Any):
     one, two = await opener(), await opener()
     await one.save_document("notes", "1", {"a": "base", "b": 1})

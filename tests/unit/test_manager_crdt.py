@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -179,3 +180,33 @@ async def test_amounts_and_fields_that_are_none_are_refused(open_device: Opener)
         with pytest.raises(InvalidDocument, match="is not the name of a field"):
             await db.crdt_increment("notes", "k", field)  # type: ignore[arg-type]
     assert await db.get_document("notes", "k") is None
+
+
+async def test_devices_that_only_meet_count_together_and_so_does_the_server_that_one_of_them_has(open_device: Opener):
+    a, b, c = [await open_device() for _ in range(3)]
+    for n, device in enumerate((a, b, c), 1):
+        await device.crdt_increment("notes", "k", "n", n)
+        await device.crdt_set_add("notes", "k", "tags", n)
+    for one, other in ((a, b), (b, c), (a, c), (a, b), (b, c)):
+        await met(one, other)
+    await a.crdt_increment("notes", "k", "n", 10)
+    await b.crdt_set_remove("notes", "k", "tags", 2)
+    await c.save_document("notes", "k", {"title": "of c"})
+    for one, other in ((a, b), (b, c), (a, c)):
+        await met(one, other)
+    wanted = {"n": 16, "tags": [1, 3], "title": "of c"}
+    for device in (a, b, c):
+        document = await device.get_document("notes", "k") or {}
+        assert {name: value for name, value in document.items() if name[0] != "_"} == wanted
+    await synced(c, a, b)
+    d = await open_device()
+    await synced(d)
+    document = await d.get_document("notes", "k") or {}
+    assert {name: value for name, value in document.items() if name[0] != "_"} == wanted
+    for device in (a, b, c):
+        assert (await device.status()).pending == 0 and await device.lost_changes() == []
+
+
+async def met(one: ps.SyncManager, other: ps.SyncManager) -> None:
+    first, second = ps.channel_pair()
+    await asyncio.gather(one.sync_with(first), other.sync_with(second))
