@@ -6,13 +6,19 @@ from .core.conflict import (
     Conflict,
     ConflictResolution,
     ConflictStrategy,
+    Custom,
     Merge,
+    Strategy,
+    ThreeWayMerge,
+    Wait,
 )
-from .core.ledger import Entry
+from .core.ledger import Entry, LedgerBounds
 from .core.outbox import Bounds
 from .core.replica import Event as Change
 from .core.retry import RetryPolicy
 from .errors import (
+    ChangeInFlight,
+    ChangeRejected,
     ConflictUnresolved,
     CorruptData,
     DatabaseLocked,
@@ -33,6 +39,7 @@ from .errors import (
     Unreachable,
 )
 from .manager import (
+    Ledger,
     LocalStore,
     PendingChange,
     SetOnline,
@@ -58,17 +65,22 @@ __all__ = [
     "AcceptRemote",
     "Bounds",
     "Change",
+    "ChangeInFlight",
+    "ChangeRejected",
     "Conflict",
     "ConflictResolution",
     "ConflictStrategy",
     "ConflictUnresolved",
     "CorruptData",
+    "Custom",
     "DatabaseLocked",
     "EncryptionError",
     "Entry",
     "FormatTooNew",
     "HttpClient",
     "InvalidDocument",
+    "Ledger",
+    "LedgerBounds",
     "LocalStore",
     "LocalTransport",
     "Merge",
@@ -85,6 +97,7 @@ __all__ = [
     "StorageEngine",
     "StorageError",
     "StorageReset",
+    "Strategy",
     "SyncCommand",
     "SyncConfig",
     "SyncError",
@@ -93,10 +106,12 @@ __all__ = [
     "SyncNow",
     "SyncResult",
     "SyncStatus",
+    "ThreeWayMerge",
     "Transaction",
     "TransactionError",
     "TransportError",
     "Unauthorized",
     "Unreachable",
+    "Wait",
     "open",
 ]

@@ -18,6 +18,8 @@
     │   └── Unauthorized       credentials are missing, wrong or expired
     ├── QueryError             an SDBQL query that can't be parsed or run
     ├── ConflictUnresolved     a conflict waits for a decision
+    ├── ChangeRejected         a change did not come through: its entry in the ledger says why
+    ├── ChangeInFlight         a change was sent and not answered yet: it can't be taken back now
     ├── OutboxFull             too many changes wait to be sent: nothing was written
     └── EncryptionError        a wrong key, or a record that was tampered with
 """
@@ -139,6 +141,22 @@ def _excerpt(query: str, begin: int, at: int) -> str:
 
 class ConflictUnresolved(SyncError):
     """A conflict waits for a decision of the application."""
+
+
+class ChangeRejected(SyncError):
+    """A change did not come through: refused, lost to another one, expired or taken back.
+
+    ``code`` is the stable word of its entry in the ledger, ``entry_id`` that entry's id.
+    """
+
+    def __init__(self, message: str, *, code: str, entry_id: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.entry_id = entry_id
+
+
+class ChangeInFlight(SyncError):
+    """A change was sent, and the server may have it: its answer decides what can be done."""
 
 
 class OutboxFull(SyncError):

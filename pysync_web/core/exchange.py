@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ..causality import SERVER, follows, tick
 from ..values import JSON, dumps, loads
-from .conflict import AcceptRemote, Conflict, Merge, Resolution, Resolver
+from .conflict import AcceptRemote, Conflict, Decision, Merge, Resolver, Wait
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
 from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown, without_crdts
 from .ledger import Entry, lost_fields, record_entry
@@ -21,6 +21,7 @@ from .optimistic import (
     Pending,
     Record,
     View,
+    Waiting,
     applied,
     as_change,
     decode_record,
@@ -28,21 +29,25 @@ from .optimistic import (
     rebased,
     view,
 )
-from .outbox import Appender, Bounds, Counters, Name, all_runs, first_blocks, numbered, strike
+from .outbox import (
+    Appender,
+    Bounds,
+    Counters,
+    Name,
+    Run,
+    all_runs,
+    by_priority,
+    first_blocks,
+    numbered,
+    strike,
+    whole_blocks,
+    without,
+)
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, done_again, remembered
-from .replica import ChangeType, Event, LeaseLost, Totals, load_counters, size_of
-from .wire import (
-    MAX_PAGE,
-    PROTOCOL,
-    Change,
-    Operation,
-    Problem,
-    Result,
-    ServerChange,
-    SyncRequest,
-    SyncResponse,
-)
+from .replica import Event, LeaseLost, Totals, load_counters, size_of
+from .waiting import held_changes, index_conflict
+from .wire import MAX_PAGE, PROTOCOL, Change, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
 MERGE_FIELDS: Final = "fields"
 
@@ -66,6 +71,10 @@ class ExchangeOptions:
     where: Callable[[str, str, Body | None], bool] | None = None
     splits: bool = False
     """Whether a block may be sent in parts, because the server takes no whole one."""
+    skip: frozenset[int] = frozenset()
+    """The numbers of changes that are not sent now, nor what depends on them."""
+    device: str | None = None
+    """The label under which ledger entries name this replica beside its id; None: they name nobody."""
 
 
 @dataclass(slots=True)
@@ -112,6 +121,9 @@ class Outcome:
     is_stale: bool = False
     has_diverged: bool = False
     epoch_changed: bool = False
+    noted: int = 0
+    asks: list[Name] = field(default_factory=list)
+    """The documents whose conflicts wait for functions of the application; ``noted`` counts entries of the ledger."""
 
 
 async def load_sync(tx: ReadTransaction) -> SyncState:
@@ -123,9 +135,16 @@ def _sync_state(text: str | None) -> SyncState:
     return SyncState(**loads(text)) if text else SyncState()
 
 
-async def has_pending(tx: ReadTransaction) -> bool:
-    """Tell whether changes wait to be sent, or for the answer to a request that had some."""
-    return bool(await tx.scan("outbox", limit=1)) or await tx.get("meta", ("inflight",)) is not None
+async def has_pending(tx: ReadTransaction, skip: frozenset[int] = frozenset()) -> bool:
+    """Tell whether changes may be sent, or wait for the answer to a request that had some."""
+    if await tx.get("meta", ("inflight",)) is not None:
+        return True
+    if not await tx.scan("outbox", limit=1):
+        return False
+    if not skip and not await tx.scan("conflicts", limit=1):
+        return True
+    runs = await all_runs(tx)
+    return bool(numbered(without(runs, await held_changes(tx, runs, skip))))
 
 
 async def build_pull(tx: ReadTransaction, options: ExchangeOptions) -> SyncRequest:
@@ -143,11 +162,11 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
     if text is not None:
         inflight = loads(text)
     else:
-        entries = await _entries(tx, counters, options)
+        entries, waiting = await _entries(tx, counters, options)
         if not entries:
             return _request(counters, sync, options)
         # What the server knows already, or refuses, must not meet the documents of others as if it were pending.
-        is_part = options.where is None and len(entries) < counters.pending
+        is_part = options.where is None and len(entries) < waiting
         inflight = {"request": rng.randbytes(16).hex(), "entries": entries, "cursor": sync.cursor}
         inflight["limit"] = 0 if is_part else options.page_limit
         counters.seal()
@@ -163,12 +182,34 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
     return _request(counters, sync, options, inflight, changes)
 
 
-async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> list[list[Any]]:
-    """Choose what to push: the oldest whole blocks, or of everything what the application asked for."""
-    runs = await all_runs(tx) if options.where else await first_blocks(tx, options.push_limit)
+async def _runs(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> tuple[list[Run], int]:
+    """Give what may be pushed now, in the order of sending, and how many changes may be pushed altogether.
+
+    What waits for a decision, and what depends on it, may not.
+    """
+    is_held = bool(options.skip) or bool(await tx.scan("conflicts", limit=1))
+    if not is_held and not options.where and not counters.urgent:
+        return await first_blocks(tx, options.push_limit), counters.pending
+    runs = await all_runs(tx)
+    if is_held:
+        runs = without(runs, await held_changes(tx, runs, options.skip))
+    total = len(numbered(runs))
+    if counters.urgent:
+        runs = by_priority(runs)
+    return runs if options.where else whole_blocks(runs, options.push_limit), total
+
+
+async def _entries(
+    tx: ReadTransaction, counters: Counters, options: ExchangeOptions
+) -> tuple[list[list[Any]], int]:
+    """Choose what to push: the first whole blocks, or of everything what the application asked for.
+
+    Give also how many changes may be pushed altogether.
+    """
+    runs, total = await _runs(tx, counters, options)
     chosen = numbered(runs)
     if options.where is None and not options.splits:
-        return [[*name, n] for name, n in chosen]
+        return [[*name, n] for name, n in chosen], total
     wanted: list[tuple[int | None, list[Any]]] = []
     refused: set[int] = set()
     for name, n in chosen:
@@ -183,7 +224,7 @@ async def _entries(tx: ReadTransaction, counters: Counters, options: ExchangeOpt
     end = options.push_limit
     while end < len(kept) and kept[end][0] is not None and kept[end][0] == kept[end - 1][0]:
         end += 1  # a transaction travels whole
-    return [entry for _, entry in kept[:end]]
+    return [entry for _, entry in kept[:end]], total
 
 
 def _request(
@@ -320,6 +361,38 @@ async def apply_response(
     return intake.outcome
 
 
+async def read_conflict(tx: ReadTransaction, name: Name) -> Conflict | None:
+    """Describe the conflict of a document that waits for a decision, None where none does."""
+    record = decode_record(await tx.get("docs", name))
+    if record.waiting is None or record.confirmed is None:
+        return None
+    return conflict_of(name, record, record.confirmed, view(record, (await load_counters(tx)).replica))
+
+
+async def settle_conflict(
+    tx: WriteTransaction,
+    conflict: Conflict,
+    decision: Decision | None,
+    now_ms: int,
+    rng: Random,
+    options: ExchangeOptions,
+    *,
+    by_hand: bool = False,
+) -> Outcome | None:
+    """Let a decision on a conflict that waits stand; None where it is not the same any more.
+
+    A decision to wait is noted with its reason. One that was made ``by_hand`` is an edit of now.
+    """
+    name = (conflict.collection, conflict.key)
+    found = await read_conflict(tx, name)
+    if found is None or replace(found, reason="", clashes=()) != replace(conflict, reason="", clashes=()):
+        return None
+    counters, sync = await load_counters(tx), await load_sync(tx)
+    intake = _Intake(tx, counters, sync, None, now_ms, rng, options)
+    await intake.settle(conflict, decision, by_hand=by_hand)
+    return intake.outcome
+
+
 class _Intake:
     """One answer on its way into storage."""
 
@@ -346,6 +419,9 @@ class _Intake:
         self.struck: list[tuple[int, int]] = []
         self.records: dict[Name, Record] = {}
         self.stored: dict[Name, Record] = {}
+        self.latest = ""
+        self.origin = "Remote"
+        self.taken_back: dict[Name, tuple[str, str]] = {}
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
@@ -387,6 +463,7 @@ class _Intake:
             return
         change = record.pending[index]
         rest = (*record.pending[:index], *record.pending[index + 1 :])
+        waiting = _without(record.waiting, change, result, rest)
         if result.status == "conflict":
             if conflicting is not None:
                 self._resolve(name, conflicting)
@@ -399,7 +476,7 @@ class _Intake:
         if result.status == "applied":
             if self.sync.is_resync:
                 self.tx.put("seen", name, "1")
-            self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest)
+            self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest, waiting)
             return
         # Known, and nobody else has changed the document: what is pending was made on exactly this.
         version = record.confirmed.version if record.confirmed else {}
@@ -407,29 +484,31 @@ class _Intake:
         is_same = result.status == "duplicate" and found.op_id == change.op_id
         is_same = is_same and follows(found.version, base, change.n)
         if is_same:
-            self.records[name] = Record(found, rest)
+            self.records[name] = Record(found, rest, waiting)
         elif result.status == "rejected":
-            self.records[name] = Record(record.confirmed, rest)
+            self.records[name] = Record(record.confirmed, rest, waiting)
+            self.taken_back[name] = ("rejected", change.op_id)
         else:
             # The server's document comes with this answer; what is pending was made on the change.
             under = record.confirmed or Document(ABSENT, {})
             under = under._replace(state=merge(under.state, change.state))
-            self.records[name] = Record(under if rest else record.confirmed, rest)
+            self.records[name] = Record(under if rest else record.confirmed, rest, waiting)
         if result.status == "rejected":
             self.outcome.rejected.append(result)
-            self._note(name, "rejected", change.state, change, None, result)
+            self._note(name, "rejected", change.state, [change], None, result)
         elif result.lost is not None:
-            self._note_fields(name, result.lost, change.op_id, found)
+            self._note_fields(name, result.lost, change.op_id, found, self.counters.replica)
         if result.overwritten is not None:
             known = record.confirmed.body if record.confirmed else None
             gone = lost(result.overwritten.state, ABSENT, known)
-            self._note_fields(name, gone, result.overwritten.op_id, Document(change.state, {}, change.op_id))
+            stands = Document(change.state, {}, change.op_id)
+            self._note_fields(name, gone, result.overwritten.op_id, stands, "")
 
     def _rename(self, name: Name, record: Record, index: int) -> None:
         """Give a change another id: before this storage was restored, it was sent with other content."""
         again = record.pending[index]._replace(op_id=self.rng.randbytes(16).hex())
         pending = (*record.pending[:index], again, *record.pending[index + 1 :])
-        self.records[name] = Record(record.confirmed, pending)
+        self.records[name] = Record(record.confirmed, pending, record.waiting)
 
     def _acknowledged(self, confirmed: Document | None, change: Pending, result: Result) -> Document | None:
         """Give the document that the server has now, which is the confirmed one with the change."""
@@ -463,31 +542,68 @@ class _Intake:
         if not remote.version.get(SERVER, 0):
             self._resolve_absent(name, record, remote)
             return
-        state = record.state or ABSENT
         local = view(record, self.counters.replica)
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
         has_deletes = any(change.operation == "delete" for change in record.pending)
         if is_merging and local and remote.body is not None and not has_deletes:
-            known = record.confirmed.body if record.confirmed else None
+            known = record.base.body if record.base else None
             over = _over(remote, record.pending)
-            self._note_fields(name, lost(remote.state, over.state, known), remote.op_id, over)
+            self._note_fields(name, lost(remote.state, over.state, known), remote.op_id, over, _by(remote, record))
             self.records[name] = rebased(record, remote)
             return
-        self._note_hidden(name, record)
+        if record.waiting is None:
+            self._note_hidden(name, record)
         if local is None and remote.body is None:
             self._drop(name, record, remote)
             return
-        self.outcome.conflicts += 1
-        conflict = _conflict(name, record, remote, local, state)
+        conflict = conflict_of(name, record, remote, local)
         decision = self.options.resolver(conflict)
+        if isinstance(decision, Wait):
+            self._park(name, record, remote, decision)
+            return
+        self.outcome.conflicts += record.waiting is None
+        self._settle(name, record, remote, conflict, decision)
+
+    def _park(self, name: Name, record: Record, remote: Document, wait: Wait) -> None:
+        """Keep both sides until somebody decides; a reader goes on to see the local one."""
+        self.outcome.conflicts += record.waiting is None
+        waiting = Waiting(record.base, wait.reason, self.now_ms, wait.asks, wait.clashes)
+        body = record.state.body if record.state else None
+        self.records[name] = replace_waiting(rebased(record, remote), waiting)
+        if wait.asks:
+            self.outcome.asks.append(name)
+        else:
+            self.outcome.events.append(Event("Conflict", *name, shown(body), reason="waiting"))
+
+    def _settle(
+        self, name: Name, record: Record, remote: Document, conflict: Conflict, decision: Decision | None
+    ) -> None:
+        """Let a decision stand, and note in the ledger what it gives up."""
         self.outcome.events.append(Event("Conflict", *name, _decided(decision, conflict)))
         if isinstance(decision, AcceptRemote):
-            self._note(name, "lost", state, record.pending[-1], remote)
+            self._note(name, "lost", record.state or ABSENT, record.pending, remote)
         bodies = _chosen_bodies(decision, record, remote)
         if bodies[-1] is remote.body:
             self._drop(name, record, remote)
+            return
+        given_up = decision.given_up if isinstance(decision, Merge) else None
+        self._keep(name, record, remote, bodies, given_up)
+        if isinstance(decision, Merge):
+            self._note_local_loser(name, record, self.records[name], given_up)
+
+    async def settle(self, conflict: Conflict, decision: Decision | None, *, by_hand: bool) -> None:
+        """Let the decision of a conflict that waits stand, or note why it still waits."""
+        name = (conflict.collection, conflict.key)
+        record = self.stored[name] = self.records[name] = decode_record(await self.tx.get("docs", name))
+        remote = record.confirmed or _NOBODY
+        if by_hand:
+            self.latest = tick(self.counters.clock, self.now_ms)
+            self.origin = "Local"
+        if isinstance(decision, Wait):
+            self._park(name, record, remote, decision)
         else:
-            self._keep(name, record, remote, bodies)
+            self._settle(name, record, remote, conflict, decision)
+        await self._write()
 
     def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
         """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
@@ -498,7 +614,7 @@ class _Intake:
             problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
             last = record.pending[-1]
             result = Result(last.op_id, "rejected", error=problem)
-            self._note(name, "rejected", record.state or ABSENT, last, None, result)
+            self._note(name, "rejected", record.state or ABSENT, record.pending, None, result)
         gone = record.pending[: len(record.pending) - len(kept)]
         self.struck += [(change.n, size_of(change)) for change in gone]
         self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
@@ -508,13 +624,21 @@ class _Intake:
         for change in record.pending:
             if change.base is not None and record.confirmed is not None:
                 over = _over(record.confirmed, (change,))
-                self._note_fields(name, lost(change.state, over.state), change.op_id, record.confirmed)
+                gone = lost(change.state, over.state)
+                self._note_fields(name, gone, change.op_id, record.confirmed, self.counters.replica)
 
     def _drop(self, name: Name, record: Record, remote: Document) -> None:
         self.struck += [(change.n, size_of(change)) for change in record.pending]
         self.records[name] = Record(remote)
 
-    def _keep(self, name: Name, record: Record, remote: Document, bodies: Sequence[Body | None]) -> None:
+    def _keep(
+        self,
+        name: Name,
+        record: Record,
+        remote: Document,
+        bodies: Sequence[Body | None],
+        given_up: tuple[Body, Body] | None = None,
+    ) -> None:
         """Put the server's version under the pending changes, made anew so that each gives its body.
 
         Each keeps its place in the outbox, so none is seen before what caused it, and its time where that is later
@@ -525,7 +649,7 @@ class _Intake:
         now = remote.state
         deeds: tuple[Deed, ...] = ()
         for change, body in zip(record.pending, bodies, strict=True):
-            at = max(change.state.timestamp, tick(at, 0))
+            at = max(change.state.timestamp, tick(at, 0), self.latest if change is record.pending[-1] else "")
             patch = _difference(now, body, at)
             deeds = remembered(deeds, change.deeds)
             if patch is None:
@@ -543,40 +667,72 @@ class _Intake:
         self.counters.clock = max(self.counters.clock, at)
         result = Record(remote, tuple(kept))
         if kept:
-            self._note_loser(name, remote, result, record.confirmed)
+            self._note_loser(name, remote, result, record, given_up)
         self.records[name] = result
 
-    def _note_loser(self, name: Name, remote: Document, record: Record, base: Document | None) -> None:
+    def _note_loser(
+        self,
+        name: Name,
+        remote: Document,
+        record: Record,
+        before: Record,
+        given_up: tuple[Body, Body] | None = None,
+    ) -> None:
         """Note what of a server's document a resolution gave up, which this replica had not seen before."""
         after = Document(record.state or ABSENT, {}, record.pending[-1].op_id)
+        by = _by(remote, before)
         if remote.body is None:
             entry = Entry("lost", *name, "delete", None, remote.timestamp, remote.op_id, self.now_ms)
-            entry = replace(entry, against_op_id=after.op_id, against_timestamp=after.timestamp)
-            record_entry(self.tx, entry, self.rng)
-        else:
-            known = base.body if base else None
-            self._note_fields(name, lost(remote.state, after.state, known), remote.op_id, after)
+            self._record(replace(entry, against_op_id=after.op_id, against_timestamp=after.timestamp), by)
+            return
+        known = before.base.body if before.base else None
+        gone = lost(remote.state, after.state, known) if given_up is None else _given_up(given_up[1], remote.state)
+        self._note_fields(name, gone, remote.op_id, after, by)
 
-    def _note_fields(self, name: Name, gone: State | None, op_id: str, after: Document) -> None:
+    def _note_local_loser(
+        self, name: Name, before: Record, after: Record, given_up: tuple[Body, Body] | None
+    ) -> None:
+        """Note what of the local version a document that was made from both leaves out."""
+        state, last = before.state or ABSENT, before.pending[-1]
+        stands = Document(after.state or ABSENT, {}, after.pending[-1].op_id if after.pending else "")
+        if state.body is None:
+            if stands.body is not None:
+                self._note(name, "lost", state, before.pending, stands)
+            return
+        known = before.base.body if before.base else None
+        gone = lost(state, stands.state, known) if given_up is None else _given_up(given_up[0], state)
+        self._note_fields(name, gone, last.op_id, stands, self.counters.replica)
+
+    def _note_fields(self, name: Name, gone: State | None, op_id: str, after: Document, by: str) -> None:
         if gone is not None:
-            record_entry(self.tx, lost_fields(name, gone, op_id, after, self.now_ms), self.rng)
+            self._record(lost_fields(name, gone, op_id, after, self.now_ms), by)
+
+    def _record(self, entry: Entry, by: str, numbers: Sequence[int] = ()) -> None:
+        """Write an entry, with who made the change where entries name anybody."""
+        if self.options.device is not None:
+            device = self.options.device if by == self.counters.replica else ""
+            entry = replace(entry, replica=by, device=device, numbers=list(numbers))
+        self.outcome.noted += 1
+        record_entry(self.tx, entry, self.rng)
 
     def _note(
         self,
         name: Name,
         kind: Any,
         state: State,
-        change: Pending,
+        changes: Sequence[Pending],
         against: Document | None,
         result: Result | None = None,
     ) -> None:
+        """Note what of a document ended with some changes, the last of which says what it was."""
+        change = changes[-1]
         error = result.error if result else None
         entry = Entry(kind, *name, change.operation, state.body, change.state.timestamp, change.op_id, self.now_ms)
         if error is not None:
             entry = replace(entry, code=error.code, message=error.message)
         if against is not None:
             entry = replace(entry, against_op_id=against.op_id, against_timestamp=against.timestamp)
-        record_entry(self.tx, entry, self.rng)
+        self._record(entry, self.counters.replica, [one.n for one in changes])
 
     async def change_epoch(self, response: SyncResponse) -> None:
         """Offer again what the server may have lost, and pull from where its history still agrees."""
@@ -604,6 +760,8 @@ class _Intake:
         It was made on what the server may have kept, as its version says.
         """
         state = record.state or ABSENT
+        if record.waiting is not None and record.confirmed is not None:
+            self._note_loser(name, record.confirmed, record, record)
         self.struck += [(change.n, size_of(change)) for change in record.pending]
         op_id = self.rng.randbytes(16).hex()
         if not record.pending and record.confirmed is not None:
@@ -619,21 +777,28 @@ class _Intake:
         await self._put_records()
         if self.sync.is_resync and is_next and not response.has_more:
             await self._end_resync()
-        if self.struck:
-            await strike(self.tx, self.counters, self.struck)
-        self.totals.write()
         for word in ("pushed", "pulled", "conflicts"):
             if more := getattr(self.outcome, word):
                 self.sync.totals = {**self.sync.totals, word: self.sync.totals.get(word, 0) + more}
-        for name, old, new in (
-            ("counters", self.counted, self.counters.text()),
-            ("sync", self.synced, self.sync.text()),
-        ):
-            if new != old:
-                self.tx.put("meta", (name,), new)
+        await self._write_counts()
+        if (text := self.sync.text()) != self.synced:
+            self.tx.put("meta", ("sync",), text)
         self.outcome.pending = self.counters.pending
         if is_next and response.digest is not None and not response.has_more:
             self.outcome.has_diverged = await self._digest() != response.digest
+
+    async def _write(self) -> None:
+        """Write the documents, and what is counted."""
+        await self._put_records()
+        await self._write_counts()
+
+    async def _write_counts(self) -> None:
+        """Write what is counted, where it is not as it was."""
+        if self.struck:
+            await strike(self.tx, self.counters, self.struck)
+        self.totals.write()
+        if (text := self.counters.text()) != self.counted:
+            self.tx.put("meta", ("counters",), text)
 
     async def _put_records(self) -> None:
         for name, record in self.records.items():
@@ -644,11 +809,15 @@ class _Intake:
                 self.tx.delete("docs", name)
             else:
                 self.tx.put("docs", name, encode_record(record))
+            index_conflict(self.tx, name, stored, record)
             await self.totals.confirm(name, stored.confirmed, record.confirmed)
             await self.totals.count(name[0], record.is_shown - stored.is_shown)
             if self.options.wants_events:
                 replica = self.counters.replica
-                event = _event(name, view(stored, replica), view(record, replica))
+                event = _event(name, view(stored, replica), view(record, replica), self.origin)
+                if event and name in self.taken_back:
+                    reason, op_id = self.taken_back[name]
+                    event = replace(event, reason=reason, change_id=op_id)
                 self.outcome.events += [event] if event else []
 
     async def _end_resync(self) -> None:
@@ -679,7 +848,7 @@ class _Intake:
 def _bodies(record: Record) -> list[Body | None]:
     """Give the body after each pending change."""
     bodies: list[Body | None] = []
-    state = record.confirmed.state if record.confirmed else None
+    state = record.base.state if record.base else None
     for change in record.pending:
         state = applied(state, change)
         bodies.append(state.body)
@@ -702,14 +871,19 @@ def _difference(old: State, new: Body | None, at: str) -> State | None:
     return changed(old.body, new, at, lambda place: life_of(old, place, FIRST_LIFE))
 
 
-def _conflict(name: Name, record: Record, remote: Document, local: View | None, state: State) -> Conflict:
-    base = record.confirmed
+def conflict_of(name: Name, record: Record, remote: Document, local: View | None) -> Conflict:
+    """Describe the conflict of a record's pending changes with a version of the server.
+
+    CRDT values are shown joined on both sides: they are never in conflict.
+    """
+    base, waiting = record.base, record.waiting
+    before = base.body if base else None
     return Conflict(
         collection=name[0],
         key=name[1],
-        local=_shown(local.body if local else None),
-        remote=_shown(remote.body),
-        base=_shown(base.body if base else None),
+        local=shown(joined(local.body if local else None, remote.body, before)),
+        remote=shown(joined(remote.body, local.body if local else None, before)),
+        base=shown(before),
         local_version=local.version if local else {},
         remote_version=remote.version,
         base_version=base.version if base else {},
@@ -717,14 +891,39 @@ def _conflict(name: Name, record: Record, remote: Document, local: View | None, 
         remote_timestamp=remote.timestamp,
         local_op_id=record.pending[-1].op_id,
         remote_op_id=remote.op_id,
+        strategy=record.pending[-1].strategy or "",
+        reason=waiting.reason if waiting else "",
+        clashes=waiting.clashes if waiting else (),
     )
 
 
-def _shown(body: Body | None) -> Body | None:
-    return None if body is None else shown(body)
+def replace_waiting(record: Record, waiting: Waiting | None) -> Record:
+    """Give a record whose conflict waits, or (None) waits no longer."""
+    return Record(record.confirmed, record.pending, waiting)
 
 
-def _decided(decision: Resolution | None, conflict: Conflict) -> Body | None:
+def _without(waiting: Waiting | None, change: Pending, result: Result, rest: Sequence[Pending]) -> Waiting | None:
+    """Give what waits of a conflict after a verdict on one of its changes: one that was taken is under the others."""
+    if waiting is None or not rest:
+        return None
+    if result.status == "rejected":
+        return waiting
+    base = waiting.base or _NOBODY
+    return waiting._replace(base=base._replace(state=applied(waiting.base and base.state, change)))
+
+
+def _by(remote: Document, record: Record) -> str:
+    """Name the replica whose changes make a version differ from the last one that was seen, "" of several."""
+    before = record.base.version if record.base else {}
+    found = [one for one, n in remote.version.items() if one != SERVER and n > before.get(one, 0)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _given_up(part: Body, state: State) -> State | None:
+    return State(part, state.timestamp) if part else None
+
+
+def _decided(decision: Decision | None, conflict: Conflict) -> Body | None:
     """Give the body that a resolution chose, as it is shown."""
     match decision:
         case Merge(document):
@@ -735,9 +934,9 @@ def _decided(decision: Resolution | None, conflict: Conflict) -> Body | None:
             return conflict.local
 
 
-def _chosen_bodies(decision: Resolution | None, record: Record, remote: Document) -> list[Body | None]:
+def _chosen_bodies(decision: Decision | None, record: Record, remote: Document) -> list[Body | None]:
     """Give the body that each pending change is to make, with the CRDT values of both sides in each."""
-    base = record.confirmed.body if record.confirmed else None
+    base = record.base.body if record.base else None
     local = [joined(body, remote.body, base) for body in _bodies(record)]
     match decision:
         case Merge(document):
@@ -748,10 +947,10 @@ def _chosen_bodies(decision: Resolution | None, record: Record, remote: Document
             return local
 
 
-def _event(name: Name, old: View | None, new: View | None) -> Event | None:
+def _event(name: Name, old: View | None, new: View | None, origin: str) -> Event | None:
+    kind: Any = f"{origin}Delete" if new is None else f"{origin}Insert" if old is None else f"{origin}Update"
     if new is None:
-        return Event("RemoteDelete", *name) if old is not None else None
+        return Event(kind, *name) if old is not None else None
     if old is not None and old.timestamp == new.timestamp and old.body == new.body:
         return None
-    kind: ChangeType = "RemoteInsert" if old is None else "RemoteUpdate"
     return Event(kind, *name, new.document(name[1]))

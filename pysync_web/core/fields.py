@@ -9,7 +9,7 @@ at :data:`TOUCHED`, a field that is never there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, overload
 
 from .. import crdt
 from ..causality import timestamp
@@ -41,9 +41,17 @@ def crdts_in(body: JSON, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
                     yield from crdts_in(value, (*path, name))
 
 
-def shown(body: Body) -> Body:
+@overload
+def shown(body: Body) -> Body: ...
+
+
+@overload
+def shown(body: None) -> None: ...
+
+
+def shown(body: Body | None) -> Body | None:
     """Give a body as a reader sees it: with the values of its CRDT values. It is the same object without any."""
-    return _mapped(body, crdt.value)
+    return None if body is None else _mapped(body, crdt.value)
 
 
 def kept(old: Body, new: Body, key: str) -> Body:

@@ -26,7 +26,8 @@ class Pending(NamedTuple):
     """A change that the server has not acknowledged.
 
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
-    the transaction that it belongs to; ``deeds`` what was done to CRDT values; ``relays``
+    the transaction that it belongs to; ``strategy`` the one that was chosen for this change alone; ``refusals`` how
+    often the server has refused a request with nothing but it; ``deeds`` what was done to CRDT values; ``relays``
     says that there are some of others in it.
     """
 
@@ -39,15 +40,40 @@ class Pending(NamedTuple):
     unit: int | None = None
     deeds: tuple[Deed, ...] = ()
     relays: bool = False
+    strategy: str | None = None
+    refusals: int = 0
+
+
+class Waiting(NamedTuple):
+    """A conflict that waits for a decision, between the confirmed version and the pending changes.
+
+    ``base`` is the last version that both had seen; ``asks`` says that functions of the application have yet to be
+    asked; ``clashes`` are JSON Pointers to what both changed differently, where that is known.
+    """
+
+    base: Document | None
+    reason: str
+    at_ms: int
+    asks: bool = False
+    clashes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
 class Record:
-    """A document as a replica stores it. It is never changed, so what it shows is worked out once."""
+    """A document as a replica stores it. It is never changed, so what it shows is worked out once.
+
+    While a conflict is ``waiting``, a reader sees the pending changes on its base, not on the confirmed version.
+    """
 
     confirmed: Document | None = None
     pending: tuple[Pending, ...] = ()
+    waiting: Waiting | None = None
     _state: Any = field(default=_UNKNOWN, init=False, compare=False, repr=False)
+
+    @property
+    def base(self) -> Document | None:
+        """The document that the pending changes lie on, as a reader sees them."""
+        return self.waiting.base if self.waiting else self.confirmed
 
     @property
     def state(self) -> State | None:
@@ -93,7 +119,7 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
     """Give what a reader sees of a record whose current state is known."""
     if state is None or state.body is None:
         return None
-    version = record.confirmed.version if record.confirmed else {}
+    version = record.base.version if record.base else {}
     if record.pending:
         version = advance(version, replica, record.pending[-1].n)
     return View(state.body, version, state.timestamp)
@@ -162,25 +188,34 @@ def encode_record(record: Record) -> str:
     """Give the text of a record."""
     stored: dict[str, JSON] = {}
     if record.confirmed is not None:
-        confirmed = encode_state(record.confirmed.state)
-        confirmed["v"] = record.confirmed.version
-        confirmed["o"] = record.confirmed.op_id
-        stored["c"] = confirmed
+        stored["c"] = _encode_document(record.confirmed)
     if record.pending:
         stored["p"] = [_encode_pending(change) for change in record.pending]
+    if record.waiting is not None:
+        base, *rest = record.waiting
+        stored["w"] = [_encode_document(base) if base else None, *rest]
     return dumps(stored)
 
 
-def new_record_text(body_text: str, at: str, op_id: str, n: int, merge_kind: str | None, unit: int | None) -> str:
+def new_record_text(
+    body_text: str,
+    at: str,
+    op_id: str,
+    n: int,
+    merge_kind: str | None,
+    unit: int | None,
+    strategy: str | None = None,
+) -> str:
     """Give the text of a record of a new document that is not empty, around its body's canonical text."""
-    merging = f'"m":"{merge_kind}",' if merge_kind else ""
+    merging = f'"g":{dumps(strategy)},' if strategy else ""
+    merging += f'"m":"{merge_kind}",' if merge_kind else ""
     unit_part = f',"x":{unit}' if unit is not None else ""
     return f'{{"p":[{{"b":{body_text},"d":"{at}","i":"{op_id}","k":"insert",{merging}"n":{n}{unit_part}}}]}}'
 
 
 def rebased(record: Record, confirmed: Document | None) -> Record:
     """Put another confirmed document under the pending changes, which remember what they were made on."""
-    base = record.confirmed.version if record.confirmed else {}
+    base = record.base.version if record.base else {}
     pending = tuple(change if change.base is not None else change._replace(base=base) for change in record.pending)
     return Record(confirmed, pending)
 
@@ -211,8 +246,8 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
 
 def _current_state(record: Record) -> State | None:
     if not record.pending:
-        return record.confirmed.state if record.confirmed else None
-    parts = [record.confirmed.state] if record.confirmed else []
+        return record.base.state if record.base else None
+    parts = [record.base.state] if record.base else []
     for change in record.pending:
         if parts and change.operation == "insert":
             parts = [applied(merge_all(parts), change)]
@@ -228,23 +263,40 @@ def _timestamp(stored: dict[str, JSON]) -> str:
 
 
 def _decode(stored: dict[str, Any]) -> Record:
-    confirmed = stored.get("c")
-    document = None
-    if confirmed is not None:
-        document = Document(decode_state(confirmed), confirmed["v"], confirmed["o"])
-    return Record(document, tuple(_decode_pending(change) for change in stored.get("p", ())))
+    confirmed, waiting = stored.get("c"), stored.get("w")
+    document = _decode_document(confirmed) if confirmed is not None else None
+    pending = tuple(_decode_pending(change) for change in stored.get("p", ()))
+    if waiting is None:
+        return Record(document, pending)
+    base, reason, at_ms, asks, clashes = waiting
+    found = Waiting(_decode_document(base) if base else None, reason, at_ms, asks, tuple(clashes))
+    return Record(document, pending, found)
+
+
+def _encode_document(document: Document) -> dict[str, JSON]:
+    return {**encode_state(document.state), "v": document.version, "o": document.op_id}
+
+
+def _decode_document(stored: dict[str, Any]) -> Document:
+    return Document(decode_state(stored), stored["v"], stored["o"])
 
 
 def _encode_pending(change: Pending) -> dict[str, JSON]:
     stored = encode_state(change.state)
     stored |= {"i": change.op_id, "k": change.operation, "n": change.n}
-    for name, value in (("m", change.merge), ("v", change.base), ("x", change.unit)):
+    for name, value in (
+        ("m", change.merge),
+        ("v", change.base),
+        ("x", change.unit),
+        ("g", change.strategy),
+        ("r", change.refusals or None),
+    ):
         if value is not None:
             stored[name] = value
     if change.deeds:
         stored["o"] = [deed.to_json() for deed in change.deeds]
     if change.relays:
-        stored["r"] = True
+        stored["y"] = True
     return stored
 
 
@@ -258,5 +310,7 @@ def _decode_pending(stored: dict[str, Any]) -> Pending:
         stored.get("v"),
         stored.get("x"),
         tuple(map(Deed.from_json, stored.get("o", ()))),
-        stored.get("r", False),
+        stored.get("y", False),
+        stored.get("g"),
+        stored.get("r", 0),
     )

@@ -7,12 +7,13 @@ not at all where something is in conflict. So no other replica ever sees an effe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from ..errors import InvalidDocument, OutboxFull
 from ..values import dumps, loads
+from .as_json import AsJson
 from .ports import ReadTransaction, WriteTransaction
 
 BLOCK_CHANGES: Final = 100
@@ -23,11 +24,23 @@ Name = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much may wait: the number of changes, and the bytes of their texts."""
+class Bounds(AsJson):
+    """How much may wait: the number of changes, and the bytes of their texts.
+
+    ``Bounds.MOBILE`` and ``Bounds.DESKTOP`` are a tenth of ``Bounds.DEFAULT`` and some four times as much or more.
+    """
 
     changes: int = 100_000
     bytes: int = 256 * 1024 * 1024
+
+    DEFAULT: ClassVar[Bounds]
+    MOBILE: ClassVar[Bounds]
+    DESKTOP: ClassVar[Bounds]
+
+
+Bounds.DEFAULT = Bounds()
+Bounds.MOBILE = Bounds(10_000, 32 * 1024 * 1024)
+Bounds.DESKTOP = Bounds(1_000_000, 1024 * 1024 * 1024)
 
 
 @dataclass(slots=True)
@@ -35,7 +48,8 @@ class Counters:
     """What a replica counts; it lies in storage and changes with the documents.
 
     ``n`` is the last number given; ``block`` the first number of the open block, ``block_count`` and
-    ``block_bytes`` its size; ``pending`` and ``pending_bytes`` what waits; ``lease`` numbers the leaders.
+    ``block_bytes`` its size, ``priority`` its priority; ``pending`` and ``pending_bytes`` what waits, ``urgent`` how
+    much of it with a priority; ``lease`` numbers the leaders.
     """
 
     replica: str
@@ -48,13 +62,16 @@ class Counters:
     pending_bytes: int = 0
     lease: int = 0
     format: int = 1
+    priority: int = 0
+    urgent: int = 0
 
     def text(self) -> str:
         """Give the text that stores the counters."""
+        priority = f'"priority":{self.priority},"urgent":{self.urgent},' if self.priority or self.urgent else ""
         return (
             f'{{"block":{self.block},"block_bytes":{self.block_bytes},"block_count":{self.block_count},'
             f'"clock":"{self.clock}","format":{self.format},"lease":{self.lease},"n":{self.n},'
-            f'"pending":{self.pending},"pending_bytes":{self.pending_bytes},"replica":"{self.replica}"}}'
+            f'"pending":{self.pending},"pending_bytes":{self.pending_bytes},{priority}"replica":"{self.replica}"}}'
         )
 
     def is_open(self, n: int) -> bool:
@@ -74,21 +91,23 @@ def replica_of(text: str) -> str:
 class Run(NamedTuple):
     """Entries with consecutive numbers from ``first``, made by one transaction; None for one that is gone.
 
-    ``size`` is how many bytes their changes had.
+    ``size`` is how many bytes their changes had; all runs of a block have its ``priority``.
     """
 
     first: int
     block: int
     names: tuple[Name | None, ...]
     size: int
+    priority: int = 0
 
 
 class Appender:
     """Numbers new changes of one transaction and writes their entries at its end."""
 
-    def __init__(self, counters: Counters, bounds: Bounds) -> None:
+    def __init__(self, counters: Counters, bounds: Bounds, priority: int = 0) -> None:
         self._counters = counters
         self._bounds = bounds
+        self._priority = priority
         self._runs: dict[int, Run] = {}
 
     def reserve(self, changes: int, size: int) -> None:
@@ -98,6 +117,7 @@ class Appender:
                 f"a transaction of {changes} changes ({size} bytes); the limits are"
                 f" {BLOCK_CHANGES} changes and {BLOCK_BYTES} bytes"
             )
+        self._open_block()
         if self._counters.block_count + changes > BLOCK_CHANGES or self._counters.block_bytes + size > BLOCK_BYTES:
             self._counters.seal()
 
@@ -105,6 +125,7 @@ class Appender:
         """Number a change of a document, or raise :class:`OutboxFull`."""
         counters = self._counters
         self._check_bounds(1, size)
+        self._open_block()
         if counters.block_count >= BLOCK_CHANGES or counters.block_bytes >= BLOCK_BYTES:
             counters.seal()
         counters.n += 1
@@ -121,6 +142,7 @@ class Appender:
         sizes = list(map(len, texts))
         total = sum(sizes)
         self._check_bounds(len(names), total)
+        self._open_block()
         numbers = list(range(counters.n + 1, counters.n + len(names) + 1))
         start = 0
         while start < len(names):
@@ -139,10 +161,17 @@ class Appender:
         counters.pending_bytes += total
         return numbers
 
+    def _open_block(self) -> None:
+        """Begin a new block where the open one has another priority."""
+        if self._counters.priority != self._priority:
+            self._counters.seal()
+            self._counters.priority = self._priority
+
     def _note(self, names: Sequence[Name], first: int, size: int) -> None:
-        block = self._counters.block
-        run = self._runs.get(block) or Run(first, block, (), 0)
-        self._runs[block] = Run(run.first, block, (*run.names, *names), run.size + size)
+        counters = self._counters
+        run = self._runs.get(counters.block) or Run(first, counters.block, (), 0, counters.priority)
+        self._runs[counters.block] = run._replace(names=(*run.names, *names), size=run.size + size)
+        counters.urgent += len(names) if counters.priority else 0
 
     def _check_bounds(self, more: int, size: int) -> None:
         counters = self._counters
@@ -163,9 +192,14 @@ async def first_blocks(tx: ReadTransaction, limit: int) -> list[Run]:
 
     Together they also have no more bytes than one full block may.
     """
+    runs = [_read(key[0], text) for key, text in await tx.scan("outbox", limit=limit + BLOCK_CHANGES)]
+    return whole_blocks(runs, limit)
+
+
+def whole_blocks(runs: Sequence[Run], limit: int) -> list[Run]:
+    """Choose the first whole blocks as :func:`first_blocks` does."""
     chosen: list[Run] = []
     count = weight = 0
-    runs = [_read(key[0], text) for key, text in await tx.scan("outbox", limit=limit + BLOCK_CHANGES)]
     for block in dict.fromkeys(run.block for run in runs):
         of_block = [run for run in runs if run.block == block]
         entries = sum(name is not None for run in of_block for name in run.names)
@@ -181,6 +215,39 @@ async def first_blocks(tx: ReadTransaction, limit: int) -> list[Run]:
 async def all_runs(tx: ReadTransaction) -> list[Run]:
     """Read everything that waits, the oldest first."""
     return [_read(key[0], text) for key, text in await tx.scan("outbox")]
+
+
+def by_priority(runs: Sequence[Run]) -> list[Run]:
+    """Put blocks in the order in which they are sent: a higher priority first, the older of equals first.
+
+    Before a block go all earlier ones with a change of one of its documents, and those before them.
+    """
+    blocks: dict[int, list[Run]] = {}
+    for run in runs:
+        blocks.setdefault(run.block, []).append(run)
+    before: dict[int, set[int]] = {}
+    last: dict[Name, int] = {}
+    for block in sorted(blocks):
+        names = {name for run in blocks[block] for name in run.names if name is not None}
+        before[block] = {last[name] for name in names if name in last}
+        last |= dict.fromkeys(names, block)
+    ordered: dict[int, None] = {}
+    for block in sorted(blocks, key=lambda block: (-blocks[block][0].priority, block)):
+        needed, found = [block], {block}
+        while needed:
+            more = before[needed.pop()] - found - ordered.keys()
+            found |= more
+            needed += more
+        ordered |= dict.fromkeys(one for one in sorted(found) if one not in ordered)
+    return [run for block in ordered for run in blocks[block]]
+
+
+def without(runs: Sequence[Run], numbers: Set[int]) -> list[Run]:
+    """Give the runs without some of their entries."""
+    return [
+        run._replace(names=tuple(None if run.first + i in numbers else name for i, name in enumerate(run.names)))
+        for run in runs
+    ]
 
 
 def numbered(runs: Sequence[Run]) -> list[tuple[Name, int]]:
@@ -210,7 +277,8 @@ async def strike(tx: WriteTransaction, counters: Counters, numbers: Sequence[tup
         names = list(run.names)
         if n - run.first < len(names):
             names[n - run.first] = None
-        runs[run.first] = Run(run.first, run.block, tuple(names), run.size)
+        counters.urgent -= 1 if run.priority else 0
+        runs[run.first] = run._replace(names=tuple(names))
     for run in runs.values():
         if any(name is not None for name in run.names):
             _put(tx, run)
@@ -220,10 +288,11 @@ async def strike(tx: WriteTransaction, counters: Counters, numbers: Sequence[tup
 
 def _put(tx: WriteTransaction, run: Run) -> None:
     names = [None if name is None else list(name) for name in run.names]
-    tx.put("outbox", (run.first,), dumps({"k": run.block, "d": names, "s": run.size}))
+    priority = {"p": run.priority} if run.priority else {}
+    tx.put("outbox", (run.first,), dumps({"k": run.block, "d": names, "s": run.size, **priority}))
 
 
 def _read(first: int | str, text: str) -> Run:
     stored = loads(text)
     names = tuple(None if name is None else (name[0], name[1]) for name in stored["d"])
-    return Run(int(first), stored["k"], names, stored["s"])
+    return Run(int(first), stored["k"], names, stored["s"], stored.get("p", 0))

@@ -5,13 +5,14 @@ Nothing here waits for anything but its transaction, and time and chance are arg
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import tick
 from ..errors import FormatTooNew, InvalidDocument, SyncError
 from ..values import JSON, dumps, loads
+from .as_json import AsJson
 from .digest import digest
 from .document import Body, Document, State, changed, deleted, inserted, merge
 from .fields import MARK_TEXT, kept, refuse_states
@@ -50,10 +51,12 @@ ChangeType: TypeAlias = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(AsJson):
     """What happened to a document, or (``SyncComplete``) that a sync is through, with its counts.
 
     The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.
+    ``reason`` says why, where it was not an ordinary edit: "rejected", "quarantined", "expired" or "rolled_back" for
+    a change that was taken back (``change_id``), "waiting" for a conflict that waits for a decision.
     """
 
     change_type: ChangeType
@@ -62,6 +65,8 @@ class Event:
     document: dict[str, JSON] | None = None
     pushed_count: int = 0
     pulled_count: int = 0
+    reason: str = ""
+    change_id: str = ""
 
 
 class Write(NamedTuple):
@@ -91,14 +96,23 @@ class Many:
 class WriteOptions:
     """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server.
 
-    What is done to CRDT values joins only a change after number ``opened_at``, the last one when this handle was
-    opened: those before may wait in a copy of this storage too, and must stay the same in both.
+    ``merges`` says what the server may merge in some collections; ``strategy`` is one for these writes alone, kept
+    with them; a higher ``priority`` is sent earlier. What is done to CRDT values joins only a change after number
+    ``opened_at``, the last one when this handle was opened: those before may wait in a copy of this storage too, and
+    must stay the same in both.
     """
 
     merge: str | None = None
     bounds: Bounds = field(default_factory=Bounds)
     is_atomic: bool = False
+    merges: Mapping[str, str | None] = field(default_factory=dict)
+    strategy: str | None = None
+    priority: int = 0
     opened_at: int = 0
+
+    def merge_in(self, collection: str) -> str | None:
+        """Give what the server may merge in a collection."""
+        return self.merges.get(collection, self.merge)
 
 
 EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
@@ -259,7 +273,7 @@ class Writer:
         self.counters = counters
         self.options = options
         self._now_ms = now_ms
-        self._appender = Appender(counters, options.bounds)
+        self._appender = Appender(counters, options.bounds, options.priority)
         self._ids = rng.randbytes(16 * expected).hex()
         self._rng = rng
         self._used = 0
@@ -299,10 +313,11 @@ class Writer:
     async def insert_many(self, names: Sequence[Name], writes: Many) -> list[Event]:
         """Write documents that never were, in blocks: what :meth:`apply` does for each, without a step for each."""
         numbers = self._appender.add_many(names, writes.texts)
-        put, at, ids, merge_kind, unit = self.tx.put, self._at, self._ids, self.options.merge, self._unit
+        put, at, ids, unit, strategy = self.tx.put, self._at, self._ids, self._unit, self.options.strategy
+        merge_kind = self.options.merge_in(writes.collection)
         start = 0
         for name, text, n in zip(names, writes.texts, numbers, strict=True):
-            put("docs", name, new_record_text(text, at, ids[start : start + 32], n, merge_kind, unit))
+            put("docs", name, new_record_text(text, at, ids[start : start + 32], n, merge_kind, unit, strategy))
             start += 32
         await self.totals.count(writes.collection, len(names))
         if not writes.wants_events:
@@ -325,7 +340,8 @@ class Writer:
         """Write a document that never was: the usual case of a bulk load, so its record is spliced."""
         op_id = self._op_id()
         n = self._appender.add(name, len(item.text))
-        text = new_record_text(item.text, self._at, op_id, n, self.options.merge, self._unit)
+        merge_kind, strategy = self.options.merge_in(item.collection), self.options.strategy
+        text = new_record_text(item.text, self._at, op_id, n, merge_kind, self._unit, strategy)
         self.tx.put("docs", name, text)
         self._written[name] = text
         await self.totals.count(item.collection, 1)
@@ -358,7 +374,7 @@ class Writer:
         self, name: Name, record: Record, operation: Operation, state: State, deed: Deed | None = None
     ) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
-        merge_kind = "fields" if deed else self.options.merge
+        merge_kind = "fields" if deed else self.options.merge_in(name[0])
         deeds = (deed,) if deed else ()
         last = record.pending[-1] if record.pending else None
         is_shared = bool(last and (deeds or last.deeds) and last.n <= self.options.opened_at)
@@ -366,15 +382,16 @@ class Writer:
             return self._coalesced(record, last, operation, state, deeds)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
-        op_id, unit = self._op_id(), self._unit
+        op_id, unit, strategy = self._op_id(), self._unit, self.options.strategy
         relays = _relays(deeds) or any(change.relays for change in record.pending)  # it has seen what they pass on
-        pending = Pending(op_id, n, operation, state, merge_kind, None, unit, deeds, relays)
-        return Record(record.confirmed, (*record.pending, pending))
+        pending = Pending(op_id, n, operation, state, merge_kind, None, unit, deeds, relays, strategy)
+        return Record(record.confirmed, (*record.pending, pending), record.waiting)
 
     def _may_grow(self, last: Pending) -> bool:
         """Tell whether a change takes in another; one that was rebased has not seen what this one has."""
         is_open = self.counters.is_open(last.n) and last.unit == self._unit and last.base is None
-        return is_open and last.operation != "delete"
+        is_alike = last.strategy == self.options.strategy and self.counters.priority == self.options.priority
+        return is_open and is_alike and last.operation != "delete"
 
     def _coalesced(
         self, record: Record, last: Pending, operation: Operation, state: State, deeds: tuple[Deed, ...]
@@ -382,17 +399,16 @@ class Writer:
         earlier = record.pending[:-1]
         if operation == "delete" and last.operation == "insert":
             self._struck.append((last.n, size_of(last)))
-            return Record(record.confirmed, earlier)
+            return Record(record.confirmed, earlier, record.waiting if earlier else None)
         if operation == "delete":
             self._count_bytes(len("null") - size_of(last))
-            deleting = last._replace(operation="delete", state=state, deeds=())
-            return Record(record.confirmed, (*earlier, deleting))
+            gone = last._replace(operation="delete", state=state, deeds=())
+            return Record(record.confirmed, (*earlier, gone), record.waiting)
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        grown = last._replace(
-            state=merged, deeds=remembered(last.deeds, deeds), relays=last.relays or _relays(deeds)
-        )
-        return Record(record.confirmed, (*earlier, grown))
+        relays = last.relays or _relays(deeds)
+        grown = last._replace(state=merged, deeds=remembered(last.deeds, deeds), relays=relays)
+        return Record(record.confirmed, (*earlier, grown), record.waiting)
 
     def _count_bytes(self, more: int) -> None:
         self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .as_json import AsJson
 from .ports import Random
 
 
 @dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(AsJson):
     """The longest wait doubles with each failure from ``base_s`` up to ``cap_s``; both in seconds."""
 
     base_s: float = 1.0

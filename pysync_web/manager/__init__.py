@@ -2,6 +2,7 @@
 
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
+from .ledger import Ledger
 from .opening import open_manager
 from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore, StorageEngine
@@ -9,6 +10,7 @@ from .sync import SyncManager
 from .transaction import Transaction
 
 __all__ = [
+    "Ledger",
     "LocalStore",
     "PendingChange",
     "SetOnline",

@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..core.as_json import AsJson
+
 
 @dataclass(frozen=True, slots=True)
-class SyncNow:
+class SyncNow(AsJson):
     """Sync at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class SetOnline:
+class SetOnline(AsJson):
     """Say that the network is there or not."""
 
     is_online: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(AsJson):
     """End background sync."""
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from ..core.conflict import ConflictStrategy
+from ..core.conflict import AsyncResolver, ConflictStrategy, Strategy
+from ..core.ledger import LedgerBounds
 from ..core.outbox import Bounds
 from ..core.retry import RetryPolicy
+from ..core.strategies import decode_strategy, encode_strategy
 from ..core.wire import MAX_CHANGES, MAX_PAGE
 from ..errors import InvalidDocument
-from ..values import check_collection, check_database
+from ..values import JSON, check_collection, check_database
 
 if TYPE_CHECKING:
     from ..sdbql import QueryLimits
@@ -24,7 +26,13 @@ class SyncConfig:
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
     the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000). After
     ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s`` apart, unless
-    something happens; nothing is ever given up. ``query_limits`` None means the query engine's own.
+    something happens. ``query_limits`` None means the query engine's own.
+
+    ``collection_strategies`` name the conflict strategies of collections that have another one than the rest;
+    ``resolvers`` are functions that a ``Custom`` strategy may name; one that is a coroutine function has
+    ``resolver_timeout_s`` to answer. A change that has waited longer than ``max_age_s`` without being sent, or that
+    the server has refused alone in a request more often than ``max_retries``, moves to the ledger, which keeps
+    entries within ``ledger``'s bounds.
     """
 
     database: str = "default"
@@ -35,19 +43,67 @@ class SyncConfig:
     auto_sync: bool = True
     push_on_change: bool = True
     collections: Sequence[str] = ()
-    conflict_strategy: ConflictStrategy = ConflictStrategy.MERGE_FIELDS
+    conflict_strategy: Strategy = ConflictStrategy.MERGE_FIELDS
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     outbox: Bounds = field(default_factory=Bounds)
     query_limits: QueryLimits | None = None
+    collection_strategies: Mapping[str, Strategy] = field(default_factory=dict)
+    resolvers: Mapping[str, AsyncResolver] = field(default_factory=dict)
+    resolver_timeout_s: float = 30.0
+    max_age_s: float | None = None
+    ledger: LedgerBounds = field(default_factory=LedgerBounds)
 
     def __post_init__(self) -> None:
         check_database(self.database)
-        for name in self.collections:
+        for name in (*self.collections, *self.collection_strategies):
             check_collection(name)
         bounds = (("batch_size", 1, MAX_CHANGES), ("page_size", 1, MAX_PAGE), ("max_retries", 0, 2**31))
         for name, low, high in bounds:
             value = getattr(self, name)
             if not (isinstance(value, int) and low <= value <= high):
                 raise InvalidDocument(f"SyncConfig.{name} is an integer from {low} to {high}, not {value!r}")
-        if not self.sync_interval_s > 0:
-            raise InvalidDocument(f"SyncConfig.sync_interval_s is over 0, not {self.sync_interval_s!r}")
+        for name in ("sync_interval_s", "resolver_timeout_s", "max_age_s"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidDocument(f"SyncConfig.{name} is over 0, not {value!r}")
+
+    def to_json(self) -> dict[str, JSON]:
+        """Give the settings as JSON, without ``resolvers``; a strategy with a bare function has none."""
+        members = {name: getattr(self, name) for name in self.__slots__ if name != "resolvers"}
+        strategies = {name: encode_strategy(one) for name, one in self.collection_strategies.items()}
+        limits = None if self.query_limits is None else asdict(self.query_limits)
+        return members | {
+            "collections": list(self.collections),
+            "conflict_strategy": encode_strategy(self.conflict_strategy),
+            "collection_strategies": strategies,
+            "retry": self.retry.to_json(),
+            "outbox": self.outbox.to_json(),
+            "ledger": self.ledger.to_json(),
+            "query_limits": limits,
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any], resolvers: Mapping[str, AsyncResolver] | None = None) -> SyncConfig:
+        """Read what :meth:`to_json` gave; functions are given anew."""
+        given = dict(value)
+        strategies = {name: decode_strategy(one) for name, one in given["collection_strategies"].items()}
+        if given["query_limits"] is not None:
+            from ..sdbql import QueryLimits
+
+            given["query_limits"] = QueryLimits(**given["query_limits"])
+        return cls(
+            **given
+            | {
+                "collections": tuple(given["collections"]),
+                "conflict_strategy": decode_strategy(given["conflict_strategy"]),
+                "collection_strategies": strategies,
+                "retry": RetryPolicy.from_json(given["retry"]),
+                "outbox": Bounds.from_json(given["outbox"]),
+                "ledger": LedgerBounds.from_json(given["ledger"]),
+            },
+            resolvers=resolvers or {},
+        )
+
+    def strategy_of(self, collection: str) -> Strategy:
+        """Give the conflict strategy of a collection."""
+        return self.collection_strategies.get(collection, self.conflict_strategy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from ..core.exchange import (
     is_overtaken,
     withdraw,
 )
-from ..core.outbox import BLOCK_CHANGES
+from ..core.outbox import BLOCK_CHANGES, Name
 from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event
 from ..core.wire import SyncRequest, SyncResponse, decode_response, encode_request
@@ -39,6 +39,11 @@ MOST_STALE: Final = 100
 STALE_PAUSE_S: Final = 0.05
 
 TOO_LARGE: Final = 413
+UNREADABLE: Final = frozenset({400, TOO_LARGE, 422})
+"""With these a server refuses a request for what is in it."""
+
+MOST_REFUSED: Final = 10
+"""A server that refuses more changes than this, one by one, has another reason."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,7 @@ class Tally:
     rejected: int = 0
     retried: int = 0
     left: int = 0
+    noted: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -65,13 +71,16 @@ class Exchanger:
         *,
         on_events: Callable[[list[Event]], None],
         on_round: Callable[[Tally], None],
+        ask: Callable[[Sequence[Name]], Awaitable[None]],
     ) -> None:
         self._storage = storage
         self._transport = transport
         self._rng = rng
         self._on_events = on_events
         self._on_round = on_round
+        self._ask = ask
         self.was_forked = False
+        self.refused: frozenset[int] = frozenset()
         self._has_sent_all = True
         self._ahead: tuple[str, asyncio.Task[str]] | None = None
 
@@ -112,7 +121,8 @@ class Exchanger:
         try:
             text = await self._exchange(options.database, encode_request(request))
         except Rejected as error:
-            if error.status == TOO_LARGE:
+            if error.status in UNREADABLE:
+                self.refused = frozenset(change.n for change in request.changes if change.n is not None)
                 await self._storage.write(lambda tx: withdraw(tx, request))
             if error.code != "replica_forked":
                 raise
@@ -127,6 +137,8 @@ class Exchanger:
             lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
             relaxed=not request.changes,
         )
+        if outcome.asks:
+            await self._ask(outcome.asks)
         self._has_sent_all = await self._is_all_sent(request, options)
         self._count(outcome, tally)
         return outcome
@@ -170,7 +182,7 @@ class Exchanger:
 
     async def _build(self, options: ExchangeOptions) -> SyncRequest:
         async def idle(tx: ReadTransaction) -> SyncRequest | None:
-            return None if await has_pending(tx) else await build_pull(tx, options)
+            return None if await has_pending(tx, options.skip) else await build_pull(tx, options)
 
         request = await self._storage.read(idle)
         if request is None:
@@ -181,7 +193,7 @@ class Exchanger:
         """Tell whether nothing waits that this sync may send."""
         if options.where is not None and not request.changes:
             return True
-        return not await self._storage.read(has_pending)
+        return not await self._storage.read(lambda tx: has_pending(tx, options.skip))
 
     def _count(self, outcome: Outcome, tally: Tally) -> None:
         tally.pushed += outcome.pushed
@@ -189,11 +201,34 @@ class Exchanger:
         tally.conflicts += outcome.conflicts
         tally.rejected += len(outcome.rejected)
         tally.left = outcome.pending
+        tally.noted += outcome.noted
         for result in outcome.rejected:
             error = result.error
             tally.errors.append(f"rejected: {error.message}" if error else "rejected")
         self._on_events(outcome.events)
         self._on_round(tally)
+
+
+async def exchange_around_refusals(exchanger: Exchanger, options: ExchangeOptions, tally: Tally) -> frozenset[int]:
+    """Exchange, with smaller pushes where the server refuses one, and at last without a change that it refuses alone.
+
+    Give the numbers of these; they wait on, and so does what depends on them.
+    """
+    now = options
+    while True:
+        try:
+            await exchanger.run(now, tally)
+            return now.skip
+        except Rejected as error:
+            if error.status not in UNREADABLE or not exchanger.refused:
+                raise
+            less = smaller(now)
+            if less is None and len(now.skip) >= MOST_REFUSED:
+                raise
+            if less is None:
+                tally.errors.append(f"refused: {error}")
+                less = replace(options, skip=now.skip | exchanger.refused)
+            now, exchanger.refused = less, frozenset()
 
 
 def smaller(options: ExchangeOptions) -> ExchangeOptions | None:

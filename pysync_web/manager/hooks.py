@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
-
-from ..core.conflict import Conflict, Merge, Resolution, Resolver, last_write_wins
-from ..values import canonical
 
 log = logging.getLogger("pysync_web")
 
@@ -23,6 +20,9 @@ class Hooks:
 
     def __bool__(self) -> bool:
         return bool(self._callbacks)
+
+    def __iter__(self) -> Iterator[Callable[..., Any]]:
+        return iter(list(self._callbacks))
 
     def add(self, callback: Callable[..., Any]) -> Callable[[], None]:
         """Hang a callback in; the result takes it out again."""
@@ -51,10 +51,6 @@ class Hooks:
             answers.append(await self._reported(result) if isinstance(result, Coroutine) else result)
         return answers
 
-    def answers(self, *args: Any) -> list[Any]:
-        """Call every callback, which must be plain functions, and give their answers."""
-        return [self._try(callback, args) for callback in list(self._callbacks)]
-
     def _try(self, callback: Callable[..., Any], args: tuple[Any, ...]) -> Any:
         try:
             return callback(*args)
@@ -68,21 +64,3 @@ class Hooks:
         except Exception:
             log.exception("a callback of %s raised", self._what)
             return None
-
-
-def resolver(hooks: Hooks) -> Resolver:
-    """Give the function that decides conflicts: the first hook that has an answer, else the later change."""
-
-    def decide(conflict: Conflict) -> Resolution | None:
-        for answer in hooks.answers(conflict):
-            if isinstance(answer, Merge):
-                try:
-                    canonical(answer.document, f"the merged document {conflict.key!r}")
-                except ValueError:
-                    log.exception("on_conflict gave a document that can't be stored")
-                    continue
-            if answer is not None:
-                return answer  # type: ignore[no-any-return]
-        return last_write_wins(conflict)
-
-    return decide

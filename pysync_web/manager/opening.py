@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ..core.conflict import ConflictStrategy
+from ..core.conflict import ConflictStrategy, Strategy
 from ..core.ports import Transport
 from ..transport import HttpClient
 from .config import SyncConfig
@@ -20,7 +20,7 @@ async def open_manager(
     token: str | None = None,
     database: str = "default",
     collections: Sequence[str] = (),
-    conflict_strategy: ConflictStrategy = ConflictStrategy.MERGE_FIELDS,
+    conflict_strategy: Strategy = ConflictStrategy.MERGE_FIELDS,
     sync_interval_s: float = 30.0,
     auto_sync: bool = True,
     push_on_change: bool = True,

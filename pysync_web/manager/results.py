@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self, TypeAlias
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
-from ..values import JSON
+from ..core.as_json import AsJson
 
 State: TypeAlias = Literal[
     "local", "idle", "syncing", "waiting", "offline", "paused", "blocked", "following", "stopped"
@@ -14,23 +14,8 @@ State: TypeAlias = Literal[
 ``following``: another tab or process syncs; ``stopped``: no sync runs by itself."""
 
 
-class _Json:
-    """JSON both ways for a flat dataclass."""
-
-    __slots__ = ()
-
-    def to_json(self) -> dict[str, JSON]:
-        """Give the value as JSON."""
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` gave."""
-        return cls(**value)
-
-
 @dataclass(frozen=True, slots=True)
-class SyncResult(_Json):
+class SyncResult(AsJson):
     """What one sync did: documents pushed and pulled, conflicts decided, attempts repeated, errors in words."""
 
     success: bool
@@ -53,12 +38,13 @@ class SyncResult(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class SyncStatus(_Json):
+class SyncStatus(AsJson):
     """Where a manager stands.
 
     ``pending`` changes wait to be sent, the oldest for ``oldest_pending_age_s`` seconds; ``last_sync`` is ISO 8601;
     ``next_retry_s`` the seconds to the next attempt after a failure; ``blocked_by`` is "unauthorized", "rejected" or
-    None; ``storage_reset`` "wiped" or "restored" where the storage is not the one that was left.
+    None; ``storage_reset`` "wiped" or "restored" where the storage is not the one that was left; ``conflicts`` wait
+    for a decision; ``ledger_warning`` says that entries of the ledger will have to go.
     """
 
     pending: int
@@ -71,10 +57,12 @@ class SyncStatus(_Json):
     durability: str
     storage_reset: str | None
     is_leader: bool
+    conflicts: int = 0
+    ledger_warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class SyncMetadata(_Json):
+class SyncMetadata(AsJson):
     """Totals over the life of a local database; ``last_duration_s`` is in seconds, ``last_sync_at`` ISO 8601."""
 
     last_sync_at: str | None
@@ -85,7 +73,7 @@ class SyncMetadata(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics(_Json):
+class Statistics(AsJson):
     """How many documents there are, altogether and by collection, and how many changes wait to be sent."""
 
     total: int
@@ -94,8 +82,11 @@ class Statistics(_Json):
 
 
 @dataclass(frozen=True, slots=True)
-class PendingChange(_Json):
-    """A change that the server has not acknowledged; ``state`` is "waiting" or "in_flight"."""
+class PendingChange(AsJson):
+    """A change that the server has not acknowledged.
+
+    ``state`` is "waiting", "in_flight", "held" (until a conflict is decided), or "taken_back".
+    """
 
     change_id: str
     collection: str

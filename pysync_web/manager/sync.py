@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..causality import parse_timestamp
 from ..core import replica as local
-from ..core.exchange import ExchangeOptions, begin_resync, choose_collections, load_sync
-from ..core.ledger import Entry, read_entries
+from ..core.conflict import Answer, Conflict, Strategy
+from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
+from ..core.ledger import Entry
 from ..core.optimistic import View, decode_record
-from ..core.outbox import oldest
+from ..core.outbox import all_runs, oldest
 from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
+from ..core.rollback import in_flight
 from ..core.schedule import Schedule
+from ..core.waiting import held_changes, waiting_names
 from ..errors import (
     DatabaseLocked,
     InvalidDocument,
@@ -35,12 +38,16 @@ from ..errors import (
 )
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
+from .choices import chosen, has_tag, tagged, write_options
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
+from .conflicts import Conflicts
 from .crdts import CrdtFields, checked_amount
-from .exchanger import TOO_LARGE, Exchanger, Tally, smaller
-from .hooks import Hooks, log, resolver
+from .exchanger import Exchanger, Tally, exchange_around_refusals
+from .hooks import Hooks, log
 from .indexed import IndexedStorage, touched_documents
+from .ledger import Ledger
+from .optimism import Optimism
 from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
@@ -69,9 +76,7 @@ class SyncManager:
         self._storage = IndexedStorage(store.storage)
         self._client = client
         self._rng: Any = random.SystemRandom()
-        self._options = WriteOptions(
-            self.config.conflict_strategy.merge, self.config.outbox, opened_at=store.opened_at
-        )
+        self._options = with_values(write_options(self.config), opened_at=store.opened_at)
         self._crdts = CrdtFields(self._write_one, self._view)
         self._schedule = Schedule(
             round(self.config.sync_interval_s * 1000), push_on_change=self.config.push_on_change
@@ -79,8 +84,21 @@ class SyncManager:
         self._changes = Hooks("on_change")
         self._before = Hooks("on_before_sync")
         self._after = Hooks("on_after_sync")
-        self._conflicts = Hooks("on_conflict")
+        self._on_conflict = Hooks("on_conflict")
         self._progress = Hooks("on_progress")
+        self._conflicts = Conflicts(
+            self._storage,
+            self._on_conflict,
+            self.config,
+            self._rng,
+            _now_ms,
+            lambda: self._exchange_options(None),
+            self._on_decided,
+        )
+        self.ledger = Ledger(
+            self._storage, self.config.ledger, self._rng, _now_ms, lambda: self._options, self._tell
+        )
+        self._optimism = Optimism(self._storage, self._rng, _now_ms, store.device_id, self._tell)
         self._engine: Queries | None = None
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
@@ -104,6 +122,7 @@ class SyncManager:
         await self._storage.write(lambda tx: choose_collections(tx, names))
         self._undo.append(self._storage.watch(self._on_touched))
         await self._load_retry()
+        await self.ledger.look()
         if self._client is None:
             return
         watch_online = getattr(self._client, "watch_online", None)
@@ -147,15 +166,27 @@ class SyncManager:
     # Documents
 
     async def save_document(
-        self, collection: str, key: str | None, document: Document, *, replace: bool = False
+        self,
+        collection: str,
+        key: str | None,
+        document: Document,
+        *,
+        replace: bool = False,
+        strategy: Strategy | None = None,
+        priority: int = 0,
+        tags: Iterable[str] | None = None,
     ) -> Document:
         """Save a document and give it as it now is; durable on return.
 
         The fields given are set and the others stay, or (``replace``) go. ``key`` None makes a UUIDv7. Raises
         :class:`InvalidDocument`, :class:`OutboxFull`, :class:`QuotaExceeded` and other :class:`StorageError`.
+
+        ``strategy`` decides the conflicts of this change, also after a restart. A ``priority`` of 1 to 100 sends it
+        before changes with a lower one, which says that it depends on none of them but those of its document.
+        ``tags`` replace the document's tags, which lie in its member ``_tags`` and sync with it.
         """
-        write = self._write_of(collection, key, document, replace)
-        ((event, view),) = await self._write([write])
+        write = self._write_of(collection, key, tagged(document, tags), replace)
+        ((event, view),) = await self._write([write], chosen(self._options, self.config, strategy, priority))
         self._tell([event] if event else [])
         assert view is not None
         return view.document(write.key)
@@ -166,12 +197,16 @@ class SyncManager:
         documents: Mapping[str, Document] | Iterable[Document],
         *,
         replace: bool = False,
+        strategy: Strategy | None = None,
+        priority: int = 0,
     ) -> list[str]:
         """Save many documents in one local transaction, all or none, and give their keys.
 
         ``documents`` maps keys to documents, or lists documents whose ``_key`` may say their key. On the server each
         stands for itself; use :meth:`transaction` for changes that must appear together there too.
+        ``strategy`` and ``priority`` are as for :meth:`save_document`.
         """
+        options = chosen(self._options, self.config, strategy, priority)
         self._collection(collection)
         if isinstance(documents, Mapping):
             keys, given = list(documents.keys()), list(documents.values())
@@ -182,7 +217,7 @@ class SyncManager:
         bodies = [checked_body(document, key) for key, document in zip(keys, given, strict=True)]
         many = Many(collection, keys, bodies, canonical_many(bodies, keys), replace, bool(self._changes))
         events = await self._storage.write(
-            lambda tx: local.save_many(tx, many, _now_ms(), self._rng, self._options), is_local=True
+            lambda tx: local.save_many(tx, many, _now_ms(), self._rng, options), is_local=True
         )
         self._note_local_change()
         self._emit(events)
@@ -246,13 +281,31 @@ class SyncManager:
         check_collection(collection)
         return await self._storage.read(lambda tx: local.read_documents(tx, collection))
 
+    async def query_by_tag(self, tag: str, collection: str | None = None) -> list[tuple[str, str, Document]]:
+        """Give (collection, key, document) of every document that has a tag, of one collection or of all."""
+        names = await self.list_collections() if collection is None else [check_collection(collection)]
+
+        async def body(tx: ReadTransaction) -> list[tuple[str, str, Document]]:
+            rows = [(name, *row) for name in names for row in await local.read_documents(tx, name)]
+            return [row for row in rows if has_tag(row[2], tag)]
+
+        return await self._storage.read(body)
+
     async def list_collections(self) -> list[str]:
         """Name the collections that have a document."""
         return await self._storage.read(local.collections)
 
-    def transaction(self) -> Transaction:
-        """Begin changes that are made together, here and on the server: ``async with sync.transaction() as t``."""
-        return Transaction(self._view, self._commit, self.new_key)
+    def transaction(self, *, strategy: Strategy | None = None, priority: int = 0) -> Transaction:
+        """Begin changes that are made together, here and on the server: ``async with sync.transaction() as t``.
+
+        ``strategy`` and ``priority`` are as for :meth:`save_document`, and hold for all of them.
+        """
+        options = with_values(chosen(self._options, self.config, strategy, priority), is_atomic=True)
+
+        async def commit(writes: list[Write], seen: dict[tuple[str, str], View | None]) -> None:
+            await self._commit(writes, seen, options)
+
+        return Transaction(self._view, commit, self.new_key)
 
     def new_key(self) -> str:
         """Make a key: a UUIDv7 (RFC 9562), so that keys of later documents sort behind."""
@@ -470,7 +523,7 @@ class SyncManager:
 
     async def status(self) -> SyncStatus:
         """Tell where this manager stands."""
-        counters, waits_since, sync = await self._storage.read(_read_status)
+        counters, waits_since, sync, conflicts = await self._storage.read(_read_status)
         if sync.was_forked and self.store.storage_reset is None:
             self.store.storage_reset = "restored"
         age = None if waits_since is None else max(0.0, (_now_ms() - waits_since) / 1000)
@@ -486,7 +539,13 @@ class SyncManager:
             durability=self.store.durability,
             storage_reset=self.store.storage_reset,
             is_leader=self._background is not None and self._background.lease is not None,
+            conflicts=conflicts,
+            ledger_warning=self.ledger.warning or None,
         )
+
+    def is_stale(self, age_s: float) -> bool:
+        """Tell whether the last sync that went through is longer ago than that, or there was none."""
+        return self._last_sync_ms is None or _now_ms() - self._last_sync_ms > age_s * 1000
 
     async def metadata(self) -> SyncMetadata:
         """Give totals over the life of this database."""
@@ -510,13 +569,45 @@ class SyncManager:
 
         return await self._storage.read(body)
 
-    async def pending_changes(self, limit: int = 1000) -> list[PendingChange]:
-        """List the changes that the server has not acknowledged, the oldest first."""
-        return await self._storage.read(lambda tx: _read_pending(tx, limit))
+    async def pending_changes(
+        self, limit: int = 1000, *, collection: str | None = None, key: str | None = None
+    ) -> list[PendingChange]:
+        """List the changes that the server has not acknowledged, the oldest first, all or those of some documents."""
+        found = await self._storage.read(lambda tx: _read_pending(tx, limit))
+        return [one for one in found if collection in (None, one.collection) and key in (None, one.key)]
+
+    async def rollback(self, change_id: str) -> list[PendingChange]:
+        """Take back a change that waits, with later ones of its document and the rest of their transactions.
+
+        Gives what was taken back, nothing where it does not wait any more; each goes to the ledger. Raises
+        :class:`ChangeInFlight` where the server may have one of them already.
+        """
+        return await self._optimism.roll_back(change_id)
+
+    async def confirmed(self, change_id: str) -> None:
+        """Wait until the server has acknowledged a change of :meth:`pending_changes`.
+
+        Raises :class:`ChangeRejected` where it was refused, lost a conflict, expired or was taken back.
+        """
+        await self._optimism.confirmed(change_id)
+
+    async def conflicts(self) -> list[Conflict]:
+        """List the conflicts that wait for a decision, each with its reason."""
+        return await self._conflicts.waiting()
+
+    async def resolve_conflict(
+        self, collection: str, key: str, answer: Answer, *, seen: Conflict | None = None
+    ) -> bool:
+        """Decide a conflict that waits; tell whether one did.
+
+        ``answer`` is a document, None to delete it, ``AcceptLocal()`` or ``AcceptRemote()``; it becomes an ordinary
+        edit after both sides. Raises :class:`ConflictUnresolved` where it is not the conflict that was ``seen``.
+        """
+        return await self._conflicts.resolve(collection, key, answer, seen)
 
     async def lost_changes(self, limit: int = 100, after: str | None = None) -> list[Entry]:
-        """Read the ledger: changes that lost against later ones or were refused, the newest first."""
-        return await self._storage.read(lambda tx: read_entries(tx, limit=limit, after=after))
+        """Read the ledger, the newest first: what :meth:`Ledger.list` gives without a filter."""
+        return await self.ledger.list(limit=limit, after=after)
 
     # Events
 
@@ -538,11 +629,12 @@ class SyncManager:
         return self._after.add(callback)
 
     def on_conflict(self, callback: Callable[[Any], Any]) -> Callable[[], None]:
-        """Ask a plain function about each :class:`Conflict` that the strategy would decide.
+        """Ask a function, plain or a coroutine function, about each :class:`Conflict` that a strategy would decide.
 
-        It answers with a :class:`ConflictResolution`, or None to leave it to the strategy; it may be asked twice.
+        It answers with a :class:`ConflictResolution` or a document, or None to leave it to the strategy, as does one
+        that raises or takes longer than ``SyncConfig.resolver_timeout_s``; it may be asked twice.
         """
-        return self._conflicts.add(callback)
+        return self._on_conflict.add(callback)
 
     def on_progress(self, callback: Callable[[int, int], Any]) -> Callable[[], None]:
         """Call back with (done, total) changes as a sync goes on; what is pulled counts once it has come."""
@@ -573,10 +665,11 @@ class SyncManager:
         self._tell([event] if event else [])
         return view
 
-    async def _commit(self, writes: list[Write], seen: dict[tuple[str, str], View | None]) -> None:
+    async def _commit(
+        self, writes: list[Write], seen: dict[tuple[str, str], View | None], options: WriteOptions
+    ) -> None:
         for write in writes:
             self._collection(write.collection)
-        options = with_values(self._options, is_atomic=True)
 
         async def body(tx: WriteTransaction) -> list[tuple[Event | None, View | None]]:
             for name, view in seen.items():
@@ -595,6 +688,11 @@ class SyncManager:
         if events:
             self._note_local_change()
             self._emit(events)
+
+    def _on_decided(self, outcome: Outcome) -> None:
+        """A conflict was decided, or waits on: tell watchers, and that there may be something to send."""
+        self._note_local_change()
+        self._emit(outcome.events)
 
     def _note_local_change(self) -> None:
         self._schedule.on_change(monotonic_ms())
@@ -629,13 +727,14 @@ class SyncManager:
     def _exchange_options(self, lease: int | None, where: Predicate | None = None) -> ExchangeOptions:
         return ExchangeOptions(
             database=self.config.database,
-            resolver=resolver(self._conflicts),
+            resolver=self._conflicts.resolve_at_once,
             collections=tuple(sorted(self.config.collections)) or None,
             push_limit=self.config.batch_size,
             page_limit=self.config.page_size,
             lease=lease,
             wants_events=bool(self._changes),
             where=where,
+            device=self.store.device_id,
         )
 
     async def _sync_in_background(self, lease: int) -> None:
@@ -652,10 +751,23 @@ class SyncManager:
         if self._before and False in await self._before.ask(await self.pending_changes()):
             self._schedule.on_success(monotonic_ms())
             return SyncResult(False, errors=["cancelled by on_before_sync"])
-        exchanger = Exchanger(self._storage, self._client, self._rng, on_events=self._emit, on_round=self._on_round)
+        exchanger = Exchanger(
+            self._storage,
+            self._client,
+            self._rng,
+            on_events=self._emit,
+            on_round=self._on_round,
+            ask=self._conflicts.ask,
+        )
         began = time.monotonic()
         try:
-            await self._run_exchanges(exchanger, self._exchange_options(lease, where), tally)
+            await self._conflicts.ask_about_rest()
+            if self.config.max_age_s is not None:
+                await self._optimism.expire(self.config.max_age_s)
+            refused = await exchange_around_refusals(exchanger, self._exchange_options(lease, where), tally)
+            if refused:
+                await self._optimism.note_refusals(refused, self.config.max_retries)
+            await self.ledger.look(is_new=tally.noted > 0)
         except (Unreachable, Rejected, Unauthorized, QuotaExceeded, DatabaseLocked) as error:
             tally.errors.append(str(error))
             await self._note_failure(error)
@@ -673,18 +785,6 @@ class SyncManager:
         self._after.call(result)
         self._emit([Event("SyncComplete", pushed_count=result.pushed, pulled_count=result.pulled)])
         return result
-
-    async def _run_exchanges(self, exchanger: Exchanger, options: ExchangeOptions, tally: Tally) -> None:
-        """Exchange, with smaller pushes where the server finds one too large."""
-        while True:
-            try:
-                await exchanger.run(options, tally)
-                return
-            except Rejected as error:
-                less = smaller(options) if error.status == TOO_LARGE else None
-                if less is None:
-                    raise
-                options = less
 
     def _on_round(self, tally: Tally) -> None:
         done = tally.pushed + tally.pulled
@@ -767,12 +867,12 @@ async def _read_status(tx: ReadTransaction) -> Any:
         record = decode_record(await tx.get("docs", name))
         if record.pending:
             since = parse_timestamp(record.pending[0].state.since)[0]
-    return counters, since, await load_sync(tx)
+    return counters, since, await load_sync(tx), len(await waiting_names(tx))
 
 
 async def _read_pending(tx: ReadTransaction, limit: int) -> list[PendingChange]:
-    text = await tx.get("meta", ("inflight",))
-    in_flight = {entry[2] for entry in loads(text)["entries"]} if text else set()
+    sent = await in_flight(tx)
+    held = await held_changes(tx, await all_runs(tx)) if await waiting_names(tx) else set()
     found = []
     for _, run in await tx.scan("outbox", limit=limit):
         names = dict.fromkeys((name[0], name[1]) for name in loads(run)["d"] if name)
@@ -786,7 +886,7 @@ async def _read_pending(tx: ReadTransaction, limit: int) -> list[PendingChange]:
             *name,
             change.operation,
             change.state.timestamp,
-            "in_flight" if change.n in in_flight else "waiting",
+            "in_flight" if change.n in sent else "held" if change.n in held else "waiting",
         )
         for change, name in sorted(unique.values(), key=lambda pair: pair[0].n)[:limit]
     ]

@@ -98,7 +98,10 @@ async def test_every_way_to_read_shows_values(open_device: Opener):
         await db.update_document("notes", "c", lambda d: {**(d or {}), "n": 9})
 
 
-@pytest.mark.parametrize("strategy", [ps.ConflictStrategy.MERGE_FIELDS, ps.ConflictStrategy.LAST_WRITE_WINS])
+WAITING = (ps.ConflictStrategy.MANUAL, ps.ConflictStrategy.THREE_WAY_MERGE)
+
+
+@pytest.mark.parametrize("strategy", [one for one in ps.ConflictStrategy if one not in WAITING])
 async def test_devices_count_together_whatever_the_strategy(open_device: Opener, strategy: ps.ConflictStrategy):
     devices = [await open_device(conflict_strategy=strategy) for _ in range(3)]
     for n, device in enumerate(devices):
@@ -110,7 +113,36 @@ async def test_devices_count_together_whatever_the_strategy(open_device: Opener,
     for device in devices:
         document = await device.get_document("notes", "k")
         assert document is not None
-        assert (document["n"], document["tags"], document["by"]) == (30, [0, 1, 2], 2)
+        assert (document["n"], document["tags"]) == (30, [0, 1, 2])
+        assert (await device.status()).pending == 0
+
+
+@pytest.mark.parametrize("strategy", WAITING)
+@pytest.mark.parametrize("choice", ["local", "remote", "merge"])
+async def test_a_conflict_that_waits_shows_counters_added_up_and_counts_go_on(
+    open_device: Opener, strategy: ps.ConflictStrategy, choice: str
+):
+    a, b = [await open_device(conflict_strategy=strategy) for _ in range(2)]
+    await a.save_document("notes", "k", {"by": "nobody"})
+    await synced(a, b)
+    for n, device in enumerate((a, b), 1):
+        await device.save_document("notes", "k", {"by": n})
+        await device.crdt_increment("notes", "k", "n", n)
+    await synced(a, b)
+    (conflict,) = await b.conflicts()
+    assert conflict.local is not None and conflict.remote is not None
+    assert (conflict.local["n"], conflict.remote["n"]) == (3, 3)
+    await b.crdt_increment("notes", "k", "n", 10)
+    await a.crdt_increment("notes", "k", "n", 100)
+    await synced(a, b)
+    answer = {"local": ps.ConflictResolution.AcceptLocal, "remote": ps.ConflictResolution.AcceptRemote}
+    await b.resolve_conflict("notes", "k", answer.get(choice, {"by": "both", "n": 3}))
+    await synced(b, a)
+    for device in (a, b):
+        document = await device.get_document("notes", "k")
+        assert document is not None
+        assert (document["n"], document["by"]) == (113, {"local": 2, "remote": 1, "merge": "both"}[choice])
+        assert await device.conflicts() == []
         assert (await device.status()).pending == 0
 
 
