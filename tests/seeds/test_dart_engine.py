@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import pysync_web as ps
-from tests.seeds.bench import Bench, held, see, settle, synced, waiting
+from tests.seeds.bench import Bench, Clock, held, see, settle, synced, waiting
 
 S = ps.ConflictStrategy
 
@@ -424,3 +424,88 @@ async def test_the_later_change_wins_whoever_syncs_first(bench: Bench):
             await device.save_document("notes", key, {"n": n})
         await settle(devices[first], devices[1 - first])
         assert [await see(device, key) for device in devices] == [{"n": 1}] * 2
+
+
+@pytest.mark.parametrize(
+    ("strategy", "stands"),
+    [(S.REMOTE_WINS, {"by": "first"}), (S.LOCAL_WINS, {"by": "second"})],
+    ids=lambda x: str(x),
+)
+async def test_the_remote_or_the_local_version_always_wins_if_that_was_chosen(
+    bench: Bench, strategy: Any, stands: Any
+):
+    one, two = await bench.devices(conflict_strategy=strategy)
+    for is_later in (True, False):
+        key = f"k{is_later}"
+        for device, by in ((one, "first"), (two, "second")) if is_later else ((two, "second"), (one, "first")):
+            await device.save_document("notes", key, {"by": by})
+        await settle(one, two)
+        assert await see(one, key) == await see(two, key) == stands
+
+
+async def test_a_resolver_of_one_s_own_may_take_the_higher_version(bench: Bench):
+    def higher(conflict: ps.Conflict) -> Any:
+        is_remote = conflict.remote["version"] > conflict.local["version"]
+        return ps.AcceptRemote() if is_remote else ps.AcceptLocal()
+
+    one, two = await bench.devices(conflict_strategy=S.CUSTOM(higher))
+    for device, number in ((one, 7), (two, 3)):
+        await device.save_document("notes", "k", {"version": number})
+    await settle(one, two)
+    assert await see(one) == await see(two) == {"version": 7}
+    assert [entry.body for entry in await two.lost_changes()] == [{"version": 3}]
+
+
+async def test_a_resolver_that_raises_loses_nothing_and_says_why(bench: Bench):
+    one, two = await bench.devices(conflict_strategy=S.CUSTOM(lambda conflict: 1 // 0))
+    for n, device in enumerate((one, two)):
+        await device.save_document("notes", "k", {"n": n})
+    await synced(one, two)
+    (conflict,) = await two.conflicts()
+    assert (conflict.local, conflict.remote) == ({"n": 1}, {"n": 0}) and "ZeroDivisionError" in conflict.reason
+
+
+# Tags and age
+
+
+async def tagged(device: ps.SyncManager, tag: str) -> list[str]:
+    """Name the records that have a tag."""
+    return [key for _, key, _ in await device.query_by_tag(tag)]
+
+
+async def test_records_are_found_by_their_tags_on_every_device(bench: Bench):
+    one, two = await bench.devices()
+    await one.save_document("notes", "a", {"n": 1}, tags={"user", "priority"})
+    await one.save_document("notes", "b", {"n": 2}, tags={"user"})
+    await settle(one, two)
+    for device in (one, two):
+        assert await tagged(device, "user") == ["a", "b"] and await tagged(device, "priority") == ["a"]
+
+
+async def test_new_tags_replace_the_old_ones_and_let_the_record_wait(bench: Bench):
+    device = await bench.device()
+    await device.save_document("notes", "a", {"n": 1}, tags={"user", "priority"})
+    await synced(device)
+    await device.save_document("notes", "a", {}, tags={"user", "reviewed"})
+    assert await tagged(device, "priority") == [] and await tagged(device, "reviewed") == ["a"]
+    assert await waiting(device) == [("update", "a")] and (await device.get_document("notes", "a"))["n"] == 1
+
+
+async def test_only_records_with_a_tag_are_pushed_if_that_is_asked_for(bench: Bench):
+    device = await bench.device()
+    await device.save_document("notes", "a", {}, tags={"priority"})
+    await device.save_document("notes", "b", {}, tags={"later"})
+    await device.save_document("notes", "c", {})
+    await device.sync_where(lambda collection, key, document: "priority" in document.get("_tags", ()))
+    assert bench.cables[device].keys == ["a"] and [key for _, key in await waiting(device)] == ["b", "c"]
+
+
+async def test_data_are_stale_when_the_last_sync_is_too_long_ago(bench: Bench, clock: Clock):
+    device = await bench.device()
+    assert device.is_stale(60)
+    await synced(device)
+    assert not device.is_stale(60)
+    clock.forward(61)
+    assert device.is_stale(60)
+    await synced(device)
+    assert not device.is_stale(60)

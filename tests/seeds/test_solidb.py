@@ -184,6 +184,64 @@ async def test_watchers_hear_of_a_conflict(bench: Bench):
     assert "Conflict" in heard
 
 
+async def test_first_write_wins_keeps_what_reached_the_server_first_and_notes_the_other(bench: Bench):
+    one, two = await bench.devices(conflict_strategy=S.FIRST_WRITE_WINS)
+    await both_have(one, two, {"n": 0})
+    await two.save_document("notes", "k", {"n": "second there"})
+    await one.save_document("notes", "k", {"n": "first there"})
+    await settle(one, two)
+    assert await see(one) == await see(two) == {"n": "first there"}
+    assert [entry.body for entry in await two.lost_changes()] == [{"n": "second there"}]
+
+
+async def test_a_resolver_of_one_s_own_gets_both_versions_and_their_base_and_makes_the_document(bench: Bench):
+    def resolve(conflict: ps.Conflict) -> Any:
+        return {"n": conflict.local["n"] + conflict.remote["n"] - conflict.base["n"]}
+
+    one, two = await bench.devices(conflict_strategy=S.CUSTOM(resolve))
+    await both_have(one, two, {"n": 100})
+    await one.save_document("notes", "k", {"n": 101})
+    await two.save_document("notes", "k", {"n": 110})
+    await settle(one, two)
+    assert await see(one) == await see(two) == {"n": 111}
+
+
+async def test_fields_that_both_changed_may_be_marked_for_a_person_to_decide(bench: Bench):
+    one, two = await bench.devices(conflict_strategy=S.THREE_WAY_MERGE)
+    await both_have(one, two, {"a": 0, "b": 0, "c": 0})
+    await one.save_document("notes", "k", {"a": 1, "c": 1})
+    await two.save_document("notes", "k", {"a": 2, "b": 2})
+    await synced(one, two)
+    (conflict,) = await two.conflicts()
+    assert conflict.clashes == ("/a",)
+
+
+async def test_conflicts_are_listed_after_a_sync_with_all_three_versions_and_resolved_one_by_one(lasting: Bench):
+    one, two = await lasting.device("one"), await lasting.device("two", conflict_strategy=S.MANUAL)
+    await both_have(one, two, {"n": 0})
+    await one.save_document("notes", "k", {"n": 1})
+    await two.save_document("notes", "k", {"n": 2})
+    await synced(one, two)
+    await two.close()
+    two = await lasting.device("two", conflict_strategy=S.MANUAL)
+    (conflict,) = await two.conflicts()
+    assert (conflict.collection, conflict.key) == ("notes", "k")
+    assert (conflict.local, conflict.remote, conflict.base) == ({"n": 2}, {"n": 1}, {"n": 0})
+    assert await two.resolve_conflict("notes", "k", {"n": 3})
+    await settle(two, one)
+    assert await see(one) == await see(two) == {"n": 3} and await two.conflicts() == []
+
+
+async def test_a_collection_may_have_a_strategy_of_its_own(bench: Bench):
+    strategies = {"collection_strategies": {"notes": S.FIRST_WRITE_WINS}, "conflict_strategy": S.LAST_WRITE_WINS}
+    one, two = await bench.devices(**strategies)
+    for device, n in ((one, 1), (two, 2)):
+        await device.save_document("notes", "k", {"n": n})
+        await device.save_document("todos", "k", {"n": n})
+    await settle(one, two)
+    assert (await see(one), await see(one, "k", "todos")) == ({"n": 1}, {"n": 2})
+
+
 # CRDT calls
 
 
