@@ -19,7 +19,7 @@ from pyodide.ffi import JsException, run_sync
 from pyodide.http import AbortError, pyfetch
 
 SUITE = "/suite"
-PATHS = ["tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/sdbql"]
+PATHS = ["tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/seeds", "tests/sdbql"]
 OPTIONS = ["--color=no", "-p", "no:cacheprovider", "-p", "no:faulthandler", "--capture=sys", "-q"]
 BREATH_S = 0.1  # how long tests may keep the page from drawing
 NEWS_S = 2  # how often the page says which test is running

@@ -14,7 +14,7 @@ import pytest
 import build
 from tests.browser.harness import Chromium, Site, firefox
 
-FOLDERS = ("tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/sdbql")
+FOLDERS = ("tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/seeds", "tests/sdbql")
 SILENCE_S = 120  # a test in the page may say nothing for so long
 
 pytestmark = pytest.mark.timeout(900)
