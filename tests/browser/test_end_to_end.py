@@ -49,8 +49,8 @@ async def test_documents_saved_offline_reach_every_device_and_all_agree(
 
     await page.set_offline(True)
     await save_offline(page)
-    await page.set_offline(False)
     far_server.kill()
+    await page.set_offline(False)
     await page.reload()
     await open_in(page, far_server)
     await check_saved_offline(page)

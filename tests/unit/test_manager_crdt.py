@@ -182,7 +182,9 @@ async def test_amounts_and_fields_that_are_none_are_refused(open_device: Opener)
     assert await db.get_document("notes", "k") is None
 
 
-async def test_devices_that_only_meet_count_together_and_so_does_the_server_that_one_of_them_has(open_device: Opener):
+async def test_devices_that_only_meet_count_together_and_so_does_the_server_that_one_of_them_has(
+    open_device: Opener,
+):
     a, b, c = [await open_device() for _ in range(3)]
     for n, device in enumerate((a, b, c), 1):
         await device.crdt_increment("notes", "k", "n", n)

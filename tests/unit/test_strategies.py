@@ -264,7 +264,7 @@ async def hanging(conflict: Conflict) -> Any:
 @pytest.mark.parametrize(
     ("resolver", "reason"),
     [
-        (lambda conflict: 1 // 0, "the resolver raised ZeroDivisionError: integer division or modulo by zero"),
+        (lambda conflict: 1 // 0, "the resolver raised ZeroDivisionError"),
         (hanging, "the resolver gave no answer in 0.05 s"),
         (lambda conflict: {"x": float("nan")}, "the resolver raised InvalidDocument"),
         ("unknown", "there is no resolver 'unknown' in SyncConfig.resolvers"),
