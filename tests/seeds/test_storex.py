@@ -368,16 +368,28 @@ async def test_a_device_whose_clock_is_a_day_ahead_does_not_win_for_a_day(bench:
 # Batches
 
 
-async def test_a_log_is_sent_in_batches_of_the_chosen_size(bench: Bench):
-    one, two = await bench.devices(batch_size=100)
-    await one.save_documents("notes", {f"{i:03}": {"i": i} for i in range(250)})
+@pytest.mark.parametrize(("size", "batches"), [(100, [100, 100, 50]), (60, [60, 60, 60, 60, 10]), (250, [250])])
+async def test_a_log_is_sent_in_batches_of_the_chosen_size(bench: Bench, size: int, batches: list[int]):
+    one, two = await bench.devices(batch_size=size)
+    await one.save_documents("notes", {f"{i:03}": {"i": i} for i in range(240)})
+    for i in range(240, 250):
+        await one.save_document("notes", f"{i:03}", {"i": i})
     await synced(one, two)
-    assert [len(request["changes"]) for request in bench.cables[one].requests if request["changes"]] == [
-        100,
-        100,
-        50,
-    ]
-    assert len(await held(two)) == 250
+    sent = [len(request["changes"]) for request in bench.cables[one].requests]
+    assert sent == batches and len(await held(two)) == 250
+
+
+async def test_what_was_written_as_one_is_not_divided_by_a_batch(bench: Bench):
+    one, two = await bench.devices(batch_size=7)
+    await one.save_documents("notes", {f"before {i}": {} for i in range(10)})
+    async with one.transaction() as batch:
+        for i in range(20):
+            await batch.save_document("notes", f"together {i:02}", {})
+    await one.save_documents("notes", {f"then {i}": {} for i in range(10)})
+    await synced(one, two)
+    sent = [{change["key"].split()[0] for change in request["changes"]} for request in bench.cables[one].requests]
+    assert sent == [{"before"}, {"before"}, {"together"}, {"then"}, {"then"}]
+    assert [len(request["changes"]) for request in bench.cables[one].requests] == [7, 3, 20, 7, 3]
 
 
 async def test_a_shared_log_is_read_in_batches_of_the_chosen_size(bench: Bench):
