@@ -14,12 +14,14 @@ from .core.conflict import (
 )
 from .core.ledger import Entry, LedgerBounds
 from .core.outbox import Bounds
+from .core.records import Accepted, Pulled, Refused, SyncRecord
 from .core.replica import Event as Change
 from .core.retry import RetryPolicy
 from .errors import (
     ChangeInFlight,
     ChangeRejected,
     ConflictUnresolved,
+    ContentMissing,
     CorruptData,
     DatabaseLocked,
     EncryptionError,
@@ -39,8 +41,13 @@ from .errors import (
     Unreachable,
 )
 from .manager import (
+    Bucket,
+    BucketEntry,
+    KeyValueStore,
     Ledger,
     LocalStore,
+    LoggedStore,
+    MeetingResult,
     PendingChange,
     SetOnline,
     Statistics,
@@ -56,14 +63,26 @@ from .manager import (
     Transaction,
 )
 from .manager import open_manager as open
-from .transport import HttpClient, LocalTransport
+from .transport import (
+    CallbackTransport,
+    EncodedTransport,
+    HttpClient,
+    LocalTransport,
+    SocketChannel,
+    channel_pair,
+    page_channel,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AcceptLocal",
     "AcceptRemote",
+    "Accepted",
     "Bounds",
+    "Bucket",
+    "BucketEntry",
+    "CallbackTransport",
     "Change",
     "ChangeInFlight",
     "ChangeRejected",
@@ -71,27 +90,35 @@ __all__ = [
     "ConflictResolution",
     "ConflictStrategy",
     "ConflictUnresolved",
+    "ContentMissing",
     "CorruptData",
     "Custom",
     "DatabaseLocked",
+    "EncodedTransport",
     "EncryptionError",
     "Entry",
     "FormatTooNew",
     "HttpClient",
     "InvalidDocument",
+    "KeyValueStore",
     "Ledger",
     "LedgerBounds",
     "LocalStore",
     "LocalTransport",
+    "LoggedStore",
+    "MeetingResult",
     "Merge",
     "OutboxFull",
     "PendingChange",
+    "Pulled",
     "QueryError",
     "QuotaExceeded",
+    "Refused",
     "Rejected",
     "RetryPolicy",
     "SchemaError",
     "SetOnline",
+    "SocketChannel",
     "Statistics",
     "Stop",
     "StorageEngine",
@@ -104,6 +131,7 @@ __all__ = [
     "SyncManager",
     "SyncMetadata",
     "SyncNow",
+    "SyncRecord",
     "SyncResult",
     "SyncStatus",
     "ThreeWayMerge",
@@ -113,5 +141,7 @@ __all__ = [
     "Unauthorized",
     "Unreachable",
     "Wait",
+    "channel_pair",
     "open",
+    "page_channel",
 ]

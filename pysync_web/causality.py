@@ -63,12 +63,17 @@ def includes(a: VersionVector, b: VersionVector) -> bool:
 
 
 def join(a: VersionVector, b: VersionVector) -> VersionVector:
-    """Give the least vector that includes both."""
+    """Give the least vector that includes both; of more than 1,000 entries, the last 1,000 ids'."""
     result = dict(a)
     for replica, n in b.items():
         if n > result.get(replica, 0):
             result[replica] = n
-    return result
+    return result if len(result) <= MAX_VECTOR else dict(sorted(result.items())[-MAX_VECTOR:])
+
+
+def without_server(version: VersionVector) -> VersionVector:
+    """Give what a vector says of replicas: a server's sequence means nothing to who knows another server or none."""
+    return {replica: n for replica, n in version.items() if replica != SERVER}
 
 
 def covers(base: VersionVector, version: VersionVector) -> bool:

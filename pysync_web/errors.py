@@ -18,6 +18,7 @@
     │   └── Unauthorized       credentials are missing, wrong or expired
     ├── QueryError             an SDBQL query that can't be parsed or run
     ├── ConflictUnresolved     a conflict waits for a decision
+    ├── ContentMissing         a value's content has not arrived yet: sync, or wait
     ├── ChangeRejected         a change did not come through: its entry in the ledger says why
     ├── ChangeInFlight         a change was sent and not answered yet: it can't be taken back now
     ├── OutboxFull             too many changes wait to be sent: nothing was written
@@ -141,6 +142,10 @@ def _excerpt(query: str, begin: int, at: int) -> str:
 
 class ConflictUnresolved(SyncError):
     """A conflict waits for a decision of the application."""
+
+
+class ContentMissing(SyncError):
+    """The entry of a binary value is here, its content is not yet."""
 
 
 class ChangeRejected(SyncError):

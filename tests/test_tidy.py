@@ -58,7 +58,7 @@ EXCEPTIONS = {
 IMPURE_NAMES = {"hash", "uuid1", "uuid4", "open", "input", "print", "eval", "exec"}
 IMPURE_METHODS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
 
-PAGE_ONLY = {"storage/idb.py", "storage/tabs.py", "storage/witness.py", "transport/fetch.py"}
+PAGE_ONLY = {"storage/idb.py", "storage/tabs.py", "storage/witness.py", "transport/fetch.py", "transport/ports.py"}
 
 # What is not in the standard library of every place, and where alone it may be imported.
 DRIVERS = {

@@ -173,6 +173,41 @@ def lost(before: State, after: State, known: Body | None = None) -> State | None
     return State(body, before.since, stamps) if stamps else None
 
 
+def news(before: State, after: State) -> State | None:
+    """Give the part of a state whose registers another has not just so, or None: merged into that, it gives both."""
+    known = _registers(before)
+    fresh = {
+        path: register
+        for path, register in _registers(after).items()
+        if path not in known or not _is_same_register(register, known[path])
+    }
+    return _render(fresh, _all_above(fresh)) if fresh else None
+
+
+def part(state: State, paths: Collection[str]) -> State | None:
+    """Give the part of a state that lies in the registers at some paths, or None where there are none of them."""
+    found = {path: register for path, register in _registers(state).items() if path in paths}
+    return _render(found, _all_above(found)) if found else None
+
+
+def paths_of(state: State) -> list[str]:
+    """List the JSON Pointers of a state's registers, in order."""
+    return sorted(_registers(state))
+
+
+def united(a: State, b: State) -> State:
+    """Give what two replicas without a server make of their states of one document: the same on both.
+
+    It is what :func:`merge` gives, but for a delete that meets a document with later changes: that stands whole, its
+    older fields as if they had been written at the time of the delete.
+    """
+    if (a.body is None) != (b.body is None):
+        gone, there = (a, b) if a.body is None else (b, a)
+        if there.timestamp > gone.timestamp:
+            return merge(_raised(there, gone.timestamp), gone)
+    return merge(a, b)
+
+
 def encode_state(state: State) -> dict[str, JSON]:
     """Give the members that store a state: ``b`` body, ``d`` since, ``s`` stamps."""
     stored: dict[str, JSON] = {"b": state.body, "d": state.since}
@@ -190,6 +225,19 @@ def copy_body(body: Body) -> Body:
     """Give a body that shares nothing with the first."""
     result: Body = loads(dumps(body))
     return result
+
+
+def _raised(state: State, at: str) -> State:
+    """Give a document whose fields are no older than a time; what it had removed before then, it no longer tells."""
+    gone = {path for path in removals(state) if state.stamps[path] < at}
+    stamps = {path: max(stamp, at) for path, stamp in state.stamps.items() if path not in gone}
+    return State(state.body, max(state.since, at), stamps)
+
+
+def _is_same_register(one: tuple[str, Any], other: tuple[str, Any]) -> bool:
+    if one[0] != other[0] or _REMOVED in (one[1], other[1]):
+        return one[0] == other[0] and one[1] is other[1]
+    return same(one[1], other[1])
 
 
 def _compare(old: Body, new: Body, path: str, body: Body, stamps: dict[str, str], at: str) -> None:

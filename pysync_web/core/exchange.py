@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ..causality import SERVER, follows, tick
+from ..causality import SERVER, follows, includes, tick, without_server
 from ..values import JSON, dumps, loads
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Resolver, Wait
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
@@ -27,6 +27,7 @@ from .optimistic import (
     decode_record,
     encode_record,
     rebased,
+    version_of,
     view,
 )
 from .outbox import (
@@ -530,11 +531,20 @@ class _Intake:
         if known and record.sequence == sequence and known.state == change.document.state:
             return
         self.outcome.pulled += 1
-        if record.pending and record.sequence != sequence:
+        if record.pending and record.sequence != sequence and self._has_met(record, change.document):
+            pending = tuple(one._replace(base=None) for one in record.pending)
+            self.records[name] = Record(change.document, pending)
+        elif record.pending and record.sequence != sequence:
             self._resolve(name, change.document)
         else:
             self.records[name] = Record(change.document, record.pending)
         self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
+
+    def _has_met(self, record: Record, remote: Document) -> bool:
+        """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
+        if all(change.contains is None for change in record.pending):
+            return False
+        return includes(version_of(record, self.counters.replica), without_server(remote.version))
 
     def _resolve(self, name: Name, remote: Document) -> None:
         """Put the server's version under pending changes that had not seen it."""
@@ -814,7 +824,7 @@ class _Intake:
             await self.totals.count(name[0], record.is_shown - stored.is_shown)
             if self.options.wants_events:
                 replica = self.counters.replica
-                event = _event(name, view(stored, replica), view(record, replica), self.origin)
+                event = change_event(name, view(stored, replica), view(record, replica), self.origin)
                 if event and name in self.taken_back:
                     reason, op_id = self.taken_back[name]
                     event = replace(event, reason=reason, change_id=op_id)
@@ -947,7 +957,8 @@ def _chosen_bodies(decision: Decision | None, record: Record, remote: Document) 
             return local
 
 
-def _event(name: Name, old: View | None, new: View | None, origin: str) -> Event | None:
+def change_event(name: Name, old: View | None, new: View | None, origin: str = "Remote") -> Event | None:
+    """Say what happened to what a reader sees, None where that is nothing."""
     kind: Any = f"{origin}Delete" if new is None else f"{origin}Insert" if old is None else f"{origin}Update"
     if new is None:
         return Event(kind, *name) if old is not None else None

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from ..causality import SERVER, VersionVector, advance, covers, follows, timestamp
+from ..causality import SERVER, VersionVector, advance, covers, follows, includes, join, timestamp, without_server
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .digest import digest
-from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped
+from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped, united
 from .fields import check_authors, check_states, has_crdts, latest, with_kinds
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
@@ -71,7 +71,7 @@ class Hub:
 
     async def head(self) -> int:
         """Give the sequence of the last change."""
-        return (await self._storage.read(_required)).head
+        return await self._storage.read(head_of)
 
     def watch(self, callback: Callable[[int], None]) -> Callable[[], None]:
         """Call back with the new head after exchanges here have committed a change; the result ends it."""
@@ -92,6 +92,16 @@ class Hub:
     async def new_epoch(self, rng: Random) -> str:
         """Say that this storage was restored: every replica will offer again what the server may lack."""
         return await self._storage.write(lambda tx: _new_epoch(tx, rng))
+
+
+async def decide(tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
+    """Decide a request in a transaction of the caller's own, as :meth:`Hub.exchange` does in one of its."""
+    return await _exchange(tx, request, now_ms, rng, None)
+
+
+async def head_of(tx: ReadTransaction) -> int:
+    """Give the sequence of the last change."""
+    return (await _required(tx)).head
 
 
 @dataclass(slots=True)
@@ -390,6 +400,8 @@ class _Push:
             if record["content"] != _fingerprint(change):
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
             return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
+        if change.contains is not None:
+            return self._unite(change, current)
         problem = _foreign(change, current, self.request.client_id)
         if problem is not None:
             return Result(op_id, "rejected", current.version if current else {}, problem)
@@ -401,6 +413,22 @@ class _Push:
         if is_covered or current is None:
             return self._stage(change, current, state, "applied")
         return _with_losses(self._stage(change, current, state, "merged"), change, current, state)
+
+    def _unite(self, change: Change, current: Document | None) -> Result:
+        """Take in what came from device to device: its stamps decide, so what is known already changes nothing.
+
+        Only a part of a document, where there is none any more, is a conflict: half of it would come back.
+        """
+        before = current.state if current else ABSENT
+        if before.body is None and change.operation == "update":
+            return Result(str(change.op_id), "conflict", current.version if current else {})
+        change = self._timed(change, None)
+        after = united(before, change.state)
+        result = self._stage(change, current, after, "merged")
+        known, contained = without_server(current.version if current else {}), change.contains or {}
+        if current is None or includes(contained, known) or includes(known, contained):
+            return result
+        return _with_losses(result, change, current, after)
 
     def _has_seen(self, change: Change, current: Document) -> bool:
         """Tell whether a change was made on the current version, or right on one that was known by its id.
@@ -433,7 +461,11 @@ class _Push:
         op_id, n = str(change.op_id), int(change.n or 0)
         if state == (current.state if current else ABSENT):
             return Result(op_id, status, current.version if current else {})
-        version = advance(current.version if current else {}, self.request.client_id, n, self.state.head + 1)
+        version = current.version if current else {}
+        if change.contains is None:
+            version = advance(version, self.request.client_id, n, self.state.head + 1)
+        else:
+            version = {**join(version, without_server(change.contains)), SERVER: self.state.head + 1}
         document = Document(state, version, op_id)
         problem = self.guard(change, current, document) if self.guard else None
         if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from ..causality import VersionVector, advance
+from ..causality import VersionVector, advance, join
 from ..values import JSON, dumps, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .fields import shown
@@ -28,7 +28,8 @@ class Pending(NamedTuple):
     ``base`` is the version it was made on where that is no longer the confirmed one; ``unit`` the first number of
     the transaction that it belongs to; ``strategy`` the one that was chosen for this change alone; ``refusals`` how
     often the server has refused a request with nothing but it; ``deeds`` what was done to CRDT values; ``relays``
-    says that there are some of others in it.
+    says that there are some of others in it. ``contains`` is the version that another device showed, where the change
+    is not this replica's own but came from there: it is merged by its stamps, whoever has seen what.
     """
 
     op_id: str
@@ -42,6 +43,7 @@ class Pending(NamedTuple):
     relays: bool = False
     strategy: str | None = None
     refusals: int = 0
+    contains: VersionVector | None = None
 
 
 class Waiting(NamedTuple):
@@ -119,10 +121,23 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
     """Give what a reader sees of a record whose current state is known."""
     if state is None or state.body is None:
         return None
+    return View(state.body, version_of(record, replica), state.timestamp)
+
+
+def version_of(record: Record, replica: str) -> VersionVector:
+    """Give the version of what a record shows: what is confirmed, this replica's changes, what others have shown."""
     version = record.base.version if record.base else {}
-    if record.pending:
-        version = advance(version, replica, record.pending[-1].n)
-    return View(state.body, version, state.timestamp)
+    return _with_changes(version, record.pending, replica)
+
+
+def _with_changes(version: VersionVector, changes: Sequence[Pending], replica: str) -> VersionVector:
+    own = 0
+    for change in changes:
+        if change.contains is None:
+            own = change.n
+        else:
+            version = join(version, change.contains)
+    return advance(version, replica, own) if own else version
 
 
 def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
@@ -143,7 +158,7 @@ def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSO
     if not pending:
         latest = stored["c"]
         version = latest["v"]
-    elif "c" not in stored and len(pending) == 1 and pending[0]["k"] == "insert":
+    elif "c" not in stored and len(pending) == 1 and pending[0]["k"] == "insert" and "z" not in pending[0]:
         latest = pending[0]
         version = {replica: latest["n"]}
     else:
@@ -168,7 +183,8 @@ def applied(state: State | None, change: Pending) -> State:
     """Give a state after a change. An insert over a document that it had seen replaces it as a whole."""
     if state is None:
         return change.state
-    if change.operation == "insert" and change.base is None and state.body is not None:
+    is_whole = change.operation == "insert" and change.base is None and change.contains is None
+    if is_whole and state.body is not None:
         patch = changed(state.body, change.state.body or {}, change.state.timestamp, change.state.stamps.get)
         return merge(state, patch) if patch else state
     return merge(state, change.state)
@@ -226,8 +242,7 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
     base = pending.base
     if base is None:
         base = record.confirmed.version if record.confirmed else {}
-    if index:
-        base = advance(base, replica, record.pending[index - 1].n)
+    base = _with_changes(base, record.pending[:index], replica)
     return Change(
         collection=name[0],
         key=name[1],
@@ -241,6 +256,7 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         transaction=pending.unit,
         deeds=fingerprint(pending.deeds),
         relays=pending.relays,
+        contains=pending.contains,
     )
 
 
@@ -290,6 +306,7 @@ def _encode_pending(change: Pending) -> dict[str, JSON]:
         ("x", change.unit),
         ("g", change.strategy),
         ("r", change.refusals or None),
+        ("z", change.contains),
     ):
         if value is not None:
             stored[name] = value
@@ -313,4 +330,5 @@ def _decode_pending(stored: dict[str, Any]) -> Pending:
         stored.get("y", False),
         stored.get("g"),
         stored.get("r", 0),
+        stored.get("z"),
     )

@@ -121,6 +121,22 @@ class Transport(Protocol):
         ...
 
 
+class Channel(Protocol):
+    """A way to one other device, or to several that hear everything: it carries texts in order, or breaks."""
+
+    async def send(self, text: str) -> None:
+        """Send a text of at most a million characters; raise ``Unreachable`` where the channel broke."""
+        ...
+
+    async def receive(self) -> str:
+        """Wait for the next text; raise ``Unreachable`` where the channel broke. Cancelling it loses no text."""
+        ...
+
+    async def close(self) -> None:
+        """Release the channel; a second call does nothing."""
+        ...
+
+
 class Random(Protocol):
     """Chance as an argument: ``random.SystemRandom()`` outside, ``random.Random(seed)`` in a simulator."""
 

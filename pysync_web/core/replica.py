@@ -392,7 +392,7 @@ class Writer:
         """Tell whether a change takes in another; one that was rebased has not seen what this one has."""
         is_open = self.counters.is_open(last.n) and last.unit == self._unit and last.base is None
         is_alike = last.strategy == self.options.strategy and self.counters.priority == self.options.priority
-        return is_open and is_alike and last.operation != "delete"
+        return is_open and is_alike and last.operation != "delete" and last.contains is None
 
     def _coalesced(
         self, record: Record, last: Pending, operation: Operation, state: State, deeds: tuple[Deed, ...]

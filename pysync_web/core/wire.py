@@ -56,7 +56,8 @@ class Change(NamedTuple):
 
     ``transaction`` (the first ``n`` of it) binds changes that are applied together or not at all. ``deeds`` is the
     fingerprint of what was done to CRDT values, which stays the same when a clone does it again under another name.
-    ``relays`` says that the change passes on CRDT values that others than its sender may have made.
+    ``relays`` says that the change passes on CRDT values that others than its sender may have made. ``contains`` is
+    the version that the state has, where it came from device to device: it is merged by its stamps.
     """
 
     collection: str
@@ -71,6 +72,7 @@ class Change(NamedTuple):
     transaction: int | None = None
     deeds: str | None = None
     relays: bool = False
+    contains: VersionVector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ def encode_request(request: SyncRequest) -> str:
         "client_id": request.client_id,
         "version_vector": request.version_vector,
         "limit": request.limit,
-        "changes": [_encode_change(change) for change in request.changes],
+        "changes": [encode_change(change) for change in request.changes],
     }
     for name in ("request_id", "fence", "epoch", "collections"):
         value = getattr(request, name)
@@ -196,7 +198,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         database=named,
         client_id=_id(message.get("client_id"), "client_id"),
         version_vector=decode_vector(message.get("version_vector", {}), "version_vector"),
-        changes=tuple(_decode_change(change, f"changes[{i}]") for i, change in enumerate(changes)),
+        changes=tuple(decode_change(change, f"changes[{i}]") for i, change in enumerate(changes)),
         protocol=_integer(message.get("protocol", 0), "protocol", 0, PROTOCOL),
         request_id=_optional(_id, message.get("request_id"), "request_id"),
         fence=_optional(_id, message.get("fence"), "fence"),
@@ -347,7 +349,8 @@ def decode_collections(value: JSON) -> tuple[str, ...]:
     return tuple(sorted({_name(check_collection, name, f"collections[{i}]") for i, name in enumerate(names)}))
 
 
-def _encode_change(change: Change) -> dict[str, JSON]:
+def encode_change(change: Change) -> dict[str, JSON]:
+    """Give a change as it travels."""
     state = change.state
     message: dict[str, JSON] = {
         "collection": change.collection,
@@ -363,7 +366,7 @@ def _encode_change(change: Change) -> dict[str, JSON]:
         latest = message["timestamp"]
         stamps = {p: t for p, t in state.stamps.items() if t != latest or p not in removed}
         message["stamps"] = stamps
-    for name in ("op_id", "n", "base_version", "merge", "transaction", "deeds"):
+    for name in ("op_id", "n", "base_version", "merge", "transaction", "deeds", "contains"):
         value = getattr(change, name)
         if value is not None:
             message[name] = value
@@ -372,7 +375,8 @@ def _encode_change(change: Change) -> dict[str, JSON]:
     return message
 
 
-def _decode_change(value: JSON, place: str) -> Change:
+def decode_change(value: JSON, place: str) -> Change:
+    """Read what :func:`encode_change` gave, once it is parsed; raise :class:`SchemaError` for what is wrong."""
     message = _object(value, place)
     operation: Operation = _one_of(_OPERATIONS, message.get("operation"), f"{place}.operation")
     is_whole = operation == "insert" or "document" in message
@@ -397,6 +401,7 @@ def _decode_change(value: JSON, place: str) -> Change:
         transaction=_optional(_counter, message.get("transaction"), f"{place}.transaction"),
         deeds=_optional(_id, message.get("deeds"), f"{place}.deeds"),
         relays=message.get("relays") is True,
+        contains=_optional(decode_vector, message.get("contains"), f"{place}.contains"),
     )
 
 

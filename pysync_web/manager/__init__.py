@@ -1,17 +1,24 @@
 """What an application works with: the sync manager over a local store."""
 
+from .bucket import Bucket, BucketEntry
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .ledger import Ledger
+from .logged import KeyValueStore, LoggedStore
 from .opening import open_manager
-from .results import PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import MeetingResult, PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager
 from .transaction import Transaction
 
 __all__ = [
+    "Bucket",
+    "BucketEntry",
+    "KeyValueStore",
     "Ledger",
     "LocalStore",
+    "LoggedStore",
+    "MeetingResult",
     "PendingChange",
     "SetOnline",
     "Statistics",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,8 @@ class SyncConfig:
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
     the most changes in one push (at most 500; a transaction is not divided), ``page_size`` the most in one pull (at
     most 1,000). After ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s``
-    apart, unless something happens. ``query_limits`` None means the query engine's own.
+    apart, unless something happens. ``key_factory`` makes keys for documents saved without one, in place of UUIDv7;
+    each is another one, on whatever device. ``query_limits`` None means the query engine's own.
 
     ``collection_strategies`` name the conflict strategies of collections that have another one than the rest;
     ``resolvers`` are functions that a ``Custom`` strategy may name; one that is a coroutine function has
@@ -52,6 +53,7 @@ class SyncConfig:
     resolver_timeout_s: float = 30.0
     max_age_s: float | None = None
     ledger: LedgerBounds = field(default_factory=LedgerBounds)
+    key_factory: Callable[[], str] | None = None
 
     def __post_init__(self) -> None:
         check_database(self.database)

@@ -38,6 +38,30 @@ class SyncResult(AsJson):
 
 
 @dataclass(frozen=True, slots=True)
+class MeetingResult(AsJson):
+    """What a meeting with another device, or a bundle of its documents, did.
+
+    ``sent`` documents are durable there and ``received`` ones here; ``changed`` of these were news. ``conflicts``
+    counts documents of which something was lost, see the ledger; ``ahead`` those that stayed there because their time
+    lies more than five minutes in the future, ``too_large`` those that stayed here because a message can't hold all
+    that is known of them. ``ended_by`` says who left before everything was through.
+    """
+
+    sent: int = 0
+    received: int = 0
+    changed: int = 0
+    conflicts: int = 0
+    ahead: int = 0
+    too_large: int = 0
+    ended_by: Literal["here", "there"] | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both sides have everything, but for what is ``ahead`` or ``too_large``."""
+        return self.ended_by is None
+
+
+@dataclass(frozen=True, slots=True)
 class SyncStatus(AsJson):
     """Where a manager stands.
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_values
 from typing import TYPE_CHECKING, Any
 
 from ..causality import parse_timestamp
 from ..core import replica as local
-from ..core.conflict import Answer, Conflict, Strategy
+from ..core.conflict import Answer, Conflict, Resolver, Strategy
 from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
 from ..core.ledger import Entry
 from ..core.optimistic import View, decode_record
 from ..core.outbox import all_runs, oldest
-from ..core.ports import ReadTransaction, Touched, Transport, WriteTransaction
+from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.rollback import in_flight
 from ..core.schedule import Schedule
@@ -38,7 +38,9 @@ from ..errors import (
 )
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
+from .bucket import Bucket
 from .choices import chosen, has_tag, tagged, write_options
+from .chunks import BUCKET, CHUNKS, is_reserved, keeping, unused
 from .commands import SetOnline, Stop, SyncCommand, SyncNow
 from .config import SyncConfig
 from .conflicts import Conflicts
@@ -47,14 +49,17 @@ from .exchanger import Exchanger, Tally, exchange_around_refusals
 from .hooks import Hooks, log
 from .indexed import IndexedStorage, touched_documents
 from .ledger import Ledger
+from .logged import KeyValueStore, LoggedStore, on_body, only_in
 from .optimism import Optimism
-from .results import PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import MeetingResult, PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
 from .store import LocalStore
 from .transaction import Transaction
 
 if TYPE_CHECKING:
     from ..core.indexes import Index
     from ..crdt import Operation
+    from .devices import Devices
+    from .meeting import Meeting
     from .queries import LiveQuery, Queries
 
 Document = dict[str, JSON]
@@ -75,6 +80,8 @@ class SyncManager:
         self.config = config or SyncConfig()
         self._storage = IndexedStorage(store.storage)
         self._client = client
+        if (attach := getattr(client, "attach", None)) is not None:
+            attach(store.storage)
         self._rng: Any = random.SystemRandom()
         self._options = with_values(write_options(self.config), opened_at=store.opened_at)
         self._crdts = CrdtFields(self._write_one, self._view)
@@ -99,6 +106,7 @@ class SyncManager:
             self._storage, self.config.ledger, self._rng, _now_ms, lambda: self._options, self._tell
         )
         self._optimism = Optimism(self._storage, self._rng, _now_ms, store.device_id, self._tell)
+        self._devices: Devices | None = None
         self._engine: Queries | None = None
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
@@ -149,6 +157,8 @@ class SyncManager:
         self._is_closed = True
         if self._engine is not None:
             self._engine.close()
+        if self._devices is not None:
+            await self._devices.close()
         await self.stop()
         for undo in self._undo:
             undo()
@@ -248,6 +258,15 @@ class SyncManager:
 
         ``change`` is a plain function without effects: it may run again. No other tab or process can come between.
         """
+        return await self._update(collection, key, change, self._options)
+
+    async def _update(
+        self,
+        collection: str,
+        key: str,
+        change: Callable[[Document | None], Document | None],
+        options: WriteOptions,
+    ) -> Document | None:
         self._collection(collection)
         check_key(key)
 
@@ -258,7 +277,7 @@ class SyncManager:
                 write = Write(collection, key, None)
             else:
                 write = self._write_of(collection, key, after, True)
-            ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, self._options)
+            ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, options)
             return event, view
 
         event, view = await self._storage.write(body, is_local=True)
@@ -291,9 +310,74 @@ class SyncManager:
 
         return await self._storage.read(body)
 
-    async def list_collections(self) -> list[str]:
-        """Name the collections that have a document."""
-        return await self._storage.read(local.collections)
+    async def list_collections(self, *, include_reserved: bool = False) -> list[str]:
+        """Name the collections that have a document, by default without those in which buckets lie."""
+        names = await self._storage.read(local.collections)
+        return [name for name in names if include_reserved or not is_reserved(name)]
+
+    def bucket(self, name: str) -> Bucket:
+        """Give the bucket of binary values of that name; it need not have been there.
+
+        Its documents lie in the reserved collections ``_bucket_NAME`` and ``_chunks``; where
+        ``SyncConfig.collections`` names any, it has to name these.
+        """
+        self._collection(CHUNKS)
+        self._collection(BUCKET + name)
+        return Bucket(name, self._storage, self.save_document, self.delete_document)
+
+    def logged_store(
+        self,
+        collection: str,
+        store: KeyValueStore | MutableMapping[str, Document],
+        *,
+        reconciler: Resolver | None = None,
+        batch_size: int = 100,
+        batch_bytes: int = 1024 * 1024,
+    ) -> LoggedStore:
+        """Let a store of the application's own, a dict or a :class:`KeyValueStore`, sync as a collection.
+
+        ``reconciler`` decides on every document that was changed on both sides, as ``on_conflict`` does; without one
+        the manager's strategy does. So many documents of so many bytes are written to the store between two notes of
+        what was.
+        """
+        undo = self.on_conflict(only_in(collection, reconciler)) if reconciler else lambda: None
+        options = with_values(self._options, merge=None) if reconciler else self._options
+        return LoggedStore(
+            self._collection(collection),
+            store,
+            storage=self._storage,
+            update=lambda key, change: self._update(collection, key, on_body(change), options),
+            exchange=lambda pushes: self.sync_where(lambda name, *_: pushes and name == collection),
+            new_key=self.new_key,
+            undo=undo,
+            batch_size=batch_size,
+            batch_bytes=batch_bytes,
+        )
+
+    async def collect_chunks(self, *, grace_s: float = 86_400.0) -> int:
+        """Delete the pieces of binary values that no entry refers to any more; give how many.
+
+        Syncs first where there is a server, and does nothing if that fails: others may have written meanwhile. What
+        was used within ``grace_s`` seconds stays.
+        """
+        if self._client is not None and not (await self.sync_now()).success:
+            return 0
+        before_ms = _now_ms() - round(grace_s * 1000)
+        after: Any = None
+        deleted: list[Event] = []
+
+        async def body(tx: WriteTransaction) -> tuple[list[Event], Any]:
+            names, last = await unused(tx, after, before_ms)
+            writes = [Write(CHUNKS, name, None) for name in names]
+            results = await local.write(tx, writes, _now_ms(), self._rng, self._options) if writes else []
+            return [event for event, _ in results if event], last
+
+        while True:
+            events, after = await self._storage.write(body, is_local=True)
+            deleted += events
+            if after is None:
+                self._tell(deleted)
+                return len(deleted)
 
     def transaction(self, *, strategy: Strategy | None = None, priority: int = 0) -> Transaction:
         """Begin changes that are made together, here and on the server: ``async with sync.transaction() as t``.
@@ -308,7 +392,9 @@ class SyncManager:
         return Transaction(self._view, commit, self.new_key)
 
     def new_key(self) -> str:
-        """Make a key: a UUIDv7 (RFC 9562), so that keys of later documents sort behind."""
+        """Make a key: by ``SyncConfig.key_factory``, or a UUIDv7 (RFC 9562), so that later ones sort behind."""
+        if self.config.key_factory is not None:
+            return check_key(self.config.key_factory())
         bits = int.from_bytes(self._rng.randbytes(10), "big")
         value = _now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
         text = f"{value:032x}"
@@ -509,6 +595,43 @@ class SyncManager:
         await self._storage.write(lambda tx: begin_resync(tx, self._exchange_options(None)))
         return await self.sync_now()
 
+    # Device to device
+
+    def sync_with(
+        self,
+        channel: Channel,
+        *,
+        on_progress: Callable[[int, int], Any] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Meeting:
+        """Sync with another device over a message channel, both ways; both call this, in any order.
+
+        Await what it gives for a :class:`MeetingResult`; it can be paused, resumed and cancelled. ``on_progress``
+        hears (done, total) documents of both ways, first when both sides have said how many they will send. Who is
+        silent for ``timeout_s`` is taken for gone. The channel stays open, unless what it carried made no sense.
+        """
+        return self._met().meet(channel, on_progress, timeout_s)
+
+    async def export_bundle(self) -> bytes:
+        """Give all documents as one file for :meth:`import_bundle` on other devices, sent by whatever way."""
+        return await self._met().export_bundle()
+
+    async def import_bundle(self, data: bytes) -> MeetingResult:
+        """Take in another device's file as if both had met, all of it or nothing; again changes nothing.
+
+        Raises :class:`SchemaError` for what is damaged or no bundle, :class:`FormatTooNew` for one of a later
+        version.
+        """
+        return await self._met().import_bundle(data)
+
+    def _met(self) -> Devices:
+        """Give what meets other devices, which is imported when it is first asked for."""
+        if self._devices is None:
+            from .devices import Devices
+
+            self._devices = Devices(self._storage, self._rng, self.config, self._on_met)
+        return self._devices
+
     @property
     def is_syncing(self) -> bool:
         """Whether an exchange is under way."""
@@ -694,6 +817,11 @@ class SyncManager:
         self._note_local_change()
         self._emit(outcome.events)
 
+    def _on_met(self, events: list[Event]) -> None:
+        """Something came from another device: it waits for the server as a local change does."""
+        self._note_local_change()
+        self._emit(events)
+
     def _note_local_change(self) -> None:
         self._schedule.on_change(monotonic_ms())
         self._wake()
@@ -727,7 +855,7 @@ class SyncManager:
     def _exchange_options(self, lease: int | None, where: Predicate | None = None) -> ExchangeOptions:
         return ExchangeOptions(
             database=self.config.database,
-            resolver=self._conflicts.resolve_at_once,
+            resolver=keeping(self._conflicts.resolve_at_once),
             collections=tuple(sorted(self.config.collections)) or None,
             push_limit=self.config.batch_size,
             page_limit=self.config.page_size,

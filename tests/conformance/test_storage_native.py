@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pysync_web.core.beside import Beside
 from pysync_web.core.ports import Storage
 from pysync_web.storage import open_storage
 from tests.conformance.storage import CHECKS
@@ -18,6 +19,8 @@ BACKENDS: dict[str, dict[str, Any]] = {
     "memory": {"engine": "memory"},
     "sqlite": {"engine": "sqlite"},
     "sqlite-relaxed": {"engine": "sqlite", "durability": "relaxed"},
+    "beside": {"engine": "memory", "beside": "hub."},
+    "beside-sqlite": {"engine": "sqlite", "beside": "hub."},
     "sqlite-threaded": {"engine": "sqlite", "threaded": True},
 }
 
@@ -28,13 +31,14 @@ class Place:
     def __init__(self, path: Path, options: dict[str, Any]) -> None:
         self.is_durable = options["engine"] != "memory"
         self._path = path
-        self._options = options
+        self._options = dict(options)
+        self._beside = self._options.pop("beside", None)
         self._handles: list[Storage] = []
 
     async def open(self) -> Storage:
         """Give another handle."""
         self._handles.append(await open_storage(self._path, **self._options))
-        return self._handles[-1]
+        return self._handles[-1] if self._beside is None else Beside(self._handles[-1], self._beside)
 
     async def close(self) -> None:
         """Close all handles."""

@@ -14,8 +14,9 @@ import pytest
 from pysync_web.core.hub import Hub
 from pysync_web.errors import TransportError
 from pysync_web.storage import open_storage
-from pysync_web.transport import HttpClient, LocalTransport
+from pysync_web.transport import CallbackTransport, HttpClient, LocalTransport
 from tests.conformance.transport import CHECKS, ask, insert
+from tests.unit.backend import Backend
 
 if TYPE_CHECKING:
     from tests.unit.server_process import ServerProcess
@@ -30,6 +31,19 @@ async def test_the_local_transport(check):
     await hub.open(random.SystemRandom())
     await check(lambda: LocalTransport(hub))
     await storage.close()
+
+
+@each_check
+async def test_the_callback_transport(check):
+    if check.__name__ in HUB_POKES:
+        pytest.skip("a backend pokes nobody, its application does")
+    storage = await open_storage(":memory:")
+    backend = Backend()
+    await check(lambda: CallbackTransport(backend.push, backend.pull, storage=storage))
+    await storage.close()
+
+
+HUB_POKES = ("check_a_stream_pokes_at_once_and_after_a_commit", "check_a_slow_reader_gets_the_last_poke")
 
 
 @pytest.mark.native

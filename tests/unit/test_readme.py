@@ -28,7 +28,8 @@ PORT = "6745"
 
 
 def test_every_example_is_one_of_those_that_are_run():
-    assert EXAMPLES.keys() == {"page", "native", "server", "curl", "queries", "crdt"}
+    known = {"page", "native", "devices", "server", "curl", "queries", "crdt", "backend", "bucket", "logged"}
+    assert EXAMPLES.keys() == known
 
 
 def test_the_server_s_command_and_the_plain_client_s_request_work(tmp_path: Path):
@@ -59,6 +60,12 @@ def test_the_values_that_never_conflict_show_what_was_done(tmp_path: Path):
     assert "'labels': {'de': 'Ton'}, 'state': 'checked', 'tags': ['wet'], 'visits': 1" in said
 
 
+def test_two_devices_meet_and_a_bundle_brings_nothing_new_after_that(tmp_path: Path):
+    said = run(tmp_path, EXAMPLES["devices"]).splitlines()
+    assert said[0].endswith("of 2") and "2 of 2" in said
+    assert said[-2:] == ["1 sent, 1 received", "0 news"]
+
+
 def test_the_queries_answer_write_and_live(tmp_path: Path):
     lines = textwrap.indent(EXAMPLES["queries"].replace("    break", "    print(deep)\n    break"), "    " * 2)
     said = run(tmp_path, QUERIES.replace("...", lines.strip()))
@@ -66,6 +73,27 @@ def test_the_queries_answer_write_and_live(tmp_path: Path):
     assert rows == "[{'done': True, 'n': 2}]"
     assert re.findall(r"'depth_m': ([\d.]+)", deep) == ["4.0", "3.5"]
 
+
+def test_files_and_a_store_of_one_s_own_do_what_is_said(tmp_path: Path):
+    lines = textwrap.indent(EXAMPLES["bucket"] + EXAMPLES["logged"], "    " * 2)
+    said = run(tmp_path, STORES.replace("...", lines.strip()))
+    entry, *sizes, stored = said.splitlines()
+    assert entry.startswith("BucketEntry(key='s12.jpg', size=200000, ") and entry.endswith(" ['s12.jpg']")
+    assert sum(map(int, sizes)) == 200_000
+    assert stored == "['a', 'b'] around it"
+
+
+STORES = """
+import asyncio
+import pysync_web as ps
+
+async def main():
+    picture, mine = bytes(200_000), {}
+    async with await ps.open("fieldwork.db") as sync:
+        ...
+
+asyncio.run(main())
+"""
 
 QUERIES = """
 import asyncio
