@@ -215,6 +215,7 @@ async def test_one_record_that_is_refused_keeps_none_of_the_others_back(bench: B
     await device.save_documents("notes", {str(n): {"n": n} for n in range(5)})
     result = await device.sync_now()
     assert (result.pushed, result.rejected) == (4, 1) and await waiting(device) == []
+    assert result.errors == ["rejected: notes/2: this may not be"]
     (entry,) = await device.lost_changes()
     assert (entry.key, entry.body, entry.message) == ("2", {"n": 2}, "this may not be")
 

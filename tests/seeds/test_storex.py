@@ -359,11 +359,14 @@ async def test_a_device_whose_clock_is_a_day_ahead_does_not_win_for_a_day(bench:
     clock.forward(86_400)
     await one.save_document("notes", "k", {"n": "ahead"})
     clock.forward(-86_400)
-    await synced(one, two)
+    await synced(one)
     clock.forward(600)
     await two.save_document("notes", "k", {"n": "honest"})
-    await synced(two, one)
+    await settle(two, one)
     assert await see(one) == await see(two) == {"n": "honest"}
+    await one.save_document("notes", "k", {"n": "again"})
+    await settle(one, two)
+    assert await see(two) == {"n": "again"}
 
 
 # Batches
