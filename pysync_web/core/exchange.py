@@ -116,7 +116,7 @@ class Outcome:
     pushed: int = 0
     pulled: int = 0
     conflicts: int = 0
-    rejected: list[Result] = field(default_factory=list)
+    rejected: list[tuple[Name, Result]] = field(default_factory=list)
     pending: int = 0
     has_more: bool = False
     is_stale: bool = False
@@ -495,7 +495,7 @@ class _Intake:
             under = under._replace(state=merge(under.state, change.state))
             self.records[name] = Record(under if rest else record.confirmed, rest, waiting)
         if result.status == "rejected":
-            self.outcome.rejected.append(result)
+            self.outcome.rejected.append((name, result))
             self._note(name, "rejected", change.state, [change], None, result)
         elif result.lost is not None:
             self._note_fields(name, result.lost, change.op_id, found, self.counters.replica)

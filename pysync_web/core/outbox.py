@@ -102,12 +102,13 @@ class Run(NamedTuple):
 
 
 class Appender:
-    """Numbers new changes of one transaction and writes their entries at its end."""
+    """Numbers new changes of one transaction and writes their entries at its end, in blocks of at most ``most``."""
 
-    def __init__(self, counters: Counters, bounds: Bounds, priority: int = 0) -> None:
+    def __init__(self, counters: Counters, bounds: Bounds, priority: int = 0, most: int = BLOCK_CHANGES) -> None:
         self._counters = counters
         self._bounds = bounds
         self._priority = priority
+        self._most = most
         self._runs: dict[int, Run] = {}
 
     def reserve(self, changes: int, size: int) -> None:
@@ -118,7 +119,8 @@ class Appender:
                 f" {BLOCK_CHANGES} changes and {BLOCK_BYTES} bytes"
             )
         self._open_block()
-        if self._counters.block_count + changes > BLOCK_CHANGES or self._counters.block_bytes + size > BLOCK_BYTES:
+        self._most = max(self._most, changes)
+        if self._counters.block_count + changes > self._most or self._counters.block_bytes + size > BLOCK_BYTES:
             self._counters.seal()
 
     def add(self, name: Name, size: int) -> int:
@@ -126,7 +128,7 @@ class Appender:
         counters = self._counters
         self._check_bounds(1, size)
         self._open_block()
-        if counters.block_count >= BLOCK_CHANGES or counters.block_bytes >= BLOCK_BYTES:
+        if counters.block_count >= self._most or counters.block_bytes >= BLOCK_BYTES:
             counters.seal()
         counters.n += 1
         counters.block_count += 1
@@ -146,9 +148,9 @@ class Appender:
         numbers = list(range(counters.n + 1, counters.n + len(names) + 1))
         start = 0
         while start < len(names):
-            if counters.block_count >= BLOCK_CHANGES or counters.block_bytes >= BLOCK_BYTES:
+            if counters.block_count >= self._most or counters.block_bytes >= BLOCK_BYTES:
                 counters.seal()
-            end = min(len(names), start + BLOCK_CHANGES - counters.block_count)
+            end = min(len(names), start + self._most - counters.block_count)
             while end - start > 1 and counters.block_bytes + sum(sizes[start : end - 1]) >= BLOCK_BYTES:
                 end = start + (end - start) // 2
             counters.n += end - start

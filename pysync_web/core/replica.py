@@ -30,7 +30,7 @@ from .optimistic import (
     view_of,
     view_text,
 )
-from .outbox import Appender, Bounds, Counters, Name, replica_of, strike
+from .outbox import BLOCK_CHANGES, Appender, Bounds, Counters, Name, replica_of, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, Join, done, remembered, timed
 from .wire import Operation
@@ -99,7 +99,7 @@ class WriteOptions:
     ``merges`` says what the server may merge in some collections; ``strategy`` is one for these writes alone, kept
     with them; a higher ``priority`` is sent earlier. What is done to CRDT values joins only a change after number
     ``opened_at``, the last one when this handle was opened: those before may wait in a copy of this storage too, and
-    must stay the same in both.
+    must stay the same in both. At most ``block`` of them are bound to travel together, but for a transaction.
     """
 
     merge: str | None = None
@@ -109,6 +109,7 @@ class WriteOptions:
     strategy: str | None = None
     priority: int = 0
     opened_at: int = 0
+    block: int = BLOCK_CHANGES
 
     def merge_in(self, collection: str) -> str | None:
         """Give what the server may merge in a collection."""
@@ -273,7 +274,7 @@ class Writer:
         self.counters = counters
         self.options = options
         self._now_ms = now_ms
-        self._appender = Appender(counters, options.bounds, options.priority)
+        self._appender = Appender(counters, options.bounds, options.priority, options.block)
         self._ids = rng.randbytes(16 * expected).hex()
         self._rng = rng
         self._used = 0

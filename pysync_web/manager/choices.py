@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from ..core.conflict import Strategy
+from ..core.outbox import BLOCK_CHANGES
 from ..core.replica import WriteOptions
 from ..core.strategies import encode_strategy
 from ..errors import InvalidDocument
@@ -22,7 +23,8 @@ HIGHEST_PRIORITY: Final = 100
 def write_options(config: SyncConfig) -> WriteOptions:
     """Give how writes are made that choose nothing."""
     merges = {name: strategy.merge for name, strategy in config.collection_strategies.items()}
-    return WriteOptions(config.conflict_strategy.merge, config.outbox, merges=merges)
+    block = min(BLOCK_CHANGES, config.batch_size)
+    return WriteOptions(config.conflict_strategy.merge, config.outbox, merges=merges, block=block)
 
 
 def chosen(options: WriteOptions, config: SyncConfig, strategy: Strategy | None, priority: int) -> WriteOptions:

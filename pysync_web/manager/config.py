@@ -24,10 +24,10 @@ class SyncConfig:
     """How a manager syncs; every time is in seconds.
 
     ``collections`` empty means all; where it is not, documents of other collections are refused. ``batch_size`` is
-    the most changes in one push (at most 500), ``page_size`` the most in one pull (at most 1,000). After
-    ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s`` apart, unless
-    something happens. ``key_factory`` makes keys for documents saved without one, in place of UUIDv7; each is another
-    one, on whatever device. ``query_limits`` None means the query engine's own.
+    the most changes in one push (at most 500; a transaction is not divided), ``page_size`` the most in one pull (at
+    most 1,000). After ``max_retries`` failures in a row the next attempts come no sooner than ``sync_interval_s``
+    apart, unless something happens. ``key_factory`` makes keys for documents saved without one, in place of UUIDv7;
+    each is another one, on whatever device. ``query_limits`` None means the query engine's own.
 
     ``collection_strategies`` name the conflict strategies of collections that have another one than the rest;
     ``resolvers`` are functions that a ``Custom`` strategy may name; one that is a coroutine function has

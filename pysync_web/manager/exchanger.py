@@ -202,9 +202,9 @@ class Exchanger:
         tally.rejected += len(outcome.rejected)
         tally.left = outcome.pending
         tally.noted += outcome.noted
-        for result in outcome.rejected:
-            error = result.error
-            tally.errors.append(f"rejected: {error.message}" if error else "rejected")
+        for (collection, key), result in outcome.rejected:
+            why = result.error.message if result.error else "the server does not say why"
+            tally.errors.append(f"rejected: {collection}/{key}: {why}")
         self._on_events(outcome.events)
         self._on_round(tally)
 

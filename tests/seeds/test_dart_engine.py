@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -214,6 +215,7 @@ async def test_one_record_that_is_refused_keeps_none_of_the_others_back(bench: B
     await device.save_documents("notes", {str(n): {"n": n} for n in range(5)})
     result = await device.sync_now()
     assert (result.pushed, result.rejected) == (4, 1) and await waiting(device) == []
+    assert result.errors == ["rejected: notes/2: this may not be"]
     (entry,) = await device.lost_changes()
     assert (entry.key, entry.body, entry.message) == ("2", {"n": 2}, "this may not be")
 
@@ -509,3 +511,150 @@ async def test_data_are_stale_when_the_last_sync_is_too_long_ago(bench: Bench, c
     assert device.is_stale(60)
     await synced(device)
     assert not device.is_stale(60)
+
+
+# Any backend, by two functions
+
+
+class Backend:
+    """An API that knows nothing of this library: rows, and a number for each change."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Any] = {}
+        self.changed: dict[str, int] = {}
+        self.offered: list[str] = []
+        self.takes: Callable[[ps.SyncRecord], bool] = lambda record: True
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    def edit(self, key: str, row: Any) -> None:
+        """Change a row as others do."""
+        self.rows[key] = row
+        self.changed[key] = max(self.changed.values(), default=0) + 1
+
+    async def push(self, records: list[ps.SyncRecord]) -> list[str]:
+        """Take records, and name those that were taken."""
+        taken = [record for record in records if self.takes(record)]
+        for record in taken:
+            self.edit(record.key, record.document)
+        self.offered += [record.key for record in records]
+        if self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            await happens()
+        return [record.id for record in taken]
+
+    async def pull(self, since: int | None) -> ps.Pulled:
+        """Give what changed after a number."""
+        news = [key for key, number in self.changed.items() if number > (since or 0)]
+        records = [
+            ps.SyncRecord("notes", key, "delete" if self.rows[key] is None else "update", self.rows[key])
+            for key in news
+        ]
+        return ps.Pulled(records, max(self.changed.values(), default=0))
+
+    async def device(self, bench: Bench, name: str = "") -> ps.SyncManager:
+        """Open a device that syncs with this backend."""
+        return await bench.device(name, client=ps.CallbackTransport(self.push, self.pull))
+
+
+async def test_two_functions_are_enough_to_sync_with_any_backend(bench: Bench):
+    backend = Backend()
+    backend.edit("there", {"n": 1})
+    one, two = await backend.device(bench), await backend.device(bench)
+    await one.save_document("notes", "here", {"n": 2})
+    await synced(one, two)
+    assert backend.rows == await held(one) == await held(two) == {"there": {"n": 1}, "here": {"n": 2}}
+    await two.delete_document("notes", "there")
+    backend.edit("here", {"n": 3})
+    await synced(two, one)
+    assert backend.rows == {"there": None, "here": {"n": 3}} and await held(one) == {"here": {"n": 3}}
+
+
+async def test_only_records_that_the_push_function_names_count_as_sent(bench: Bench):
+    backend = Backend()
+    backend.takes = lambda record: record.key != "b"
+    device = await backend.device(bench)
+    await device.save_documents("notes", {"a": {}, "b": {}, "c": {}})
+    result = await device.sync_now()
+    assert not result.success and ("insert", "b") in await waiting(device) and "b" not in backend.rows
+    backend.takes = lambda record: True
+    await synced(device)
+    assert await waiting(device) == [] and sorted(backend.rows) == ["a", "b", "c"]
+
+
+async def test_a_push_function_that_raises_leaves_everything_waiting(bench: Bench):
+    backend = Backend()
+
+    async def broken(records: Any) -> Any:
+        raise ConnectionError("no route to the office")
+
+    device = await bench.device(client=ps.CallbackTransport(broken, backend.pull))
+    await device.save_documents("notes", {"a": {}, "b": {}})
+    result = await device.sync_now()
+    assert "no route to the office" in result.errors[0] and len(await waiting(device)) == 2
+
+
+async def test_a_pull_function_that_raises_fails_the_sync_and_loses_nothing(bench: Bench):
+    backend = Backend()
+
+    def broken(since: Any) -> Any:
+        raise TimeoutError
+
+    device = await bench.device(client=ps.CallbackTransport(backend.push, broken))
+    await device.save_document("notes", "k", {"n": 1})
+    assert not (await device.sync_now()).success
+    assert await see(device) == {"n": 1} and await waiting(device) == [("insert", "k")]
+
+
+async def test_an_edit_made_while_the_push_function_works_is_pushed_next(bench: Bench):
+    backend = Backend()
+    device = await backend.device(bench)
+    await device.save_document("notes", "k", {"n": 1})
+    backend.meanwhile = lambda: device.save_document("notes", "k", {"n": 2})
+    await synced(device, device)
+    assert backend.rows == {"k": {"n": 2}} and await see(device) == {"n": 2} and await waiting(device) == []
+
+
+async def test_what_was_pushed_and_is_pulled_again_is_no_news(bench: Bench):
+    backend = Backend()
+    device = await backend.device(bench)
+    await device.save_documents("notes", {"a": {}, "b": {}})
+    results = await synced(device, device, device)
+    assert [(result.pushed, result.pulled) for result in results] == [(2, 0), (0, 0), (0, 0)]
+    assert backend.offered == ["a", "b"]
+
+
+async def test_changes_of_different_fields_here_and_at_the_backend_are_both_kept(bench: Bench):
+    backend = Backend()
+    backend.edit("k", {"a": 0, "b": 0})
+    device = await backend.device(bench)
+    await synced(device)
+    await device.save_document("notes", "k", {"a": 1})
+    backend.edit("k", {"a": 0, "b": 2})
+    await synced(device, device)
+    assert await see(device) == backend.rows["k"] == {"a": 1, "b": 2}
+
+
+async def test_a_predicate_chooses_what_the_push_function_gets(bench: Bench):
+    backend = Backend()
+    device = await backend.device(bench)
+    await device.save_documents("notes", {"a": {"urgent": True}, "b": {"urgent": False}})
+    result = await device.sync_where(lambda collection, key, document: document["urgent"])
+    assert result.pushed == 1 and backend.offered == ["a"] and await waiting(device) == [("insert", "b")]
+
+
+async def test_where_a_sync_with_a_backend_stands_survives_a_restart(lasting: Bench):
+    backend = Backend()
+    backend.edit("old", {"n": 1})
+    device = await backend.device(lasting, "phone")
+    await device.save_document("notes", "k", {"n": 2})
+    await synced(device)
+    await device.close()
+    again = await backend.device(lasting, "phone")
+    backend.edit("new", {"n": 3})
+    (result,) = await synced(again)
+    assert (result.pushed, result.pulled) == (0, 1) and backend.offered == ["k"]
+
+
+def test_a_record_becomes_json_and_comes_back():
+    record = ps.SyncRecord("notes", "k", "update", {"n": 1}, "2024-01-15T10:30:00Z", "v7", "id")
+    assert ps.SyncRecord.from_json(json.loads(json.dumps(record.to_json()))) == record

@@ -449,3 +449,82 @@ async def test_settings_become_json_and_come_back():
         max_retries=5,
     )
     assert ps.SyncConfig.from_json(json.loads(json.dumps(settings.to_json()))) == settings
+
+
+# Binary values by key
+
+
+EVERY_BYTE = bytes(range(256))
+
+
+async def test_a_value_is_read_as_it_was_written_and_queued(bench: Bench):
+    device = await bench.device()
+    tiles = device.bucket("tiles")
+    for key, value in (("a", b"value1"), ("all bytes", EVERY_BYTE), ("empty", b"")):
+        await tiles.write(key, value)
+        assert await tiles.read(key) == value
+    assert (await device.status()).pending > 0
+
+
+async def test_values_are_on_every_device_after_a_sync(bench: Bench):
+    one, two = await bench.devices()
+    await one.bucket("tiles").write("k", EVERY_BYTE * 10)
+    await settle(one, two)
+    assert await two.bucket("tiles").read("k") == EVERY_BYTE * 10 and await waiting(one) == []
+
+
+async def test_a_value_that_is_written_again_replaces_the_one_before_everywhere(bench: Bench):
+    one, two = await bench.devices()
+    await one.bucket("tiles").write("k", b"before")
+    await settle(one, two)
+    await two.bucket("tiles").write("k", b"after")
+    await settle(two, one)
+    assert await one.bucket("tiles").read("k") == b"after"
+
+
+async def test_a_key_without_a_value_says_so(bench: Bench):
+    tiles = (await bench.device()).bucket("tiles")
+    with pytest.raises(KeyError):
+        await tiles.read("nothing")
+    assert await tiles.info("nothing") is None and not await tiles.delete("nothing")
+
+
+async def test_a_deleted_value_is_gone_everywhere(bench: Bench):
+    one, two = await bench.devices()
+    await one.bucket("tiles").write("a", b"1")
+    await one.bucket("tiles").write("b", b"2")
+    await settle(one, two)
+    assert await two.bucket("tiles").delete("a")
+    await settle(two, one)
+    assert await one.bucket("tiles").keys() == ["b"]
+    with pytest.raises(KeyError):
+        await one.bucket("tiles").read("a")
+
+
+async def test_keys_are_listed_in_their_order_also_by_what_they_begin_with(bench: Bench):
+    device = await bench.device()
+    tiles = device.bucket("tiles")
+    for key in ("z12/b", "z12/a", "z13/a"):
+        await tiles.write(key, b"")
+    assert await tiles.keys() == ["z12/a", "z12/b", "z13/a"] and await tiles.keys("z12/") == ["z12/a", "z12/b"]
+    assert await device.bucket("others").keys() == []
+
+
+async def test_values_written_offline_survive_a_restart_and_are_sent_then(lasting: Bench):
+    device = await lasting.device("phone")
+    await device.bucket("tiles").write("k", EVERY_BYTE)
+    await device.close()
+    again, other = await lasting.device("phone"), await lasting.device("tablet")
+    assert await again.bucket("tiles").read("k") == EVERY_BYTE
+    await settle(again, other)
+    assert await other.bucket("tiles").read("k") == EVERY_BYTE
+
+
+async def test_a_large_value_travels_in_pieces_and_comes_whole(bench: Bench):
+    one, two = await bench.devices()
+    value = random.Random(5).randbytes(700_000)
+    entry = await one.bucket("tiles").write("k", value)
+    await settle(one, two)
+    assert entry.size == 700_000 and entry.chunks > 1
+    parts = [part async for part in two.bucket("tiles").open("k")]
+    assert len(parts) == entry.chunks and b"".join(parts) == value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
 import random
@@ -358,26 +359,41 @@ async def test_a_device_whose_clock_is_a_day_ahead_does_not_win_for_a_day(bench:
     clock.forward(86_400)
     await one.save_document("notes", "k", {"n": "ahead"})
     clock.forward(-86_400)
-    await synced(one, two)
+    await synced(one)
     clock.forward(600)
     await two.save_document("notes", "k", {"n": "honest"})
-    await synced(two, one)
+    await settle(two, one)
     assert await see(one) == await see(two) == {"n": "honest"}
+    await one.save_document("notes", "k", {"n": "again"})
+    await settle(one, two)
+    assert await see(two) == {"n": "again"}
 
 
 # Batches
 
 
-async def test_a_log_is_sent_in_batches_of_the_chosen_size(bench: Bench):
-    one, two = await bench.devices(batch_size=100)
-    await one.save_documents("notes", {f"{i:03}": {"i": i} for i in range(250)})
+@pytest.mark.parametrize(("size", "batches"), [(100, [100, 100, 50]), (60, [60, 60, 60, 60, 10]), (250, [250])])
+async def test_a_log_is_sent_in_batches_of_the_chosen_size(bench: Bench, size: int, batches: list[int]):
+    one, two = await bench.devices(batch_size=size)
+    await one.save_documents("notes", {f"{i:03}": {"i": i} for i in range(240)})
+    for i in range(240, 250):
+        await one.save_document("notes", f"{i:03}", {"i": i})
     await synced(one, two)
-    assert [len(request["changes"]) for request in bench.cables[one].requests if request["changes"]] == [
-        100,
-        100,
-        50,
-    ]
-    assert len(await held(two)) == 250
+    sent = [len(request["changes"]) for request in bench.cables[one].requests]
+    assert sent == batches and len(await held(two)) == 250
+
+
+async def test_what_was_written_as_one_is_not_divided_by_a_batch(bench: Bench):
+    one, two = await bench.devices(batch_size=7)
+    await one.save_documents("notes", {f"before {i}": {} for i in range(10)})
+    async with one.transaction() as batch:
+        for i in range(20):
+            await batch.save_document("notes", f"together {i:02}", {})
+    await one.save_documents("notes", {f"then {i}": {} for i in range(10)})
+    await synced(one, two)
+    sent = [{change["key"].split()[0] for change in request["changes"]} for request in bench.cables[one].requests]
+    assert sent == [{"before"}, {"before"}, {"together"}, {"then"}, {"then"}]
+    assert [len(request["changes"]) for request in bench.cables[one].requests] == [7, 3, 20, 7, 3]
 
 
 async def test_a_shared_log_is_read_in_batches_of_the_chosen_size(bench: Bench):
@@ -425,3 +441,337 @@ async def test_a_sync_that_breaks_between_two_batches_goes_on_where_it_was(bench
     cable.is_plugged = True
     await synced(one, two)
     assert cable.keys == [f"{i:03}" for i in range(300)] and len(await held(two)) == 300
+
+
+# A store of one's own
+
+
+async def logged(bench: Bench, store: Any = None, **config: Any) -> tuple[ps.LoggedStore, Any, ps.SyncManager]:
+    """Give a store that logs, what it writes to, and the device whose log it is."""
+    store = {} if store is None else store
+    device = await bench.device(**config)
+    return device.logged_store("notes", store), store, device
+
+
+async def settle_stores(*stores: ps.LoggedStore) -> None:
+    """Sync all stores until they have the same."""
+    for store in (*stores, *stores):
+        assert (await store.sync()).success
+
+
+async def test_writes_to_a_store_of_one_s_own_are_made_there_and_logged(bench: Bench):
+    store, mine, device = await logged(bench)
+    for key in ("a", "b"):
+        await store.put(key, {"n": 1})
+    await store.sync()
+    await store.put("a", {"n": 2})
+    await store.delete("b")
+    key = await store.put(None, {"n": 3})
+    assert mine == {"a": {"n": 2}, key: {"n": 3}}
+    assert await waiting(device) == [("update", "a"), ("delete", "b"), ("insert", key)]
+
+
+async def test_keys_are_made_as_the_application_says(bench: Bench):
+    numbers = itertools.count(1)
+    store, _, device = await logged(bench, key_factory=lambda: f"shop-7/{next(numbers)}")
+    assert [await store.put(None, {}), await store.put(None, {})] == ["shop-7/1", "shop-7/2"]
+    assert (await device.save_document("notes", None, {}))["_key"] == "shop-7/3"
+
+
+async def test_a_write_that_the_log_refuses_is_not_made_in_the_store(bench: Bench):
+    store, mine, _ = await logged(bench, outbox=ps.Bounds(changes=1))
+    await store.put("a", {"n": 1})
+    with pytest.raises(ps.OutboxFull):
+        await store.put("b", {"n": 1})
+    assert mine == {"a": {"n": 1}}
+
+
+async def test_writes_that_went_around_the_log_are_found_once(bench: Bench):
+    one, mine, device = await logged(bench)
+    two, theirs, _ = await logged(bench)
+    await one.put("k", {"a": 1})
+    await settle_stores(one, two)
+    mine["k"]["a"] = 2
+    mine["new"] = {}
+    assert [await one.scan(), await one.scan()] == [2, 0] and len(await waiting(device)) == 2
+    await settle_stores(one, two)
+    assert theirs == mine == {"k": {"a": 2}, "new": {}}
+
+
+async def test_receiving_sharing_and_integrating_are_stages_that_may_be_run_apart(bench: Bench):
+    one, _, first = await logged(bench)
+    two, theirs, second = await logged(bench)
+    await one.put("of one", {})
+    await two.put("of two", {})
+    await one.share()
+    assert await waiting(first) == []
+    await two.receive()
+    assert list(theirs) == ["of two"] and await waiting(second) == [("insert", "of two")]
+    assert await two.integrate() == 1 and sorted(theirs) == ["of one", "of two"]
+    assert await two.integrate() == 0
+
+
+async def test_what_is_integrated_is_not_logged_again(bench: Bench):
+    one, _, _ = await logged(bench)
+    two, theirs, device = await logged(bench)
+    await one.put("k", {"n": 1})
+    await settle_stores(one, two)
+    assert theirs == {"k": {"n": 1}} and await two.scan() == 0 and await waiting(device) == []
+
+
+async def test_integrating_keeps_what_was_written_to_the_store_meanwhile(bench: Bench):
+    one, mine, _ = await logged(bench)
+    two, theirs, _ = await logged(bench)
+    await one.put("k", {"a": 0, "b": 0})
+    await settle_stores(one, two)
+    await two.put("k", {"a": 0, "b": 2})
+    await two.share()
+    await one.receive()
+    mine["k"] = {"a": 1, "b": 0}
+    await one.integrate()
+    await settle_stores(one, two)
+    assert mine == theirs == {"k": {"a": 1, "b": 2}}
+
+
+async def test_a_reconciler_of_one_s_own_decides_what_both_sides_wrote(bench: Bench):
+    asked: list[Any] = []
+
+    def most(conflict: ps.Conflict) -> Any:
+        asked.append((conflict.local, conflict.remote))
+        return ps.Merge({"n": max(conflict.local["n"], conflict.remote["n"])})
+
+    stores, contents = [], []
+    for _ in range(2):
+        contents.append({})
+        stores.append((await bench.device()).logged_store("notes", contents[-1], reconciler=most))
+    await stores[0].put("k", {"n": 1})
+    await settle_stores(*stores)
+    await stores[0].put("k", {"n": 9})
+    await stores[1].put("k", {"n": 4})
+    await settle_stores(*stores)
+    assert contents == [{"k": {"n": 9}}] * 2 and asked == [({"n": 4}, {"n": 9})]
+
+
+async def test_a_record_made_in_two_stores_is_one_record_and_holds_up_nothing(bench: Bench):
+    one, mine, _ = await logged(bench)
+    two, theirs, _ = await logged(bench)
+    await one.put("k", {"of one": 1, "both": 1})
+    await two.put("k", {"of two": 2, "both": 2})
+    await settle_stores(one, two)
+    assert mine == theirs == {"k": {"of one": 1, "of two": 2, "both": 2}}
+    await two.delete("k")
+    await settle_stores(two, one)
+    assert mine == theirs == {}
+
+
+# Device to device
+
+
+class Wire:
+    """One end of a channel, which notes what is said and may break or fall silent."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.said: list[str] = []
+        self.chunks = 0
+        self.breaks_after: int | None = None  # chunks of documents
+        self.is_mute_after: int | None = None
+
+    async def send(self, text: str) -> None:
+        kind = json.loads(text)["type"]
+        if kind == "documents" and self.chunks == self.breaks_after:
+            await self.inner.close()
+        if kind == "documents" and self.chunks == self.is_mute_after:
+            self.is_mute_after = -1
+        if self.is_mute_after == -1:
+            return
+        await self.inner.send(text)
+        self.said.append(kind)
+        self.chunks += kind == "documents"
+
+    async def receive(self) -> str:
+        text: str = await self.inner.receive()
+        return text
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+
+async def meet(one: ps.SyncManager, two: ps.SyncManager) -> tuple[ps.MeetingResult, ps.MeetingResult]:
+    """Let two devices meet."""
+    a, b = ps.channel_pair()
+    return await asyncio.gather(one.sync_with(a), two.sync_with(b))
+
+
+async def fill(device: ps.SyncManager, count: int) -> None:
+    """Save documents of which each chunk has a few."""
+    await device.save_documents("notes", {f"{i:03}": {"i": i, "t": "x" * 60_000} for i in range(count)})
+
+
+async def turns(count: int = 50) -> None:
+    """Let everything else that can go on do so."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_two_devices_without_a_server_have_everything_after_they_met(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await one.save_documents("notes", {"a": {"n": 1}, "b": {"n": 2}})
+    await two.save_document("notes", "c", {"n": 3})
+    for_one, for_two = await meet(one, two)
+    assert (for_one.sent, for_one.received, for_two.sent, for_two.received) == (2, 1, 1, 2)
+    assert await held(one) == await held(two) == {"a": {"n": 1}, "b": {"n": 2}, "c": {"n": 3}}
+
+
+async def test_a_second_meeting_sends_only_what_was_written_since(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await one.save_documents("notes", {"a": {}, "b": {}})
+    await meet(one, two)
+    assert (await meet(one, two))[0] == ps.MeetingResult()
+    await two.save_document("notes", "b", {"n": 1})
+    result = (await meet(one, two))[0]
+    assert (result.sent, result.received, result.changed) == (0, 1, 1)
+
+
+async def test_edits_and_deletions_of_both_devices_merge_when_they_meet(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await one.save_documents("notes", {"k": {"a": 0, "b": 0}, "gone": {}})
+    await meet(one, two)
+    await one.save_document("notes", "k", {"a": 1})
+    await two.save_document("notes", "k", {"b": 2})
+    await two.delete_document("notes", "gone")
+    await meet(one, two)
+    assert await held(one) == await held(two) == {"k": {"a": 1, "b": 2}}
+
+
+async def test_a_record_made_on_both_devices_is_one_after_they_met(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await one.save_document("notes", "k", {"of one": 1, "both": 1})
+    await two.save_document("notes", "k", {"of two": 2, "both": 2})
+    await meet(one, two)
+    assert await see(one) == await see(two) == {"of one": 1, "of two": 2, "both": 2}
+    assert await every_lost(one) == await every_lost(two) == [{"both": 1}]
+
+
+async def test_writes_at_the_very_same_time_come_to_the_same_on_devices_that_meet(bench: Bench, clock: Clock):
+    clock.is_still = True
+    one, two, three = await bench.devices(3, alone=True)
+    for n, device in enumerate((one, two, three)):
+        await device.save_document("notes", "k", {"both": n})
+    for pair in ((one, two), (two, three), (three, one), (one, two)):
+        await meet(*pair)
+    assert await see(one) == await see(two) == await see(three)
+
+
+async def test_what_one_device_got_from_another_it_passes_on_to_a_third(bench: Bench):
+    one, two, three = await bench.devices(3, alone=True)
+    await one.save_document("notes", "k", {"n": 1})
+    await meet(one, two)
+    await meet(two, three)
+    assert await see(three) == {"n": 1} and (await meet(one, three))[0] == ps.MeetingResult()
+
+
+async def test_a_meeting_tells_how_far_it_is(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await fill(one, 20)
+    heard: list[tuple[int, int]] = []
+    a, b = ps.channel_pair()
+    await asyncio.gather(
+        one.sync_with(a), two.sync_with(b, on_progress=lambda done, total: heard.append((done, total)))
+    )
+    assert len(heard) > 2 and heard == sorted(heard) and heard[-1] == (20, 20)
+
+
+async def test_a_device_that_stalls_ends_the_meeting_in_words_and_the_next_one_sends_the_rest(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await fill(one, 20)
+    a, b = map(Wire, ps.channel_pair())
+    a.is_mute_after = 2
+    results = await asyncio.gather(
+        one.sync_with(a, timeout_s=1.0), two.sync_with(b, timeout_s=1.0), return_exceptions=True
+    )
+    assert isinstance(results[1], ps.Unreachable) and "fell silent" in str(results[1])
+    had = len(await held(two))
+    assert 0 < had < 20
+    assert (await meet(one, two))[0].sent == 20 - had and len(await held(two)) == 20
+
+
+async def test_nobody_waits_for_ever_for_a_device_that_does_not_come(bench: Bench):
+    device = await bench.device(alone=True)
+    with pytest.raises(ps.Unreachable, match="no other device came"):
+        await device.sync_with(ps.channel_pair()[0], timeout_s=0.05)
+
+
+async def test_a_broken_connection_loses_nothing_and_the_next_one_goes_on(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await fill(one, 20)
+    a, b = map(Wire, ps.channel_pair())
+    a.breaks_after = 2
+    results = await asyncio.gather(one.sync_with(a), two.sync_with(b), return_exceptions=True)
+    assert all(isinstance(result, ps.Unreachable) for result in results)
+    had = len(await held(two))
+    assert 0 < had < 20 and (await meet(one, two))[0].sent == 20 - had
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["who sends", "who receives"])
+async def test_a_meeting_that_is_paused_sends_nothing_until_it_is_resumed(bench: Bench, who: int):
+    one, two = await bench.devices(alone=True)
+    await fill(one, 20)
+    a, b = map(Wire, ps.channel_pair())
+    meetings = [one.sync_with(a), two.sync_with(b)]
+    meetings[who].pause()
+    while not ("plan" in a.said and meetings[1 - who].is_paused):  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0)
+    await turns()
+    assert a.chunks == 0 and await held(two) == {}
+    meetings[who].resume()
+    assert [(await meeting).is_complete for meeting in meetings] == [True, True] and len(await held(two)) == 20
+
+
+@pytest.mark.parametrize("who", [0, 1], ids=["who sends", "who receives"])
+async def test_a_meeting_that_is_cancelled_ends_on_both_sides_and_keeps_what_came(bench: Bench, who: int):
+    one, two = await bench.devices(alone=True)
+    await fill(one, 60)
+    a, b = ps.channel_pair()
+    meetings: list[Any] = []
+    meetings.append(one.sync_with(a, on_progress=lambda done, total: done > 8 and meetings[who].cancel()))
+    meetings.append(two.sync_with(b))
+    results = await asyncio.gather(*meetings)
+    assert [result.ended_by for result in results] == (["here", "there"] if who == 0 else ["there", "here"])
+    had = len(await held(two))
+    assert 8 < had < 60 and had == results[1].received
+    assert (await meet(one, two))[0].sent == 60 - had
+
+
+async def test_messages_between_devices_are_bounded_in_bytes(bench: Bench):
+    one, two = await bench.devices(alone=True)
+    await fill(one, 30)
+    sizes: list[int] = []
+    a, b = map(Wire, ps.channel_pair())
+    send = a.inner.send
+
+    async def weighed(text: str) -> None:
+        sizes.append(len(text))
+        await send(text)
+
+    a.inner.send = weighed
+    await asyncio.gather(one.sync_with(a), two.sync_with(b))
+    assert a.chunks > 4 and max(sizes) < 500_000
+
+
+async def test_what_a_device_got_from_another_reaches_the_server_once_by_either_way(bench: Bench):
+    one, two, far = await bench.devices(3)
+    await one.save_document("notes", "k", {"n": 1})
+    await meet(one, two)
+    await settle(two, one, far)
+    assert await see(far) == {"n": 1} and (await far.get_document("notes", "k"))["_version"]["server"] == 1
+    assert await every_lost(one, two, far) == []
+
+
+async def test_devices_share_by_a_file_too_and_the_same_file_again_is_no_news(lasting: Bench):
+    one, two = await lasting.device("one", alone=True), await lasting.device("two", alone=True)
+    await one.save_documents("notes", {"a": {"n": 1}, "b": {}})
+    file = await one.export_bundle()
+    assert [(await two.import_bundle(file)).changed for _ in range(2)] == [2, 0]
+    await two.close()
+    assert await held(await lasting.device("two", alone=True)) == {"a": {"n": 1}, "b": {}}

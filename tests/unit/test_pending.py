@@ -143,7 +143,7 @@ async def test_a_higher_priority_is_sent_first_and_equal_ones_in_their_order(tab
 
 
 async def test_before_a_priority_go_the_earlier_changes_of_its_document(table):
-    mine = await table.open("mine", batch_size=1)
+    mine = await table.open("mine", batch_size=2)
     for key, priority in (("a", 0), ("b", 0), ("a", 5), ("c", 0)):
         await put(mine, {"x": len(await mine.pending_changes())}, key, priority=priority)
     await mine.sync_now()
