@@ -103,15 +103,15 @@ class Actions:
     def do_open(self, control: Element) -> None:
         """Open the row's note."""
         self._open(self._list.row_key(control))
-        if self._has_split_view:
-            self._list.focus(self.shown_key)
+        if self._panes.name == "conflict":
+            self._panes.focus()
+        elif self._has_split_view:
+            self._list.focus(self._editor.key)
 
     def do_edit(self, control: Element) -> None:
         """Open the row's note and put the cursor into its text."""
         self.do_open(control)
-        if self._panes.name == "conflict":
-            self._panes.focus()
-        else:
+        if self._editor.draft:
             self._editor.focus("text")
 
     def do_focus_text(self, control: Element) -> None:
@@ -171,7 +171,8 @@ class Actions:
 
     def _walk(self, control: Element, step: int) -> None:
         key = self._list.beside(self._list.row_key(control), step)
-        if key is not None and self._has_split_view and self._panes.name in (None, "conflict"):
+        is_note = key is not None and key not in self._book.conflicts
+        if is_note and self._has_split_view and self._panes.name is None:
             self._open(key)
         self._list.focus(key)
 

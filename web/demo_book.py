@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
-from demo_notes import COLLECTION, SAMPLES, Note, arrange, note_from
+from demo_notes import COLLECTION, SAMPLES, Note, arrange, in_order, note_from
 from demo_strategies import Strategies
 from js import Date, localStorage
 
@@ -125,10 +125,16 @@ class Notebook:
         words = "Changed in two places at once. The later change stands."
         if entry.kind == "rejected":
             words = f"The server refused a change of this note: {entry.message}"
+        return words, *self.beside(entry)
+
+    def beside(self, entry: ps.Entry) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Give what stands now and what was set aside (None: a delete), of the fields that are not the same."""
         lost = told(entry.body)
-        document = _document(self.notes[key])
-        names = document if lost is None else lost
-        return words, {name: document.get(name) for name in names}, lost
+        now = _document(self.notes[entry.key]) if entry.key in self.notes else {}
+        if lost is None:
+            return now, None
+        names = [name for name in in_order(lost) if now and lost[name] != now.get(name)] or in_order(lost)
+        return {name: now[name] for name in names if name in now}, {name: lost[name] for name in names}
 
     def take_homeless(self) -> list[tuple[str, dict[str, Any]]]:
         """Give changes of notes that are no more, each once, with what they held."""

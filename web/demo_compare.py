@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from demo_notes import note_from
+from demo_notes import NAMES, note_from
 
 import pysync_web as ps
 from pysync_web.core.three_way import merge_three
 
-NAMES = ("title", "text", "tags", "done")
 WHOLE = "note"
 MINE, THEIRS, OWN = "mine", "theirs", "own"
 

@@ -52,7 +52,7 @@ class LedgerPane:
         mark(self._root, "view", "list")
 
     def focus(self) -> None:
-        """Move the keyboard's focus to the filter, or to what closes the pane where there is nothing to filter."""
+        """Move the keyboard's focus to the filter."""
         self._filter.focus()
 
     def draw(self) -> None:
@@ -82,7 +82,7 @@ class LedgerPane:
 
     async def _read(self) -> None:
         entries = await self._book.sync.ledger.list(COLLECTION, limit=MOST)
-        entries = [entry for entry in entries if entry.body is None or told(entry.body)]
+        entries = sorted(filter(_says_anything, entries), key=_newness, reverse=True)
         self._draw_filter(list(dict.fromkeys(entry.key for entry in entries)), entries)
         found = [entry for entry in entries if self._key in ("", entry.key)]
         self._draw_rows(found[: self._limit], entries)
@@ -98,7 +98,6 @@ class LedgerPane:
         if [(one.value, one.textContent) for one in options] != list(wanted.items()):
             self._filter.replaceChildren(*(_option(*item) for item in wanted.items()))
         self._filter.value = self._key
-        self._filter.disabled = not keys and not self._key
 
     def _draw_rows(self, shown: list[ps.Entry], entries: list[ps.Entry]) -> None:
         rows = [self._row(entry, self._title(entry.key, entries)) for entry in shown]
@@ -111,7 +110,7 @@ class LedgerPane:
                 place.insertBefore(row, there or None)
 
     def _row(self, entry: ps.Entry, title: str) -> Element:
-        look = (title, entry.restored_ms, entry.key in self._book.notes)
+        look = (title, entry.restored_ms, self._book.notes.get(entry.key))
         row, seen = self._rows.get(entry.id) or (stamp("ledger-entry"), None)
         if seen != look:
             self._fill(row, entry, title)
@@ -123,8 +122,7 @@ class LedgerPane:
         mark(row, "kind", entry.kind)
         say(row.querySelector("h4"), title)
         say(part(row, "entry-kind"), KINDS[entry.kind][0])
-        lost = told(entry.body)
-        define(part(row, "entry-fields"), [("change", "Deleted the note")] if lost is None else lost.items())
+        define(part(row, "entry-fields"), self._fields(entry))
         say(part(row, "entry-why"), self._why(entry))
         opener, restorer, done = part(row, "entry-actions").children
         opener.hidden = entry.key not in self._book.notes
@@ -133,6 +131,18 @@ class LedgerPane:
         restorer.setAttribute("aria-label", f"Restore this change of {title}")
         done.hidden = not entry.restored_ms
         say(done.lastElementChild, f"Restored {_moment(entry.restored_ms)}")
+
+    def _fields(self, entry: ps.Entry) -> list[tuple[str, Any]]:
+        """Give each field that was lost, and under it what it holds now if that is something else."""
+        now, lost = self._book.beside(entry)
+        if lost is None:
+            return [("change", "Deleted the note")]
+        rows = []
+        for name, value in lost.items():
+            rows.append((name, value))
+            if name in now and now[name] != value:
+                rows.append(("now", now[name]))
+        return rows
 
     def _why(self, entry: ps.Entry) -> str:
         """Say who made the change and when, and why it does not stand."""
@@ -147,6 +157,15 @@ class LedgerPane:
     def _title(self, key: str, entries: list[ps.Entry]) -> str:
         bodies = [entry.body for entry in entries if entry.key == key and entry.body]
         return self._book.title_of(key, bodies)
+
+
+def _says_anything(entry: ps.Entry) -> bool:
+    return entry.body is None or bool(told(entry.body))
+
+
+def _newness(entry: ps.Entry) -> tuple[int, str]:
+    """Order entries that were made in one sync by the changes themselves."""
+    return entry.at_ms, entry.timestamp
 
 
 def _moment(ms: int) -> str:

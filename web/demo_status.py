@@ -49,8 +49,6 @@ def status_words(now: Situation) -> tuple[str, str]:
         waiting += f", {'the oldest ' if now.pending > 1 else ''}for {span_words(now.oldest_s)}"
     if now.conflicts:
         return "trouble", f"{counted(now.conflicts, 'conflict')}: open the note to choose."
-    if now.aside:
-        return "trouble", f"{counted(now.aside, 'change')} set aside: open the note to see."
     if not now.plugged:
         return "offline", f"Cable pulled. {waiting if now.pending else 'Nothing waits to be sent'}."
     if not now.online:
@@ -68,6 +66,8 @@ def status_words(now: Situation) -> tuple[str, str]:
         )
     if now.synced_ago_s is None:
         return "waiting", "Not synced yet."
+    if now.aside:
+        return "waiting", f"All on the server. {counted(now.aside, 'change')} set aside: open the note to see."
     return "settled", f"All on the server, checked {age_words(now.synced_ago_s)}."
 
 

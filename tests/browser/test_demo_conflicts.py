@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.test_demo import (
     HAND,
@@ -265,7 +267,7 @@ async def test_the_last_change_wins_as_a_whole_and_the_ledger_restores_the_other
     await expect(entry).to_contain_text("Restored")
     for name in ("tablet", "phone"):
         await expect(titles(device(tab, name))).to_have_text(["Culvert 14 b"])
-        await expect(device(tab, name).locator(".mark")).to_have_attribute("data-mark", "synced")
+        await expect(device(tab, name).locator(".mark")).not_to_have_attribute("data-mark", "aside")
     await expect(entry.get_by_role("button", name="Open the note")).to_be_focused()
 
 
@@ -290,9 +292,44 @@ async def test_the_ledger_shows_one_note_or_all_newest_first(open_demo: Open) ->
     await tablet.locator(".note-open", has_text="First").click()
     await tablet.get_by_role("button", name="All that was set aside of this note").click()
     await expect(tablet.locator(".entry")).to_have_count(1)
-    await expect(tablet.locator(".entry dd")).to_have_text(["First by the tablet"])
+    await expect(tablet.locator(".entry dd")).to_have_text(["First by the tablet", "First by the phone"])
     await tablet.get_by_label("Show changes of").select_option("All notes")
-    await expect(tablet.locator(".entry dd")).to_have_text(["Second by the tablet", "First by the tablet"])
+    await expect(tablet.locator(".entry dd:nth-of-type(1)")).to_have_text(
+        ["Second by the tablet", "First by the tablet"]
+    )
+
+
+async def refuse(route: Route) -> None:
+    """Answer in the server's place that it refuses the changes of a request."""
+    asked = route.request.post_data_json
+    changes, asked["changes"], asked["limit"] = asked["changes"], [], 1
+    response = await route.fetch(post_data=json.dumps(asked))
+    answer = await response.json()
+    error = {"code": "not_allowed", "message": "the quarry is closed"}
+    answer["results"] = [{"op_id": one["op_id"], "status": "rejected", "error": error} for one in changes]
+    await route.fulfill(response=response, body=json.dumps(answer))
+
+
+async def test_what_the_server_refused_is_in_the_ledger_with_its_words(open_demo: Open) -> None:
+    tab = await open_demo()
+    tablet, phone = device(tab, "tablet"), device(tab, "phone")
+    await write(tablet, "Quarry")
+    await expect(titles(phone)).to_have_count(1)
+    await cable(tab, "phone").click()
+    await tab.route("**/_api/sync/delta", refuse)
+    await tablet.locator(".note-open").click()
+    await tablet.get_by_label("Title", exact=True).fill("Quarry entered")
+    await expect(tablet.locator(".mark")).to_have_attribute("data-mark", "aside")
+    await expect(titles(tablet)).to_have_text(["Quarry"])
+    await tab.unroute("**/_api/sync/delta", refuse)
+    await tab.keyboard.press("Escape")
+    await tablet.get_by_role("button", name="Ledger").click()
+    entry = tablet.locator(".entry")
+    await expect(entry.locator("dd").first).to_have_text("Quarry entered")
+    await expect(entry).to_contain_text("Refused")
+    await expect(entry).to_contain_text("the quarry is closed")
+    await entry.get_by_role("button", name="Restore").click()
+    await expect(tab.locator(".record-title")).to_have_text(["Quarry entered"])
 
 
 async def test_markup_in_values_stays_text(open_demo: Open) -> None:
@@ -333,8 +370,6 @@ async def test_the_keyboard_alone_decides_a_conflict(open_demo: Open) -> None:
     await expect(tablet.get_by_role("group", name="Title").get_by_role("radio", name="The phone")).to_be_checked()
     await keys.press("Control+Enter")
     await expect(tablet.get_by_role("group", name="Text").get_by_role("radio").first).to_be_focused()
-    await keys.press("Tab")
-    await keys.press("Tab")
     await keys.press("Tab")
     await expect(tablet.get_by_label("Text, by hand")).to_be_focused()
     await keys.press("Control+a")
@@ -382,6 +417,7 @@ async def test_on_a_phone_versions_are_stacked_and_back_returns_to_the_list(open
     tab = await open_demo()
     tablet = await in_conflict(tab, {"title": "Gauge"}, {"title": "Gauge W-07"}, {"title": "Gauge W-08"})
     await expect(tablet.locator(".mark")).to_have_attribute("data-mark", "conflict")
+    await tab.emulate_media(reduced_motion="reduce")
     await tab.set_viewport_size(HAND)
     await tab.reload()
     await started(tab)
