@@ -17,6 +17,11 @@ from demo_values import define, in_words, show_text
 
 import pysync_web as ps
 
+CHANGED = (
+    "Changed on two devices that had not seen each other. Choose for each field; nothing is sent before you save."
+)
+DELETED = "Deleted on one device and changed on another. Nothing is sent before you choose and save."
+
 
 class ConflictPane:
     """Shows the conflict of one note. ``decided`` is told when there is nothing to decide any more."""
@@ -147,9 +152,10 @@ class ConflictPane:
         self._say_state()
 
     def _say_sides(self, conflict: ps.Conflict) -> None:
-        other = self._other()
-        note = self._book.title_of(conflict.key)
-        say(part(self._root, "conflict-title"), note)
+        other, is_whole = self._other(), WHOLE in self._cards
+        say(part(self._root, "conflict-title"), self._book.title_of(conflict.key))
+        say(part(self._root, "conflict-words"), DELETED if is_whole else CHANGED)
+        part(self._root, "take-all").hidden = is_whole
         when = {MINE: conflict.local_timestamp, THEIRS: conflict.remote_timestamp}
         words = {MINE: "this device", THEIRS: other}
         for button in part(self._root, "take-all").children:
@@ -164,8 +170,8 @@ class ConflictPane:
 
     def _say_state(self, *, is_asked: bool = False) -> None:
         left = len(self._open_cards())
-        words = f"{counted(left, 'field')} to choose" if left else "All chosen"
-        say(part(self._root, "conflict-state"), f"{words}: choose a side first." if left and is_asked else words)
+        words = f"{counted(left, 'choice')} to make" if left else "All chosen"
+        say(part(self._root, "conflict-state"), f"{words} before it can be saved" if left and is_asked else words)
         mark(part(self._root, "conflict-pane"), "ready", not left)
 
     def _card(self, field: Field) -> Element:

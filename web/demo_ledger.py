@@ -77,7 +77,7 @@ class LedgerPane:
     async def _restore(self, row: Element) -> None:
         await self._book.put_back(row.getAttribute("data-entry"))
         await self._read()
-        row.querySelector('[data-action="open-result"]:not([hidden]), .entry-head').focus()
+        (row.querySelector('[data-action="open-result"]:not([hidden])') or row.firstElementChild).focus()
         toast(part(self._root, "toasts"), f"Restored “{row.querySelector('h4').textContent}”.")
 
     async def _read(self) -> None:

@@ -45,7 +45,16 @@ def pieces(before: str, after: str) -> list[tuple[str, bool]]:
     if not before or max(len(old), len(new)) > MOST_WORDS:
         return [(after, False)]
     codes = SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return [("".join(new[low:high]), tag != "equal") for tag, _, _, low, high in codes if low < high]
+    parts = [("".join(new[low:high]), tag != "equal") for tag, _, _, low, high in codes]
+    return [
+        piece for text, is_new in parts for piece in (_trimmed(text) if is_new else [(text, False)]) if piece[0]
+    ]
+
+
+def _trimmed(text: str) -> list[tuple[str, bool]]:
+    """Leave out the space around what is new: a mark on it says nothing."""
+    begin, words = len(text) - len(text.lstrip()), text.strip()
+    return [(text[:begin], False), (words, True), (text[begin + len(words) :], False)]
 
 
 def show_text(target: Element, before: Any, after: Any) -> None:
