@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,9 @@ A_MOMENT_S = 0.003
 
 
 class Cable(ps.LocalTransport):
-    """A transport that counts, may be unplugged, and may refuse requests unread."""
+    """A transport that keeps what was sent, may be unplugged, and may refuse requests unread."""
 
     is_plugged = True
-    sent = 0
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
@@ -112,10 +111,3 @@ async def put(device: ps.SyncManager, body: Body | None, key: str = "k", **how: 
 async def lost(device: ps.SyncManager) -> list[Body | None]:
     """List the bodies in a ledger, the oldest first."""
     return [entry.body for entry in reversed(await device.ledger.list())]
-
-
-async def tables(engines: Any, folder: Path) -> AsyncIterator[Table]:
-    """Make a table and close it."""
-    table = Table(engines, folder)
-    yield table
-    await table.close()

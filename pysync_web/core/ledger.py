@@ -154,6 +154,13 @@ class Trimmed(NamedTuple):
     warning: str = ""
 
 
+async def is_to_be_trimmed(tx: ReadTransaction, bounds: LedgerBounds, now_ms: int) -> bool:
+    """Tell whether :func:`trim` would find something to say or to do."""
+    rows = await tx.scan("ledger", limit=int(_NEARLY * bounds.entries) + 1)
+    is_old = bool(rows) and now_ms - int(rows[0][0][0]) > _NEARLY * bounds.age_s * 1000
+    return is_old or len(rows) > _NEARLY * bounds.entries or await tx.get("meta", ("ledger",)) is not None
+
+
 async def trim(tx: WriteTransaction, bounds: LedgerBounds, now_ms: int) -> Trimmed:
     """Warn where the ledger is nearly full or old, and drop what is over its bounds once that was said in time."""
     keys = [key for key, _ in await tx.scan("ledger")]

@@ -204,6 +204,8 @@ def whole_blocks(runs: Sequence[Run], limit: int) -> list[Run]:
         of_block = [run for run in runs if run.block == block]
         entries = sum(name is not None for run in of_block for name in run.names)
         size = sum(run.size for run in of_block)
+        if not entries:
+            continue
         if chosen and (count + entries > limit or weight + size > BLOCK_BYTES):
             break
         chosen += of_block

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from ..causality import normalize_timestamp, parse_timestamp
 from ..core import replica as local
-from ..core.ledger import Entry, Kind, LedgerBounds, Trimmed, put_entry, read_entries, read_entry, trim
+from ..core.ledger import Entry, Kind, LedgerBounds, is_to_be_trimmed, put_entry, read_entries, read_entry, trim
 from ..core.ports import WriteTransaction
 from ..core.replica import Event, Write, WriteOptions
 from ..errors import InvalidDocument, QueryError
@@ -109,19 +109,21 @@ class Ledger:
         self._tell([event] if event else [])
         return document
 
-    async def look(self, *, is_new: bool = True) -> Trimmed | None:
+    async def look(self, *, is_new: bool = True) -> None:
         """Keep the ledger within its bounds; warn in time before anything goes."""
         now_ms = self._now_ms()
         if not is_new and now_ms - self._looked_ms < _EVERY_MS:
-            return None
+            return
         self._looked_ms = now_ms
+        if not await self._storage.read(lambda tx: is_to_be_trimmed(tx, self._bounds, now_ms)):
+            self.warning = ""
+            return
         found = await self._storage.write(lambda tx: trim(tx, self._bounds, now_ms))
         if found.warning and found.warning != self.warning:
             log.warning("%s", found.warning)
         if found.gone:
             log.warning("%d entries of the ledger went, as was announced", found.gone)
         self.warning = found.warning
-        return found
 
     async def _all(self) -> AsyncIterator[Entry]:
         after: str | None = None

@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=1000, help="events before the healing (default: 1000)")
     parser.add_argument("--mutant", choices=MUTANTS, help="with --seed: a planted bug to look for")
     parser.add_argument("--write-traces", action="store_true", help="write down what the traces hash to, and end")
+    parser.add_argument("--strategies", action="store_true", help="let each device have a strategy of its own")
     parser.add_argument("--quiet", action="store_true", help="no trace")
     options = parser.parse_args()
     if options.write_traces:
@@ -33,7 +34,7 @@ def main() -> int:
     began = time.process_time()
     for seed in range(options.first, options.first + options.seeds):
         try:
-            World(seed).run(options.events)
+            World(seed, has_strategies=options.strategies).run(options.events)
         except Violation as violation:
             found[violation.invariant] += 1
             print(f"seed {seed}: {violation}"[:300])
@@ -48,7 +49,8 @@ def main() -> int:
 def replay(options: argparse.Namespace) -> int:
     """Run one seed with its trace."""
     subject = MUTANTS[options.mutant]() if options.mutant else None
-    world = World(options.seed, subject, say=None if options.quiet else print)
+    say = None if options.quiet else print
+    world = World(options.seed, subject, say=say, has_strategies=options.strategies)
     try:
         print(f"seed {options.seed}: {world.run(options.events)}")
     except Violation as violation:

@@ -50,6 +50,7 @@ class Replica(Protocol):
     knowledge: Knowledge
     wanted: tuple[str, ...] | None
     is_merging: bool
+    strategy: str
 
 
 @dataclass(slots=True)
@@ -142,6 +143,8 @@ class Checkers:
     ) -> None:
         """Check what a committed answer changed in a replica."""
         before = originals(replica.storage)
+        if replica.strategy:
+            self._note_held(replica)
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
         for entry in entries:
             if entry["body"] is None:
@@ -179,7 +182,7 @@ class Checkers:
                 operation = self._replacement(know, name, change, old.get("p", []), behind, seen_before)
                 know.operations[change["i"]] = operation
             behind |= operation.behind
-        if response is not None and not replica.is_merging:
+        if response is not None and not replica.is_merging and not replica.strategy:
             self._check_winner(replica, name, old, new, response)
         missing = seen_before & ~behind
         body = shown(text) if missing else None
@@ -188,6 +191,26 @@ class Checkers:
             if problem:
                 raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
         know.behind[name] = behind
+
+    def _note_held(self, replica: Replica) -> None:
+        """Note which writes wait for a decision: others may see what came after them before they see them."""
+        rows = {key: loads(text) for key, text in replica.storage.rows("docs")}
+        numbers = {change["n"] for record in rows.values() if "w" in record for change in record["p"]}
+        size = -1
+        while len(numbers) != size:
+            size = len(numbers)
+            for record in rows.values():
+                pending = record.get("p", ())
+                units = {
+                    c["x"] for other in rows.values() for c in other.get("p", ()) if c["n"] in numbers and "x" in c
+                }
+                first = next((i for i, c in enumerate(pending) if c["n"] in numbers or c.get("x") in units), None)
+                numbers |= {c["n"] for c in pending[first:]} if first is not None else set()
+        for record in rows.values():
+            for change in record.get("p", ()):
+                operation = replica.knowledge.operations.get(change["i"])
+                if change["n"] in numbers and operation is not None:
+                    self.model.held |= operation.own
 
     def _own(self, replica: Replica, op_id: str) -> int:
         """Give the writes that a change here, or one that the server took, was made of."""
@@ -303,7 +326,7 @@ class Checkers:
             is_there = self._of_server(name, text) >> written.id & 1
             if is_there or not wants(replica, name):
                 continue
-            problem = self.model.unaccounted(written, shown(text), 0)
+            problem = self.model.unaccounted(written, taken_in(text), 0)
             if problem:
                 raise Violation("I4", f"{replica.label} shows effects of what it lacks: {problem}")
 
@@ -386,6 +409,8 @@ class Checkers:
 
     def sending(self, replica: Replica, request: SyncRequest) -> None:
         """Note what the changes of a request contain."""
+        if replica.strategy:
+            self._note_held(replica)
         for change in request.changes:
             operation = replica.knowledge.operations[str(change.op_id)]
             self.model.sent[str(request.request_id), str(change.op_id)] = operation
@@ -464,6 +489,13 @@ def shown(text: str | None) -> Body | None:
     """Give the body that a reader of a stored record sees."""
     seen = view_text(text, "") if text else None
     return seen.body if seen else None
+
+
+def taken_in(text: str | None) -> Body | None:
+    """Give what a reader sees, or what came from the server where that is in a conflict which waits."""
+    record = loads(text) if text else {}
+    body: Body | None = record["c"]["b"] if "w" in record else shown(text)
+    return body
 
 
 def originals(storage: SimulatedStorage) -> dict[tuple[str, Key], str | None]:

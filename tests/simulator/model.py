@@ -90,13 +90,15 @@ class Model:
     refused: int = 0
     undone: int = 0
     """Writes that were taken back before they were sent, in one copy of a storage at least."""
+    held: int = 0
+    """Writes that waited, at some time, for the decision of a conflict."""
     may_lose: int = 0
     """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
 
     @property
     def excused(self) -> int:
         """The writes that others need not see, though they may see what came after them."""
-        return self.may_lose | self.refused | self.undone
+        return self.may_lose | self.refused | self.undone | self.held
 
     def add(
         self, name: Name, kind: str, before: Body | None, after: Body | None, past: int, at: str = ""
@@ -136,7 +138,7 @@ class Model:
         shown = flat(body)
         for path, value in write.assigned.items():
             number = token(value)
-            if number is None or shown.get(path) == value or self._is_recorded(number):
+            if number is None or _has(shown.get(path), value) or self._is_recorded(number):
                 continue
             if not self._was_overwritten(write, path, behind):
                 return f"write {write.id} set {write.name} {'.'.join(path)} = {value!r}; there is {body}"
@@ -182,6 +184,13 @@ class Model:
         return bool(self.ledger_deletes >> write.id & 1) or self._was_overwritten(write, (), behind)
 
 
+def _has(shown: Any, value: Any) -> bool:
+    """Tell whether a value is there; a list may have been merged with another one."""
+    if type(shown) is list and type(value) is list:
+        return all(one in shown for one in value)
+    return bool(shown == value)
+
+
 def flat(body: Body | None) -> dict[Path, Any]:
     """Give the leaves of a body by their paths."""
     result: dict[Path, Any] = {}
@@ -201,7 +210,8 @@ def token(value: Any) -> int | None:
 
 def tokens(body: Body | None) -> set[int]:
     """Give the unique numbers in a body."""
-    return {number for value in flat(body).values() if (number := token(value)) is not None}
+    values = [one for value in flat(body).values() for one in (value if type(value) is list else [value])]
+    return {number for value in values if (number := token(value)) is not None}
 
 
 def _flatten(body: Body, path: Path, result: dict[Path, Any]) -> None:

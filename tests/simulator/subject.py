@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pysync_web.core.conflict import ConflictStrategy, last_write_wins
+from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Strategy, last_write_wins
 from pysync_web.core.exchange import (
     ExchangeOptions,
     Outcome,
@@ -18,8 +18,11 @@ from pysync_web.core.exchange import (
     build_push,
     fork,
     has_pending,
+    read_conflict,
+    settle_conflict,
 )
 from pysync_web.core.hub import Guard, Hub
+from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.optimistic import View
 from pysync_web.core.replica import (
     Write,
@@ -29,6 +32,8 @@ from pysync_web.core.replica import (
     take_lease,
     write,
 )
+from pysync_web.core.strategies import decide
+from pysync_web.core.waiting import waiting_names
 from pysync_web.core.wire import SyncRequest, SyncResponse
 
 from .storage import SimulatedStorage, run
@@ -77,6 +82,41 @@ class Subject:
     ) -> Outcome:
         """Take in an answer."""
         return run(storage.write(lambda tx: apply_response(tx, request, response, now_ms, rng, options)))
+
+    def has_pending(self, storage: SimulatedStorage) -> bool:
+        """Tell whether something may be sent."""
+        return run(storage.read(has_pending))
+
+    def decide(self, strategy: Strategy, conflict: Conflict) -> Decision:
+        """Decide a conflict by a strategy."""
+        return decide(strategy, conflict)
+
+    def waiting(self, storage: SimulatedStorage) -> list[Conflict]:
+        """List the conflicts that wait."""
+        names = run(storage.read(waiting_names))
+        found = [run(storage.read(lambda tx, name=name: read_conflict(tx, name))) for name in names]
+        return [conflict for conflict in found if conflict is not None]
+
+    def settle(
+        self,
+        storage: SimulatedStorage,
+        conflict: Conflict,
+        decision: Decision,
+        now_ms: int,
+        rng: Any,
+        options: ExchangeOptions,
+        by_hand: bool,
+    ) -> Outcome | None:
+        """Let a decision on a conflict that waits stand."""
+
+        async def body(tx: Any) -> Outcome | None:
+            return await settle_conflict(tx, conflict, decision, now_ms, rng, options, by_hand=by_hand)
+
+        return run(storage.write(body))
+
+    def entries(self, storage: SimulatedStorage) -> list[Entry]:
+        """List the newest entries of the ledger."""
+        return run(storage.read(read_entries))
 
     def fork(self, storage: SimulatedStorage, rng: Any, options: ExchangeOptions) -> None:
         """Become another replica."""

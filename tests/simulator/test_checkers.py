@@ -23,6 +23,7 @@ class Watched:
         self.knowledge = Knowledge()
         self.wanted = None
         self.is_merging = merging
+        self.strategy = ""
 
     @property
     def storage(self) -> SimulatedStorage:

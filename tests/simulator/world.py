@@ -7,22 +7,24 @@ nothing depends on the order of a set. After the events come the healing and the
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from heapq import heappop, heappush
 from random import Random
 from typing import Any
 from zlib import crc32
 
-from pysync_web.core.conflict import ConflictStrategy
+from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Wait
 from pysync_web.core.exchange import ExchangeOptions, Outcome
 from pysync_web.core.outbox import Bounds
 from pysync_web.core.replica import LeaseLost, Write, WriteOptions
+from pysync_web.core.strategies import decode_strategy, three_way_merge
 from pysync_web.core.wire import Problem, SyncRequest, SyncResponse, decode_request, decode_response, encode_request
 from pysync_web.errors import OutboxFull, Rejected
 from pysync_web.values import dumps, loads
 
 from .checkers import Checkers, Plan, Violation
+from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
 from .model import Knowledge, Name
 from .profile import below, draw, pick
 from .sharing import shared_texts
@@ -36,6 +38,8 @@ DATABASE = "world"
 BOUNDS = Bounds(60, 1_000_000)
 MOST_EXCHANGES = 60
 MOST_SWEEPS = 6
+MOST_DECISIONS = 20
+"""How many sweeps there may be where people have conflicts to decide between them."""
 
 
 @dataclass(slots=True)
@@ -68,19 +72,27 @@ class Device:
     knowledge: Knowledge = field(default_factory=Knowledge)
     cut: str = ""
     backup: tuple[Snapshot, Knowledge] | None = None
+    strategy: str = ""
+    """How its conflicts are decided, in a world where that is chosen; "" elsewhere."""
 
 
 class World:
     """One run of one seed."""
 
     def __init__(
-        self, seed: int, subject: Subject | None = None, *, say: Callable[[str], None] | None = None
+        self,
+        seed: int,
+        subject: Subject | None = None,
+        *,
+        say: Callable[[str], None] | None = None,
+        has_strategies: bool = False,
     ) -> None:
         self.seed = seed
         self.subject = subject or Subject()
         self.rng = Random(seed)
         self.chance = Random(seed + 1_000_003)
         self.profile = draw(self.rng)
+        self.tactics = Random(seed + 2_000_003) if has_strategies else None
         self.say = say
         self.now_ms = 0
         self.events = 0
@@ -141,6 +153,9 @@ class World:
         )
         if like is not None:
             device.knowledge = like.knowledge.copy()
+        if self.tactics is not None:
+            device.strategy = pick(self.tactics, STRATEGIES)
+            device.is_merging = merge_kind(device.strategy) is not None
         self.devices.append(device)
         self._open(device)
         self._at(self._some(profile.pace_ms), self._use, device)
@@ -156,6 +171,8 @@ class World:
         """The user does something, or something happens to the device."""
         profile, rng = self.profile, self.rng
         self._at(self._some(profile.pace_ms), self._use, device)
+        if self.tactics is not None:
+            self._decide_something(device, self.tactics)
         dice = rng.random()
         if dice < profile.write_rate:
             self._save(device)
@@ -203,6 +220,9 @@ class World:
             writes.append(write)
         merge = (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
         options = WriteOptions(merge, BOUNDS, is_atomic=several)
+        if self.tactics is not None and self.tactics.random() < 0.1:
+            name = pick(self.tactics, STRATEGIES)
+            options = replace(options, strategy=name, merge=merge_kind(name))
         unit = None
         if several:
             unit = self._units = self._units + 1
@@ -256,7 +276,7 @@ class World:
     def _options(self, device: Device, lease: int | None) -> ExchangeOptions:
         return ExchangeOptions(
             DATABASE,
-            self.subject.resolver,
+            self._resolver(device) if self.tactics else self.subject.resolver,
             collections=device.wanted,
             push_limit=self.profile.push_limit,
             page_limit=self.profile.page_limit,
@@ -398,13 +418,104 @@ class World:
             raise Violation("I3", f"{device.label}'s digest differs after {response}")
         if outcome.is_stale and storage.commits != commits:
             raise Violation("I10", f"{device.label} took in what it calls stale: {response}")
+        if self.tactics is not None:
+            for name in outcome.asks:
+                self._at(self._delay(), self._ask, device, name)
+            return bool(outcome.has_more or outcome.epoch_changed or self.subject.has_pending(storage))
         return bool(outcome.has_more or outcome.epoch_changed or storage.rows("outbox"))
 
     def _check_idle(self, device: Device, request: SyncRequest, response: SyncResponse) -> None:
         """An answer without news must not have made the replica write."""
-        is_news = request.changes or response.server_changes or response.results
+        is_news = request.request_id is not None or response.server_changes or response.results
         if not is_news and response.server_version.get("server") == request.since:
             raise Violation("I19", f"{device.label} wrote for {response}")
+
+    # Deciding
+
+    def _resolver(self, device: Device) -> Any:
+        """Give what decides inside a transaction; the same conflict is decided alike each time."""
+
+        def decided(conflict: Conflict) -> Decision:
+            strategy = decode_strategy(conflict.strategy or device.strategy)
+            first, second = (self.subject.decide(strategy, conflict) for _ in range(2))
+            if first != second:
+                raise Violation("I3", f"{device.label} decides {conflict} as {first} and as {second}")
+            return first
+
+        return decided
+
+    def _ask(self, device: Device, name: Name) -> None:
+        """A function of the application is asked, and takes its time."""
+        for conflict in self.subject.waiting(device.storage):
+            if (conflict.collection, conflict.key) == name:
+                self._at(self._delay(), self._answer, device, conflict)
+
+    def _answer(self, device: Device, conflict: Conflict) -> None:
+        if not self._settle(device, conflict, self._asked(device, conflict), False):
+            self._ask(device, (conflict.collection, conflict.key))
+
+    def _asked(self, device: Device, conflict: Conflict) -> Decision:
+        strategy = conflict.strategy or device.strategy
+        if strategy.endswith("/" + CUSTOM):
+            return three_way_merge(conflict, resolve)
+        decision = resolve(conflict) if strategy == CUSTOM else self._resolver(device)(conflict)
+        return replace(decision, asks=False) if isinstance(decision, Wait) else decision
+
+    def _decide_something(self, device: Device, rng: Random) -> None:
+        """Now and then a person decides a conflict that waits, or restores something."""
+        dice = rng.random()
+        if dice < 0.15:
+            conflicts = self.subject.waiting(device.storage)
+            if conflicts:
+                conflict = pick(rng, conflicts)
+                self._settle(device, conflict, by_hand(rng, conflict), True)
+        elif dice < 0.20:
+            self._restore_entry(device, rng)
+
+    def _settle(self, device: Device, conflict: Conflict, decision: Decision, is_by_hand: bool) -> bool:
+        """Let a decision stand; tell whether it was still the same conflict."""
+        storage, commits = device.storage, device.storage.commits
+        outcome: Outcome | None = None
+        try:
+            outcome = self.subject.settle(
+                storage,
+                conflict,
+                decision,
+                self._clock(device),
+                self.chance,
+                self._options(device, None),
+                is_by_hand,
+            )
+        except Crash:
+            self._crash(device)
+        if storage.commits != commits:
+            self.checkers.took(device, None, None, is_new_epoch=False)
+        self._note(lambda: f"{device.label} decides {conflict} as {decision}: {brief(outcome)}")
+        return outcome is not None or storage.commits != commits
+
+    def _restore_entry(self, device: Device, rng: Random) -> None:
+        entries = self.subject.entries(device.storage)
+        if not entries:
+            return
+        entry = pick(rng, entries)
+        name = (entry.collection, entry.key)
+        seen = self.subject.read(device.storage, *name)
+        before = seen.body if seen else None
+        after = restored(entry, before)
+        write = Write(*name, after, dumps(after) if after is not None else "", replace=True)
+        merge = "fields" if device.is_merging else None
+        commits = device.storage.commits
+        try:
+            self.subject.write(
+                device.storage, [write], self._clock(device), self.chance, WriteOptions(merge, BOUNDS)
+            )
+        except OutboxFull:
+            return
+        except Crash:
+            self._crash(device)
+        self._note(lambda: f"{device.label} restores {entry}")
+        if device.storage.commits != commits:
+            self.checkers.wrote(device, [Plan(name, before, after)])
 
     # Faults
 
@@ -463,13 +574,22 @@ class World:
                 happen(*details)
         for device in self.devices:
             device.cut = ""
-        for _ in range(MOST_SWEEPS):
+        for _ in range(MOST_DECISIONS if self.tactics else MOST_SWEEPS):
             did_something = [self._sync_now(device) for device in self.devices]
+            if self.tactics is not None:
+                did_something += [self._decide_all(device, self.tactics) for device in self.devices]
             if not any(did_something):
                 break
         else:
             raise Violation("I12", f"after {MOST_SWEEPS} sweeps the devices still have something to tell")
         self.checkers.agree(self.devices, self.server)
+
+    def _decide_all(self, device: Device, rng: Random) -> bool:
+        """Let a person decide everything that waits."""
+        conflicts = self.subject.waiting(device.storage)
+        for conflict in conflicts:
+            self._settle(device, conflict, by_hand(rng, conflict), True)
+        return bool(conflicts)
 
     def _sync_now(self, device: Device) -> bool:
         """Sync one device through a perfect network; tell whether anything was to be done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 import pysync_web as ps
 from pysync_web.core.conflict import Conflict
+from pysync_web.core.hub import Hub
 from pysync_web.core.strategies import decode_strategy, encode_strategy
+from pysync_web.storage.memory import MemoryStorage
 from pysync_web.values import dumps
 from tests.pairs import Table, both_have, lost, put, see, settle
 
@@ -448,3 +451,27 @@ async def test_what_clashes_is_marked_in_a_conflict_that_waits(quick):
     mine, _ = await waiting(quick, conflict_strategy=S.THREE_WAY_MERGE)
     (conflict,) = await mine.conflicts()
     assert conflict.clashes == ("/title",) and "both sides changed /title" in conflict.reason
+
+
+async def test_a_block_behind_a_conflict_is_sent_though_it_is_larger_than_a_batch(quick):
+    """Found by a simulated world: the conflict's own block, from which nothing may be sent, counted as the batch."""
+    mine, other = await waiting(quick, batch_size=1)
+    await mine.save_documents("notes", {f"k{i}": {"i": i} for i in range(3)})
+    assert (await mine.sync_now()).pushed == 3
+    await other.sync_now()
+    assert await see(other, "k2") == {"i": 2}
+
+
+async def test_a_conflict_that_waits_outlives_a_full_pull_and_loses_nothing_to_a_server_that_begins_anew(quick):
+    mine, other = await waiting(quick)
+    assert (await mine.full_resync()).success
+    assert len(await mine.conflicts()) == 1 and await see(mine) == {"title": "mine", "n": 1}
+    anew = Hub(MemoryStorage.open(":memory:"))
+    await anew.open(random.SystemRandom())
+    quick.hub._storage = anew._storage
+    await other.close()
+    assert (await mine.sync_now()).success
+    assert await mine.conflicts() == [] and await lost(mine) == [{"title": "theirs"}]
+    fresh = await quick.open("fresh")
+    await settle(mine, fresh)
+    assert await see(fresh) == {"title": "mine", "n": 1}
