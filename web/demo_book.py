@@ -136,12 +136,13 @@ class Notebook:
         names = [name for name in in_order(lost) if now and lost[name] != now.get(name)] or in_order(lost)
         return {name: now[name] for name in names if name in now}, {name: lost[name] for name in names}
 
-    def take_homeless(self) -> list[tuple[str, dict[str, Any]]]:
-        """Give changes of notes that are no more, each once, with what they held."""
-        gone = [(key, entry.body) for key, entry in self.lost.items() if key not in (*self.notes, *self.conflicts)]
-        for key, _ in gone:
-            self.settle(key)
-        return [(key, body) for key, body in gone if body is not None]
+    def take_homeless(self) -> list[ps.Entry]:
+        """Give changes of notes that are no more, each once."""
+        known = {*self.notes, *self.conflicts}
+        gone = [entry for key, entry in self.lost.items() if key not in known]
+        for entry in gone:
+            self.settle(entry.key)
+        return [entry for entry in gone if entry.body is not None]
 
     def settle(self, key: str) -> None:
         """Remember that the person has seen what was set aside."""

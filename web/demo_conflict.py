@@ -20,6 +20,7 @@ import pysync_web as ps
 CHANGED = (
     "Changed on two devices that had not seen each other. Choose for each field; nothing is sent before you save."
 )
+ALIKE = "Changed alike on two devices that had not seen each other: there is nothing to choose."
 DELETED = "Deleted on one device and changed on another. Nothing is sent before you choose and save."
 
 
@@ -59,8 +60,10 @@ class ConflictPane:
         mark(self._root, "view", "list")
 
     def focus(self) -> None:
-        """Move the keyboard's focus to the first field that is to be chosen."""
-        self._first_open().querySelector("input").focus()
+        """Move the keyboard's focus to the first choice that is to be made, or to what saves."""
+        cards = [*self._open_cards(), *self._cards.values()]
+        pane = part(self._root, "conflict-pane")
+        (cards[0].querySelector("input") if cards else pane.querySelector(".primary")).focus()
 
     def draw(self) -> None:
         """Bring the pane up to date with the conflict."""
@@ -128,9 +131,6 @@ class ConflictPane:
     def _open_cards(self) -> list[Element]:
         return [card for card in self._cards.values() if not _picked(card)]
 
-    def _first_open(self) -> Element:
-        return next(iter([*self._open_cards(), *self._cards.values()]))
-
     # What is seen
 
     def _lay_out(self, conflict: ps.Conflict) -> None:
@@ -154,8 +154,8 @@ class ConflictPane:
     def _say_sides(self, conflict: ps.Conflict) -> None:
         other, is_whole = self._other(), WHOLE in self._cards
         say(part(self._root, "conflict-title"), self._book.title_of(conflict.key))
-        say(part(self._root, "conflict-words"), DELETED if is_whole else CHANGED)
-        part(self._root, "take-all").hidden = is_whole
+        say(part(self._root, "conflict-words"), DELETED if is_whole else CHANGED if self._cards else ALIKE)
+        part(self._root, "take-all").hidden = is_whole or not self._cards
         when = {MINE: conflict.local_timestamp, THEIRS: conflict.remote_timestamp}
         words = {MINE: "this device", THEIRS: other}
         for button in part(self._root, "take-all").children:

@@ -186,12 +186,13 @@ class Device:
 
     def _offer_homeless(self) -> None:
         """A change that was set aside because its note was deleted has no row to be marked: say it once."""
-        for key, fields in self._book.take_homeless():
+        for entry in self._book.take_homeless():
+            title = note_from(entry.key, entry.body or {}).title or "A note"
             toast(
                 self._toasts,
-                f"“{note_from(key, fields).title or 'A note'}” was deleted elsewhere while it was changed here.",
+                f"“{title}” was deleted elsewhere while it was changed here.",
                 action="Keep it",
-                act=lambda key=key, fields=fields: spawn(self._book.restore(key, fields), self.failed),
+                act=lambda entry=entry: spawn(self._book.put_back(entry.id), self.failed),
             )
 
     async def _draw_status(self) -> None:

@@ -248,6 +248,35 @@ async def test_a_note_that_is_open_says_that_it_is_in_conflict(open_demo: Open) 
     await expect(tablet.locator(".side-value")).to_have_text(["Gauge W-07", "Gauge W-08"])
 
 
+async def test_the_same_change_on_both_devices_leaves_nothing_to_choose(open_demo: Open) -> None:
+    tab = await open_demo()
+    tablet = await in_conflict(tab, {"title": "Gauge"}, {"title": "Gauge W-07"}, {"title": "Gauge W-07"})
+    await tablet.locator(".note-open").click()
+    await expect(tablet.locator(".conflict-pane")).to_contain_text("nothing to choose")
+    await expect(tablet.locator(".conflict-pane").get_by_role("button", name="Save")).to_be_focused()
+    await tab.keyboard.press("Enter")
+    await agree(tab, "Gauge W-07", "")
+
+
+async def test_an_edit_that_lost_to_a_delete_is_offered_and_restored_from_the_ledger(open_demo: Open) -> None:
+    tab = await open_demo()
+    tablet, phone = device(tab, "tablet"), device(tab, "phone")
+    await write(tablet, "Boundary stone 118", "Under moss.")
+    await expect(titles(phone)).to_have_count(1, timeout=SLOW_MS)
+    await pull_both(tab)
+    await edit(tablet, text="Under moss, photographed.")
+    await phone.locator(".note-open").focus()
+    await tab.keyboard.press("Delete")
+    await plug_both(tab)
+    await expect(tablet.locator(".toast")).to_contain_text("was deleted elsewhere", timeout=SLOW_MS)
+    await expect(titles(tablet)).to_have_count(0)
+    await tab.keyboard.press("l")
+    pane = tablet.locator(".ledger-pane")
+    await expect(pane.locator("h4")).to_have_text("Boundary stone 118")
+    await pane.get_by_role("button", name="Restore").click()
+    await agree(tab, "Boundary stone 118", "Under moss, photographed.")
+
+
 async def test_a_three_way_merge_takes_both_texts(open_demo: Open) -> None:
     tab = await open_demo()
     before = {"title": "Culvert 14", "text": BEFORE}
