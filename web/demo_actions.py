@@ -11,6 +11,7 @@ from demo_editor import Draft, Editor
 from demo_keys import action_for
 from demo_list import NoteList
 from demo_notes import note_from
+from demo_panes import Panes
 from demo_search import Search
 from demo_status import Cable
 from js import document, getComputedStyle, history
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Actions:
-    """Turns clicks and keys into changes of the notebook, the editor, the list, the queries and the cable."""
+    """Turns clicks and keys into changes of the notebook, the editor, the list, the panes and the cable."""
 
     def __init__(
         self,
@@ -31,6 +32,7 @@ class Actions:
         editor: Editor,
         cable: Cable,
         draw_list: Callable[[], None],
+        who: Callable[[str], str],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._root = root
@@ -41,22 +43,27 @@ class Actions:
         self._cable = cable
         self._draw_list = draw_list
         self._failed = failed
-        self._panel: QueryPanel | None = None
+        self._panes = Panes(root, book, who, self._decided, failed)
         self._toasts = part(root, "toasts")
 
     def clicked(self, event: Any) -> None:
         """Act on a click."""
         control = event.target.closest("[data-action]")
         if control and not control.disabled:
-            name = control.getAttribute("data-action")
-            getattr(self, "do_" + name.replace("-", "_"))(control)
+            self._act(control.getAttribute("data-action"), control)
 
     def pressed(self, event: Any) -> bool:
         """Act on a key; say whether it meant something."""
         name = action_for(event, self._root)
         if name is not None:
-            getattr(self, "do_" + name)(event.target)
+            self._act(name, event.target)
         return name is not None
+
+    def _act(self, name: str, control: Element) -> None:
+        """Do what a control or a key names: the open pane does, or the device."""
+        name = name.replace("-", "_")
+        if not self._panes.act(name, control):
+            getattr(self, f"do_{name}")(control)
 
     def typed(self, event: Any) -> None:
         """Take typing in."""
@@ -67,6 +74,8 @@ class Actions:
             self._search_for(text=event.target.value)
         elif event.target.getAttribute("data-part") == "query-text":
             self._queries.typed()
+        elif event.target.hasAttribute("data-input"):
+            self._act(event.target.getAttribute("data-input"), event.target)
 
     def entered(self, event: Any) -> None:
         """A field was entered."""
@@ -94,13 +103,16 @@ class Actions:
     def do_open(self, control: Element) -> None:
         """Open the row's note."""
         self._open(self._list.row_key(control))
-        if self._has_split_view:
+        if self._panes.name == "conflict":
+            self._panes.focus()
+        elif self._has_split_view:
             self._list.focus(self._editor.key)
 
     def do_edit(self, control: Element) -> None:
         """Open the row's note and put the cursor into its text."""
         self.do_open(control)
-        self._editor.focus("text")
+        if self._editor.draft:
+            self._editor.focus("text")
 
     def do_focus_text(self, control: Element) -> None:
         """Go on from the title to the text."""
@@ -108,8 +120,12 @@ class Actions:
 
     def _open(self, key: str | None) -> None:
         self.save_typing()
-        self._close_queries()
-        self._editor.show(self._book.notes.get(key) if key else None)
+        self._panes.close()
+        if key in self._book.conflicts:
+            self._editor.close()
+            self._panes.open("conflict", str(key))
+        else:
+            self._editor.show(self._book.notes.get(key) if key else None)
         self._covered_list("note")
         self._draw_list()
         self._book.poke()
@@ -123,8 +139,12 @@ class Actions:
 
     def leave(self) -> None:
         """Put away the note, and go on where it stands in the list, or the queries."""
-        if self._close_queries():
-            part(self._root, "open-queries").focus()
+        key, closed = self._panes.conflict_key, self._panes.close()
+        if closed == "conflict":
+            self._draw_list()
+            self._list.focus(key)
+        elif closed:
+            part(self._root, f"open-{closed}").focus()
         draft = self._editor.draft
         if draft is None:
             return
@@ -151,7 +171,8 @@ class Actions:
 
     def _walk(self, control: Element, step: int) -> None:
         key = self._list.beside(self._list.row_key(control), step)
-        if key is not None and self._has_split_view and not self._shows_queries:
+        is_note = key is not None and key not in self._book.conflicts
+        if is_note and self._has_split_view and self._panes.name is None:
             self._open(key)
         self._list.focus(key)
 
@@ -214,7 +235,7 @@ class Actions:
     def do_put_back(self, control: Element) -> None:
         """Let what was set aside stand after all."""
         if self._editor.key in self._book.lost:
-            spawn(self._book.put_back(self._editor.key), self._failed)
+            spawn(self._book.put_back(self._book.lost[self._editor.key].id), self._failed)
 
     # Finding notes
 
@@ -260,7 +281,7 @@ class Actions:
             button.setAttribute("aria-pressed", "true" if is_chosen else "false")
 
     def _uncover_list(self) -> None:
-        if (self._editor.draft or self._shows_queries) and not self._has_split_view:
+        if (self._editor.draft or self._panes.name) and not self._has_split_view:
             self.do_back(self._root)
 
     def _covered_list(self, state: str) -> None:
@@ -268,39 +289,66 @@ class Actions:
         if not self._has_split_view and self._fills_page and not history.state:
             history.pushState(state, "")
 
+    # The panes: queries, the ledger, a conflict
+
+    @property
+    def shown_key(self) -> str | None:
+        """The note that is open, in the editor or with both of its versions."""
+        return self._editor.key or self._panes.conflict_key
+
+    def draw_pane(self) -> None:
+        """Bring the open pane up to date."""
+        self._panes.draw()
+
+    def do_queries(self, control: Element) -> None:
+        """Show the queries, or put them away."""
+        self._toggle_pane(control, "queries")
+
+    def do_ledger(self, control: Element) -> None:
+        """Show the changes that did not come through, or put them away."""
+        self._toggle_pane(control, "ledger")
+
+    def do_note_ledger(self, control: Element) -> None:
+        """Show which changes of the open note did not come through."""
+        self._show_pane("ledger", str(self.shown_key or ""))
+
+    def _toggle_pane(self, control: Element, name: str) -> None:
+        if self._panes.name == name:
+            self.do_back(control)
+        else:
+            self._show_pane(name)
+
+    def _show_pane(self, name: str, *which: str) -> None:
+        self.save_typing()
+        self._editor.close()
+        self._panes.open(name, *which)
+        self._covered_list(name)
+        self._draw_list()
+        self._panes.focus()
+
+    def do_choose(self, control: Element) -> None:
+        """Compare the versions of the open note, which is in conflict."""
+        self._open(self._editor.key)
+        self._panes.focus()
+
+    def _decided(self, key: str) -> None:
+        """A conflict is decided: go on with the note, or the list if it is no more."""
+        if key in self._book.notes:
+            self._open(key)
+            self._editor.focus("title")
+        else:
+            self.do_back(self._root)
+
+    def do_strategy(self, control: Element) -> None:
+        """Decide conflicts in another way from now on."""
+        self._book.strategies.take(control)
+
     # Asking queries
 
     @property
     def _queries(self) -> QueryPanel:
-        if self._panel is None:
-            from demo_queries import QueryPanel
-
-            self._panel = QueryPanel(self._root, self._book, self._failed)
-        return self._panel
-
-    @property
-    def _shows_queries(self) -> bool:
-        return self._panel is not None and self._panel.is_open
-
-    def do_queries(self, control: Element) -> None:
-        """Show the queries, or put them away."""
-        if self._shows_queries:
-            self.do_back(control)
-            return
-        self.save_typing()
-        self._editor.close()
-        self._queries.open()
-        part(self._root, "open-queries").setAttribute("aria-expanded", "true")
-        self._covered_list("queries")
-        self._draw_list()
-        self._queries.focus()
-
-    def _close_queries(self) -> bool:
-        was_open = self._shows_queries
-        if was_open:
-            self._queries.close()
-            part(self._root, "open-queries").setAttribute("aria-expanded", "false")
-        return was_open
+        panel: QueryPanel = self._panes.pane("queries")
+        return panel
 
     def do_choose_query(self, control: Element) -> None:
         """Take one of the queries and run it."""
@@ -325,7 +373,10 @@ class Actions:
     def do_open_result(self, control: Element) -> None:
         """Open the note of a row of the answer."""
         key = control.getAttribute("data-key")
-        if key in self._book.notes:
+        if key in self._book.conflicts:
+            self._open(key)
+            self._panes.focus()
+        elif key in self._book.notes:
             self._open(key)
             self._editor.focus("title")
 

@@ -1,17 +1,20 @@
 """A device's notes, read once and then kept by the manager's events, and where each one stands on its way.
 
-A note is ``waiting`` or ``sending`` while the server has not acknowledged it, ``conflict`` while a change of it was
-set aside and nobody has looked, ``merged`` for a while after two devices' changes came together, else ``synced``.
+A note is ``waiting`` or ``sending`` while the server has not acknowledged it, ``conflict`` while a person has to
+choose between two versions, ``aside`` while a change of it was set aside and nobody has looked, ``merged`` for a
+while after two devices' changes came together, else ``synced``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
-from demo_notes import COLLECTION, SAMPLES, Note, arrange, note_from
+from demo_notes import COLLECTION, SAMPLES, Note, arrange, in_order, note_from
+from demo_strategies import Strategies
 from js import Date, localStorage
 
 import pysync_web as ps
@@ -26,10 +29,12 @@ class Notebook:
 
     def __init__(self, name: str, sync: ps.SyncManager) -> None:
         self.sync = sync
+        self.strategies = Strategies(name)
         self.notes: dict[str, Note] = {}
         self.versions: dict[str, Any] = {}
         self.marks: dict[str, str] = {}
         self.lost: dict[str, ps.Entry] = {}
+        self.conflicts: dict[str, ps.Conflict] = {}
         self._merged: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._changed.set()
@@ -46,7 +51,7 @@ class Notebook:
         self._changed.set()
         if change.collection != COLLECTION:
             return
-        if change.change_type == "Conflict":
+        if change.change_type == "Conflict" and change.reason != "waiting":
             self._merged[change.key] = monotonic() + MERGED_S
         if change.document is not None:
             self._put(change.key, change.document)
@@ -55,8 +60,17 @@ class Notebook:
             self.versions.pop(change.key, None)
 
     def in_order(self) -> list[Note]:
-        """Give the notes as the list shows them."""
-        return arrange(self.notes.values())
+        """Give the notes as the list shows them; one that was deleted here stays while that is in conflict."""
+        gone = {key: one.remote for key, one in self.conflicts.items() if key not in self.notes and one.remote}
+        return arrange([*self.notes.values(), *(note_from(key, body) for key, body in gone.items())])
+
+    def title_of(self, key: str, bodies: Iterable[dict[str, Any]] = ()) -> str:
+        """Give the title of a note; of one that is no more, that in one of some older bodies."""
+        titles = [self.notes[key].title] if key in self.notes else []
+        if key in self.conflicts:
+            bodies = [*filter(None, (self.conflicts[key].remote, self.conflicts[key].local)), *bodies]
+        titles += [note_from(key, body).title for body in bodies]
+        return next(filter(None, titles), "Untitled")
 
     async def wait_for_change(self, seconds: float) -> None:
         """Return when something has changed, or after some seconds."""
@@ -86,13 +100,16 @@ class Notebook:
                 is_sending = change.state == "in_flight" and self.sync.is_syncing
                 marks[change.key] = "sending" if is_sending else "waiting"
         self.lost = {one.key: one for one in reversed(lost) if self._is_unsettled(one)}
-        marks |= dict.fromkeys(self.lost, "conflict")
+        self.conflicts = {one.key: one for one in await self.sync.conflicts() if one.collection == COLLECTION}
+        marks |= dict.fromkeys(self.lost, "aside") | dict.fromkeys(self.conflicts, "conflict")
         before, self.marks = self.marks, marks
         return was_changed or before != marks
 
     def where_kept(self, key: str) -> str:
         """Say where a note is kept."""
         match self.marks.get(key):
+            case "conflict":
+                return "Saved on this device; not sent until you have chosen"
             case "waiting" | "sending":
                 return "Saved on this device, not sent yet"
             case "merged":
@@ -100,59 +117,75 @@ class Notebook:
             case _:
                 return "Saved on this device and on the server"
 
-    def conflict(self, key: str) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
-        """Give words for a note's conflict (none: ""), the fields that stand, those set aside (None: a delete)."""
+    def set_aside(self, key: str) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+        """Give words for a change that lost (none: ""), the fields that stand, those set aside (None: a delete)."""
         entry = self.lost.get(key)
-        if entry is None:
+        if entry is None or key in self.conflicts:
             return "", {}, None
         words = "Changed in two places at once. The later change stands."
         if entry.kind == "rejected":
             words = f"The server refused a change of this note: {entry.message}"
-        lost = _told(entry.body)
-        document = _document(self.notes[key])
-        names = document if lost is None else lost
-        return words, {name: document.get(name) for name in names}, lost
+        return words, *self.beside(entry)
 
-    def take_homeless(self) -> list[tuple[str, dict[str, Any]]]:
-        """Give changes of notes that are no more, each once, with what they held."""
-        gone = [(key, entry.body) for key, entry in self.lost.items() if key not in self.notes]
-        for key, _ in gone:
-            self.settle(key)
-        return [(key, body) for key, body in gone if body is not None]
+    def beside(self, entry: ps.Entry) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """Give what stands now and what was set aside (None: a delete), of the fields that are not the same."""
+        lost = told(entry.body)
+        now = _document(self.notes[entry.key]) if entry.key in self.notes else {}
+        if lost is None:
+            return now, None
+        names = [name for name in in_order(lost) if now and lost[name] != now.get(name)] or in_order(lost)
+        return {name: now[name] for name in names if name in now}, {name: lost[name] for name in names}
+
+    def take_homeless(self) -> list[ps.Entry]:
+        """Give changes of notes that are no more, each once."""
+        known = {*self.notes, *self.conflicts}
+        gone = [entry for key, entry in self.lost.items() if key not in known]
+        for entry in gone:
+            self.settle(entry.key)
+        return [entry for entry in gone if entry.body is not None]
 
     def settle(self, key: str) -> None:
         """Remember that the person has seen what was set aside."""
         entry = self.lost.pop(key, None)
         self._changed.set()
         if entry is not None:
-            self._settled = [*self._settled, entry.id][-SETTLED_KEPT:]
-            localStorage.setItem(self._place, json.dumps(self._settled))
+            self._remember([entry.id])
 
-    async def put_back(self, key: str) -> None:
+    async def put_back(self, entry_id: str) -> None:
         """Let what was set aside stand after all."""
-        lost = _told(self.lost[key].body)
-        self.settle(key)
-        if lost is None:
-            await self.sync.delete_document(COLLECTION, key)
-        else:
-            await self.save(key, lost)
+        await self.sync.ledger.restore(entry_id)
+        self._remember([entry_id])
+        self._changed.set()
+
+    async def resolve(self, seen: ps.Conflict, answer: Any) -> None:
+        """Decide a conflict by hand; what that gives up was seen by the person who did."""
+        await self.sync.resolve_conflict(COLLECTION, seen.key, answer, seen=seen)
+        given_up = await self.sync.ledger.list(COLLECTION, seen.key)
+        self._remember([entry.id for entry in given_up])
+        await self.look()
+        self._changed.set()
 
     async def save(self, key: str | None, fields: dict[str, Any]) -> str:
         """Write fields of a note, or a new note, and give its key."""
         if fields.keys() != {"done"}:
-            fields = {**fields, OWN_STAMP: _minutes_ago(0)}
-        document = await self.sync.save_document(COLLECTION, key, fields)
+            fields = {**fields, OWN_STAMP: self.now()}
+        document = await self.sync.save_document(COLLECTION, key, fields, strategy=self.strategies.strategy)
         return str(document["_key"])
 
     async def delete(self, key: str) -> dict[str, Any] | None:
         """Delete a note and give what it held, for the case that it is wanted back."""
         document = await self.sync.get_document(COLLECTION, key)
-        await self.sync.delete_document(COLLECTION, key)
-        return _told(document, keep_stamp=True)
+        async with self.sync.transaction(strategy=self.strategies.strategy) as change:
+            await change.delete_document(COLLECTION, key)
+        return told(document, keep_stamp=True)
 
     async def restore(self, key: str, fields: dict[str, Any]) -> None:
         """Write a deleted note again as it was."""
-        await self.sync.save_document(COLLECTION, key, fields)
+        await self.sync.save_document(COLLECTION, key, fields, strategy=self.strategies.strategy)
+
+    def now(self) -> str:
+        """Give the stamp of an edit that is made now."""
+        return _minutes_ago(0)
 
     async def add_samples(self) -> None:
         """Write notes to play with, in one transaction."""
@@ -163,13 +196,19 @@ class Notebook:
         self.notes[key] = note_from(key, document)
         self.versions[key] = document.get("_version")
 
+    def _remember(self, entries: list[str]) -> None:
+        """Keep which entries of the ledger a person has seen."""
+        new = [entry for entry in entries if entry not in self._settled]
+        self._settled = [*self._settled, *new][-SETTLED_KEPT:]
+        localStorage.setItem(self._place, json.dumps(self._settled))
+
     def _is_unsettled(self, entry: ps.Entry) -> bool:
-        if entry.collection != COLLECTION or entry.id in self._settled:
+        if entry.collection != COLLECTION or entry.id in self._settled or entry.restored_ms:
             return False
-        return entry.body is None or bool(_told(entry.body))
+        return entry.body is None or bool(told(entry.body))
 
 
-def _told(document: dict[str, Any] | None, *, keep_stamp: bool = False) -> dict[str, Any] | None:
+def told(document: dict[str, Any] | None, *, keep_stamp: bool = False) -> dict[str, Any] | None:
     """Give the fields that a person wrote."""
     if document is None:
         return None

@@ -45,7 +45,9 @@ class Device:
 
     async def open(self) -> None:
         """Open the database and draw the first list."""
-        self._book = Notebook(self.name, await ps.open(f"fieldnotes-{self.name}", **self._connect))
+        self._book = Notebook(
+            self.name, await ps.open(f"fieldnotes-{self.name}", device_id=self.label, **self._connect)
+        )
         self._book.sync.on_change(self._changed)
         await self._book.read()
         self._draw_list()
@@ -62,6 +64,7 @@ class Device:
         self._editor = Editor(self.root, self._save, self.failed)
         self._status = StatusLine(self.root)
         self._cable = Cable(self.root, self._link, self.label)
+        self._book.strategies.draw(self.root)
         self.actions = Actions(
             self.root,
             self._book,
@@ -70,6 +73,7 @@ class Device:
             self._editor,
             self._cable,
             self._draw_list,
+            self._who,
             self.failed,
         )
         self._is_wired = True
@@ -132,6 +136,7 @@ class Device:
                     self._offer_homeless()
                     self._draw_list()
                     self._draw_editor()
+                    self.actions.draw_pane()
                 await self._draw_status()
                 await self._book.wait_for_change(TICK_S)
         except ps.StorageError as error:
@@ -149,7 +154,7 @@ class Device:
         toast(self._toasts, words, kind="error", action="Reload", act=lambda: location.reload(), stays=True)
 
     def _draw_list(self) -> None:
-        chosen = self._editor.key if self._is_wired else None
+        chosen = self.actions.shown_key if self._is_wired else None
         self._list.draw(self._book.in_order(), self._book.marks, chosen, self._search)
 
     def _draw_editor(self) -> None:
@@ -159,12 +164,20 @@ class Device:
         note = self._book.notes.get(draft.key)
         if note is not None:
             self._editor.take(note)
-            self._editor.show_conflict(*self._book.conflict(note.key))
+            self._editor.show_aside(*self._book.set_aside(note.key))
+            self._editor.offer_choice(note.key in self._book.conflicts)
             self._editor.say_saved(self._book.where_kept(note.key), self._facts(note.key))
         elif draft.is_known and not draft.typed:
             self._editor.close()
             self._draw_list()
             toast(self._toasts, "This note was deleted on another device.")
+
+    def _who(self, replica: str) -> str:
+        """Say which device a replica is."""
+        if replica == self.replica_id:
+            return "this device"
+        name = self._names().get(replica)
+        return f"the {name}" if name else "another device"
 
     def _facts(self, key: str) -> str:
         from demo_status import replica_names
@@ -173,12 +186,13 @@ class Device:
 
     def _offer_homeless(self) -> None:
         """A change that was set aside because its note was deleted has no row to be marked: say it once."""
-        for key, fields in self._book.take_homeless():
+        for entry in self._book.take_homeless():
+            title = note_from(entry.key, entry.body or {}).title or "A note"
             toast(
                 self._toasts,
-                f"“{note_from(key, fields).title or 'A note'}” was deleted elsewhere while it was changed here.",
+                f"“{title}” was deleted elsewhere while it was changed here.",
                 action="Keep it",
-                act=lambda key=key, fields=fields: spawn(self._book.restore(key, fields), self.failed),
+                act=lambda entry=entry: spawn(self._book.put_back(entry.id), self.failed),
             )
 
     async def _draw_status(self) -> None:

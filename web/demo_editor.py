@@ -11,7 +11,7 @@ from typing import Any
 
 from demo_dom import Element, mark, part, parts, say, spawn, stamp
 from demo_notes import TAGS_PER_NOTE, Note, tag_from
-from js import document
+from demo_values import define
 
 PAUSE_S = 0.35
 """How long typing must rest before it is saved."""
@@ -66,7 +66,8 @@ class Editor:
         self._draw_tags()
         self._draw_done()
         self.say_saved("" if note else "Nothing written yet", "")
-        self.show_conflict("", {}, None)
+        self.show_aside("", {}, None)
+        self.offer_choice(False)
 
     def close(self) -> None:
         """Put the note away; what was typed is still saved."""
@@ -127,15 +128,19 @@ class Editor:
         say(part(self._root, "saved"), words)
         say(part(self._root, "facts"), facts)
 
-    def show_conflict(self, words: str, now: dict[str, Any], lost: dict[str, Any] | None) -> None:
+    def offer_choice(self, is_needed: bool) -> None:
+        """Say that another version waits to be chosen or merged."""
+        part(self._root, "undecided").hidden = not is_needed
+
+    def show_aside(self, words: str, now: dict[str, Any], lost: dict[str, Any] | None) -> None:
         """Lay what stands beside what was set aside; without words, take that away."""
-        panel = part(self._root, "conflict")
+        panel = part(self._root, "aside")
         panel.hidden = not words
         if words and panel.getAttribute("data-shown") != (shown := f"{words} {now} {lost}"):
             mark(panel, "shown", shown)
-            say(part(panel, "conflict-words"), words)
-            _define(part(panel, "version-now"), now)
-            _define(part(panel, "version-lost"), lost if lost is not None else {"note": "deleted"})
+            say(part(panel, "aside-words"), words)
+            define(part(panel, "version-now"), now.items())
+            define(part(panel, "version-lost"), [("note", "deleted")] if lost is None else lost.items())
 
     async def flush(self) -> None:
         """Save what is typed, of every draft; where that fails it stays to be saved, and the error comes out."""
@@ -201,27 +206,6 @@ def _chip(tag: str) -> Element:
     finder.setAttribute("aria-label", f"Find notes tagged {tag}")
     dropper.setAttribute("aria-label", f"Remove the tag {tag}")
     return chip
-
-
-def _in_words(value: Any) -> str:
-    match value:
-        case None:
-            return "none"
-        case bool():
-            return "yes" if value else "no"
-        case list():
-            return ", ".join(str(item) for item in value) or "none"
-        case _:
-            return str(value)[:240] or "empty"
-
-
-def _define(target: Element, fields: dict[str, Any]) -> None:
-    target.replaceChildren()
-    for name, value in fields.items():
-        for tag, text in (("dt", name), ("dd", _in_words(value))):
-            cell = document.createElement(tag)
-            cell.textContent = text
-            target.append(cell)
 
 
 def _replace(box: Element, text: str) -> None:

@@ -10,6 +10,7 @@ ANYWHERE = {
     "n": "new",
     "/": "search",
     "q": "queries",
+    "l": "ledger",
     "c": "cable",
     "s": "sync",
 }
@@ -21,6 +22,7 @@ ON_A_ROW = {
     "Backspace": "delete",
     "d": "toggle",
 }
+COVERS = ("editor", "queries", "ledger", "conflict")
 IN_THE_SEARCH = {"ArrowDown": "next", "Escape": "clear_search"}
 IN_THE_TAG_FIELD = {"Enter": "add_tag", ",": "add_tag"}
 
@@ -29,15 +31,17 @@ def action_for(event: Any, root: Element) -> str | None:
     """Give the name of the action that a key press asks for, or None."""
     if event.target.matches(".query-form :is(input, textarea)") and event.key == "Enter":
         return _in_a_query(event)
+    if _view(root) == "conflict" and event.key == "Enter" and (event.ctrlKey or event.metaKey):
+        return "decide"
     if event.ctrlKey or event.metaKey or event.altKey or event.isComposing:
         return None
     target, key = event.target, event.key
-    if target.matches("input, textarea"):
+    if target.matches("input, textarea, select"):
         return _in_a_field(target, key, root)
     if target.matches(".note-open") and key in ON_A_ROW:
         return ON_A_ROW[key]
     if key == "Escape":
-        return "back" if _view(root) in ("editor", "queries") else None
+        return "back" if _view(root) in COVERS else None
     if key == "d" and _view(root) == "editor":
         return "done"
     return ANYWHERE.get(key)

@@ -21,6 +21,7 @@ MARKS = {
     "waiting": ("#i-wait", "Waiting"),
     "sending": ("#i-up", "Sending"),
     "conflict": ("#i-conflict", "Conflict"),
+    "aside": ("#i-aside", "Set aside"),
     "merged": ("#i-merged", "Merged"),
 }
 
@@ -83,7 +84,7 @@ class NoteList:
             self._rows.pop(key)[0].remove()
 
     def _row(self, note: Note, state: str, chosen: bool) -> Element:
-        look = (note, state, chosen, _when(note.edited))
+        look = (note, state, chosen, when_words(note.edited))
         row, seen = self._rows.get(note.key) or (stamp("note-row"), None)
         if seen != look:
             self._fill(row, *look)
@@ -157,9 +158,9 @@ def _flash(row: Element) -> None:
     mark(row, "new", True)
 
 
-def _when(edited: str) -> str:
-    """Say when a note was edited, in the words of the reader's own country."""
-    then = Date.new(edited)
+def when_words(moment: str) -> str:
+    """Say when something was written, in the words of the reader's own country."""
+    then = Date.new(moment)
     age_s = (Date.now() - then.getTime()) / 1000
     if age_s != age_s:  # no date at all
         return ""

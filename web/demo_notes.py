@@ -12,6 +12,7 @@ from typing import Any
 
 COLLECTION = "notes"
 QUERIES = "queries"
+NAMES = ("title", "text", "tags", "done")
 TAG_LENGTH = 40
 TAGS_PER_NOTE = 12
 
@@ -44,6 +45,12 @@ def note_from(key: str, document: dict[str, Any]) -> Note:
 def arrange(notes: Iterable[Note]) -> list[Note]:
     """Order notes as the list shows them: the last edited first."""
     return sorted(notes, key=lambda note: (note.edited, note.key), reverse=True)
+
+
+def in_order(fields: Iterable[str]) -> list[str]:
+    """Order names of fields as a note has them, any others behind."""
+    names = list(fields)
+    return [name for name in NAMES if name in names] + [name for name in names if name not in NAMES]
 
 
 def tag_from(typed: str) -> str:

@@ -39,6 +39,7 @@ class Situation:
     syncing: bool = False
     following: bool = False
     conflicts: int = 0
+    aside: int = 0
 
 
 def status_words(now: Situation) -> tuple[str, str]:
@@ -47,7 +48,7 @@ def status_words(now: Situation) -> tuple[str, str]:
     if now.pending and now.oldest_s is not None and now.oldest_s >= 5:
         waiting += f", {'the oldest ' if now.pending > 1 else ''}for {span_words(now.oldest_s)}"
     if now.conflicts:
-        return "trouble", f"{counted(now.conflicts, 'note')} changed in two places: open to choose."
+        return "trouble", f"{counted(now.conflicts, 'conflict')}: open the note to choose."
     if not now.plugged:
         return "offline", f"Cable pulled. {waiting if now.pending else 'Nothing waits to be sent'}."
     if not now.online:
@@ -65,6 +66,8 @@ def status_words(now: Situation) -> tuple[str, str]:
         )
     if now.synced_ago_s is None:
         return "waiting", "Not synced yet."
+    if now.aside:
+        return "waiting", f"All on the server. {counted(now.aside, 'change')} set aside: open the note to see."
     return "settled", f"All on the server, checked {age_words(now.synced_ago_s)}."
 
 
@@ -114,7 +117,8 @@ def situation(status: ps.SyncStatus, book: Notebook, plugged: bool) -> Situation
         blocked=BLOCKS.get(status.blocked_by or ""),
         syncing=book.sync.is_syncing,
         following=status.state == "following",
-        conflicts=len(book.lost),
+        conflicts=len(book.conflicts),
+        aside=len(book.lost),
     )
 
 

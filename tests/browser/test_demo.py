@@ -144,11 +144,11 @@ async def test_what_another_device_overwrote_is_shown_and_can_be_put_back(open_d
         await cable(tab, name).click()
         await expect(device(tab, name).locator(".status-text")).not_to_contain_text("Cable pulled")
     tablet = device(tab, "tablet")
-    await expect(tablet.locator(".mark")).to_have_attribute("data-mark", "conflict")
+    await expect(tablet.locator(".mark")).to_have_attribute("data-mark", "aside")
     await expect(tablet.get_by_label("Text", exact=True)).to_have_value("The phone's, written later")
-    await tablet.get_by_role("button", name="Put it back").click()
+    await tablet.get_by_role("button", name="Restore").click()
     await expect(device(tab, "phone").get_by_label("Text", exact=True)).to_have_value("The tablet's words")
-    await expect(tablet.locator(".conflict")).to_be_hidden()
+    await expect(tablet.locator(".aside")).to_be_hidden()
 
 
 async def test_a_deleted_note_comes_back_by_undo(open_demo: Open) -> None:
