@@ -14,8 +14,9 @@ from ..causality import VersionVector, includes, join, timestamp, without_server
 from ..errors import SchemaError
 from ..values import JSON, dumps
 from .document import ABSENT, Document, State, lost, news, part, paths_of, united
-from .exchange import MERGE_FIELDS, change_event, load_sync
+from .exchange import MERGE_FIELDS, load_sync
 from .hub import MAX_SKEW_MS
+from .intake import change_event
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import EMPTY, Pending, Record, decode_record, encode_record, version_of, view
 from .outbox import Appender, Bounds, Counters, Name, strike

@@ -24,7 +24,8 @@ from ..core.conflict import (
     ThreeWayMerge,
     Wait,
 )
-from ..core.exchange import ExchangeOptions, Outcome, read_conflict, settle_conflict
+from ..core.exchange import ExchangeOptions, Outcome
+from ..core.intake import read_conflict, settle_conflict
 from ..core.outbox import Name
 from ..core.ports import ReadTransaction, WriteTransaction
 from ..core.replica import checked_body

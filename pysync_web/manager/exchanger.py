@@ -12,7 +12,6 @@ from ..causality import SERVER
 from ..core.exchange import (
     ExchangeOptions,
     Outcome,
-    apply_response,
     begin_resync,
     build_pull,
     build_push,
@@ -21,6 +20,7 @@ from ..core.exchange import (
     is_overtaken,
     withdraw,
 )
+from ..core.intake import apply_response
 from ..core.outbox import BLOCK_CHANGES, Name
 from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event

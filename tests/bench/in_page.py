@@ -16,8 +16,9 @@ import documents
 import js
 
 import pysync_web as ps
-from pysync_web.core.exchange import apply_response, build_pull
+from pysync_web.core.exchange import build_pull
 from pysync_web.core.hub import Hub
+from pysync_web.core.intake import apply_response
 from pysync_web.core.wire import SyncRequest, decode_response, encode_request
 from pysync_web.storage.memory import MemoryStorage
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from pysync_web.core.conflict import AcceptLocal, AcceptRemote, Conflict
-from pysync_web.core.exchange import ExchangeOptions, apply_response, load_sync
+from pysync_web.core.exchange import ExchangeOptions, load_sync
 from pysync_web.core.hub import Guard
+from pysync_web.core.intake import apply_response
 from pysync_web.core.optimistic import Record, decode_record, encode_record
 from pysync_web.core.outbox import strike
 from pysync_web.core.replica import Write, WriteOptions, load_counters, size_of, write

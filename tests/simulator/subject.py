@@ -12,16 +12,14 @@ from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Strat
 from pysync_web.core.exchange import (
     ExchangeOptions,
     Outcome,
-    apply_response,
     begin_resync,
     build_pull,
     build_push,
     fork,
     has_pending,
-    read_conflict,
-    settle_conflict,
 )
 from pysync_web.core.hub import Guard, Hub
+from pysync_web.core.intake import apply_response, read_conflict, settle_conflict
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.optimistic import View
 from pysync_web.core.replica import (

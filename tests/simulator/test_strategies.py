@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from pysync_web.core.conflict import Conflict, ConflictStrategy, Merge
-from pysync_web.core.exchange import ExchangeOptions, Outcome, apply_response
+from pysync_web.core.exchange import ExchangeOptions, Outcome
+from pysync_web.core.intake import apply_response
 from pysync_web.core.optimistic import decode_record, encode_record
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from tests.simulator.checkers import Violation

@@ -1,0 +1,676 @@
+"""An answer on its way into storage, as a transaction body: verdicts, documents of others, conflicts, the cursor.
+
+An answer that comes late or twice changes nothing. What a decision gives up is in the ledger by the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from ..causality import SERVER, follows, includes, tick, without_server
+from ..values import dumps, loads
+from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
+from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
+from .exchange import MERGE_FIELDS, ExchangeOptions, Outcome, SyncState, checked_counters, load_sync, read_sync
+from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown
+from .ledger import Entry, lost_fields, record_entry
+from .optimistic import (
+    EMPTY,
+    Pending,
+    Record,
+    View,
+    Waiting,
+    applied,
+    decode_record,
+    encode_record,
+    rebased,
+    version_of,
+    view,
+)
+from .outbox import (
+    Appender,
+    Bounds,
+    Counters,
+    Name,
+    strike,
+)
+from .ports import Key, Random, ReadTransaction, WriteTransaction
+from .recorded import Deed, remembered
+from .replica import Event, Totals, load_counters, size_of
+from .waiting import index_conflict
+from .wire import Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
+
+_NOBODY: Final = Document(ABSENT, {})
+
+
+async def apply_response(
+    tx: WriteTransaction,
+    request: SyncRequest,
+    response: SyncResponse,
+    now_ms: int,
+    rng: Random,
+    options: ExchangeOptions,
+) -> Outcome:
+    """Take in an answer: verdicts, then documents, then the cursor, in this one transaction."""
+    counters = await checked_counters(tx, options)
+    stored = await tx.get("meta", ("sync",))
+    sync = read_sync(stored)
+    inflight = await tx.get("meta", ("inflight",))
+    is_current = request.request_id is None or (
+        inflight is not None and loads(inflight)["request"] == request.request_id
+    )
+    if not is_current or request.client_id != counters.replica or request.fence != sync.fence:
+        return Outcome(is_stale=True)
+    intake = _Intake(tx, counters, sync, stored, now_ms, rng, options)
+    if sync.epoch is not None and response.epoch != sync.epoch:
+        await intake.change_epoch(response)
+    else:
+        await intake.take(request, response)
+    return intake.outcome
+
+
+async def read_conflict(tx: ReadTransaction, name: Name) -> Conflict | None:
+    """Describe the conflict of a document that waits for a decision, None where none does."""
+    record = decode_record(await tx.get("docs", name))
+    if record.waiting is None or record.confirmed is None:
+        return None
+    return conflict_of(name, record, record.confirmed, view(record, (await load_counters(tx)).replica))
+
+
+async def settle_conflict(
+    tx: WriteTransaction,
+    conflict: Conflict,
+    decision: Decision | None,
+    now_ms: int,
+    rng: Random,
+    options: ExchangeOptions,
+    *,
+    by_hand: bool = False,
+) -> Outcome | None:
+    """Let a decision on a conflict that waits stand; None where it is not the same any more.
+
+    A decision to wait is noted with its reason. One that was made ``by_hand`` is an edit of now.
+    """
+    name = (conflict.collection, conflict.key)
+    found = await read_conflict(tx, name)
+    if found is None or replace(found, reason="", clashes=()) != replace(conflict, reason="", clashes=()):
+        return None
+    counters, sync = await load_counters(tx), await load_sync(tx)
+    intake = _Intake(tx, counters, sync, None, now_ms, rng, options)
+    await intake.settle(conflict, decision, by_hand=by_hand)
+    return intake.outcome
+
+
+class _Intake:
+    """One answer on its way into storage."""
+
+    def __init__(
+        self,
+        tx: WriteTransaction,
+        counters: Counters,
+        sync: SyncState,
+        stored: str | None,
+        now_ms: int,
+        rng: Random,
+        options: ExchangeOptions,
+    ) -> None:
+        self.tx = tx
+        self.counters = counters
+        self.counted = counters.text()
+        self.sync = sync
+        self.synced = stored
+        self.now_ms = now_ms
+        self.rng = rng
+        self.options = options
+        self.outcome = Outcome()
+        self.totals = Totals(tx)
+        self.struck: list[tuple[int, int]] = []
+        self.records: dict[Name, Record] = {}
+        self.stored: dict[Name, Record] = {}
+        self.latest = ""
+        self.origin = "Remote"
+        self.taken_back: dict[Name, tuple[str, str]] = {}
+
+    async def take(self, request: SyncRequest, response: SyncResponse) -> None:
+        """Apply verdicts and, where the answer continues at the cursor, its page."""
+        await self._load(request, response)
+        server_has = {(c.collection, c.key): c.document for c in response.server_changes}
+        in_conflict = {(c.collection, c.key): c.document for c in response.conflicts}
+        sent = {change.op_id: change for change in request.changes}
+        for result in response.results:
+            change = sent.get(result.op_id)
+            if change is not None:
+                name = (change.collection, change.key)
+                self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
+        is_next = response.since == self.sync.cursor
+        touched = {(change.collection, change.key) for change in request.changes}
+        for incoming in response.server_changes:
+            if is_next or (incoming.collection, incoming.key) in touched:
+                self._incoming(incoming, response.timestamp)
+        if is_next:
+            self.sync.cursor = max(self.sync.cursor, response.server_version.get(SERVER, 0))
+            self.outcome.has_more = response.has_more
+        self.sync.epoch = response.epoch
+        if response.fence is not None:
+            self.sync.fence = response.fence
+        if request.request_id is not None:
+            self.tx.delete("meta", ("inflight",))
+        await self._finish(response, is_next)
+
+    async def _load(self, request: SyncRequest, response: SyncResponse) -> None:
+        names = [(c.collection, c.key) for c in request.changes]
+        names += [(c.collection, c.key) for c in (*response.server_changes, *response.conflicts)]
+        names = list(dict.fromkeys(names))
+        for name, text in zip(names, await self.tx.get_many("docs", names), strict=True):
+            self.stored[name] = self.records[name] = decode_record(text)
+
+    def _verdict(self, name: Name, result: Result, found: Document, conflicting: Document | None) -> None:
+        record = self.records[name]
+        index = next((i for i, c in enumerate(record.pending) if c.op_id == result.op_id), None)
+        if index is None:
+            return
+        change = record.pending[index]
+        rest = (*record.pending[:index], *record.pending[index + 1 :])
+        waiting = _without(record.waiting, change, result, rest)
+        if result.status == "conflict":
+            if conflicting is not None:
+                self._resolve(name, conflicting)
+            return
+        if result.status == "rejected" and result.error is not None and result.error.code == "op_id_reused":
+            self._rename(name, record, index)
+            return
+        self.struck.append((change.n, size_of(change)))
+        self.outcome.pushed += result.status != "rejected"
+        if result.status == "applied":
+            if self.sync.is_resync:
+                self.tx.put("seen", name, "1")
+            self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest, waiting)
+            return
+        # Known, and nobody else has changed the document: what is pending was made on exactly this.
+        version = record.confirmed.version if record.confirmed else {}
+        base = version if change.base is None else change.base
+        is_same = result.status == "duplicate" and found.op_id == change.op_id
+        is_same = is_same and follows(found.version, base, change.n)
+        if is_same:
+            self.records[name] = Record(found, rest, waiting)
+        elif result.status == "rejected":
+            self.records[name] = Record(record.confirmed, rest, waiting)
+            self.taken_back[name] = ("rejected", change.op_id)
+        else:
+            # The server's document comes with this answer; what is pending was made on the change.
+            under = record.confirmed or Document(ABSENT, {})
+            under = under._replace(state=merge(under.state, change.state))
+            self.records[name] = Record(under if rest else record.confirmed, rest, waiting)
+        if result.status == "rejected":
+            self.outcome.rejected.append((name, result))
+            self._note(name, "rejected", change.state, [change], None, result)
+        elif result.lost is not None:
+            self._note_fields(name, result.lost, change.op_id, found, self.counters.replica)
+        if result.overwritten is not None:
+            known = record.confirmed.body if record.confirmed else None
+            gone = lost(result.overwritten.state, ABSENT, known)
+            stands = Document(change.state, {}, change.op_id)
+            self._note_fields(name, gone, result.overwritten.op_id, stands, "")
+
+    def _rename(self, name: Name, record: Record, index: int) -> None:
+        """Give a change another id: before this storage was restored, it was sent with other content."""
+        again = record.pending[index]._replace(op_id=self.rng.randbytes(16).hex())
+        pending = (*record.pending[:index], again, *record.pending[index + 1 :])
+        self.records[name] = Record(record.confirmed, pending, record.waiting)
+
+    def _acknowledged(self, confirmed: Document | None, change: Pending, result: Result) -> Document | None:
+        """Give the document that the server has now, which is the confirmed one with the change."""
+        if SERVER not in result.version or (confirmed and confirmed.version == result.version):
+            return confirmed
+        state = applied(confirmed.state if confirmed else None, change._replace(base=None))
+        return Document(state, result.version, change.op_id)
+
+    def _incoming(self, change: ServerChange, server_time: str) -> None:
+        """Take in a document of the server, under whatever is pending."""
+        name = (change.collection, change.key)
+        record = self.records[name]
+        if self.sync.is_resync:
+            self.tx.put("seen", name, "1")
+        sequence = change.document.version.get(SERVER, 0)
+        known = record.confirmed
+        if known and record.sequence > sequence and not self.sync.is_resync:
+            return
+        if known and record.sequence == sequence and known.state == change.document.state:
+            return
+        self.outcome.pulled += 1
+        if record.pending and record.sequence != sequence and self._has_met(record, change.document):
+            pending = tuple(one._replace(base=None) for one in record.pending)
+            self.records[name] = Record(change.document, pending)
+        elif record.pending and record.sequence != sequence:
+            self._resolve(name, change.document)
+        else:
+            self.records[name] = Record(change.document, record.pending)
+        self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
+
+    def _has_met(self, record: Record, remote: Document) -> bool:
+        """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
+        if all(change.contains is None for change in record.pending):
+            return False
+        return includes(version_of(record, self.counters.replica), without_server(remote.version))
+
+    def _resolve(self, name: Name, remote: Document) -> None:
+        """Put the server's version under pending changes that had not seen it."""
+        record = self.records[name]
+        if not remote.version.get(SERVER, 0):
+            self._resolve_absent(name, record, remote)
+            return
+        local = view(record, self.counters.replica)
+        is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
+        has_deletes = any(change.operation == "delete" for change in record.pending)
+        if is_merging and local and remote.body is not None and not has_deletes:
+            known = record.base.body if record.base else None
+            over = _over(remote, record.pending)
+            self._note_fields(name, lost(remote.state, over.state, known), remote.op_id, over, _by(remote, record))
+            self.records[name] = rebased(record, remote)
+            return
+        if record.waiting is None:
+            self._note_hidden(name, record)
+        if local is None and remote.body is None:
+            self._drop(name, record, remote)
+            return
+        conflict = conflict_of(name, record, remote, local)
+        decision = self.options.resolver(conflict)
+        if isinstance(decision, Wait):
+            self._park(name, record, remote, decision)
+            return
+        self.outcome.conflicts += record.waiting is None
+        self._settle(name, record, remote, conflict, decision)
+
+    def _park(self, name: Name, record: Record, remote: Document, wait: Wait) -> None:
+        """Keep both sides until somebody decides; a reader goes on to see the local one."""
+        self.outcome.conflicts += record.waiting is None
+        waiting = Waiting(record.base, wait.reason, self.now_ms, wait.asks, wait.clashes)
+        body = record.state.body if record.state else None
+        self.records[name] = replace_waiting(rebased(record, remote), waiting)
+        if wait.asks:
+            self.outcome.asks.append(name)
+        else:
+            self.outcome.events.append(Event("Conflict", *name, shown(body), reason="waiting"))
+
+    def _settle(
+        self, name: Name, record: Record, remote: Document, conflict: Conflict, decision: Decision | None
+    ) -> None:
+        """Let a decision stand, and note in the ledger what it gives up."""
+        self.outcome.events.append(Event("Conflict", *name, _decided(decision, conflict)))
+        if isinstance(decision, AcceptRemote):
+            self._note(name, "lost", record.state or ABSENT, record.pending, remote)
+        bodies = _chosen_bodies(decision, record, remote)
+        if bodies[-1] is remote.body:
+            self._drop(name, record, remote)
+            return
+        given_up = decision.given_up if isinstance(decision, Merge) else None
+        self._keep(name, record, remote, bodies, given_up)
+        if isinstance(decision, Merge):
+            self._note_local_loser(name, record, self.records[name], given_up)
+
+    async def settle(self, conflict: Conflict, decision: Decision | None, *, by_hand: bool) -> None:
+        """Let the decision of a conflict that waits stand, or note why it still waits."""
+        name = (conflict.collection, conflict.key)
+        record = self.stored[name] = self.records[name] = decode_record(await self.tx.get("docs", name))
+        remote = record.confirmed or _NOBODY
+        if by_hand:
+            self.latest = tick(self.counters.clock, self.now_ms)
+            self.origin = "Local"
+        if isinstance(decision, Wait):
+            self._park(name, record, remote, decision)
+        else:
+            self._settle(name, record, remote, conflict, decision)
+        await self._write()
+
+    def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
+        """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
+        inserts = [i for i, change in enumerate(record.pending) if change.operation == "insert"]
+        kept = record.pending[inserts[-1] :] if inserts else ()
+        if not kept:
+            self.outcome.conflicts += 1
+            problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
+            last = record.pending[-1]
+            result = Result(last.op_id, "rejected", error=problem)
+            self._note(name, "rejected", record.state or ABSENT, record.pending, None, result)
+        gone = record.pending[: len(record.pending) - len(kept)]
+        self.struck += [(change.n, size_of(change)) for change in gone]
+        self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
+
+    def _note_hidden(self, name: Name, record: Record) -> None:
+        """Note what of rebased changes later ones of others have hidden: no server will merge these any more."""
+        for change in record.pending:
+            if change.base is not None and record.confirmed is not None:
+                over = _over(record.confirmed, (change,))
+                gone = lost(change.state, over.state)
+                self._note_fields(name, gone, change.op_id, record.confirmed, self.counters.replica)
+
+    def _drop(self, name: Name, record: Record, remote: Document) -> None:
+        self.struck += [(change.n, size_of(change)) for change in record.pending]
+        self.records[name] = Record(remote)
+
+    def _keep(
+        self,
+        name: Name,
+        record: Record,
+        remote: Document,
+        bodies: Sequence[Body | None],
+        given_up: tuple[Body, Body] | None = None,
+    ) -> None:
+        """Put the server's version under the pending changes, made anew so that each gives its body.
+
+        Each keeps its place in the outbox, so none is seen before what caused it, and its time where that is later
+        than the server's version.
+        """
+        kept: list[Pending] = []
+        at = remote.timestamp
+        now = remote.state
+        deeds: tuple[Deed, ...] = ()
+        for change, body in zip(record.pending, bodies, strict=True):
+            at = max(change.state.timestamp, tick(at, 0), self.latest if change is record.pending[-1] else "")
+            patch = _difference(now, body, at)
+            deeds = remembered(deeds, change.deeds)
+            if patch is None:
+                self.struck.append((change.n, size_of(change)))
+                continue
+            operation: Operation = "delete" if body is None else "insert" if now.body is None else "update"
+            op_id = self.rng.randbytes(16).hex()
+            again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=())
+            if has_crdts(patch.body):
+                again, deeds = again._replace(deeds=deeds, relays=True), ()
+            more = size_of(again) - size_of(change)
+            self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+            kept.append(again)
+            now = merge(now, patch)
+        self.counters.clock = max(self.counters.clock, at)
+        result = Record(remote, tuple(kept))
+        if kept:
+            self._note_loser(name, remote, result, record, given_up)
+        self.records[name] = result
+
+    def _note_loser(
+        self,
+        name: Name,
+        remote: Document,
+        record: Record,
+        before: Record,
+        given_up: tuple[Body, Body] | None = None,
+    ) -> None:
+        """Note what of a server's document a resolution gave up, which this replica had not seen before."""
+        after = Document(record.state or ABSENT, {}, record.pending[-1].op_id)
+        by = _by(remote, before)
+        if remote.body is None:
+            entry = Entry("lost", *name, "delete", None, remote.timestamp, remote.op_id, self.now_ms)
+            self._record(replace(entry, against_op_id=after.op_id, against_timestamp=after.timestamp), by)
+            return
+        known = before.base.body if before.base else None
+        gone = lost(remote.state, after.state, known) if given_up is None else _given_up(given_up[1], remote.state)
+        self._note_fields(name, gone, remote.op_id, after, by)
+
+    def _note_local_loser(
+        self, name: Name, before: Record, after: Record, given_up: tuple[Body, Body] | None
+    ) -> None:
+        """Note what of the local version a document that was made from both leaves out."""
+        state, last = before.state or ABSENT, before.pending[-1]
+        stands = Document(after.state or ABSENT, {}, after.pending[-1].op_id if after.pending else "")
+        if state.body is None:
+            if stands.body is not None:
+                self._note(name, "lost", state, before.pending, stands)
+            return
+        known = before.base.body if before.base else None
+        gone = lost(state, stands.state, known) if given_up is None else _given_up(given_up[0], state)
+        self._note_fields(name, gone, last.op_id, stands, self.counters.replica)
+
+    def _note_fields(self, name: Name, gone: State | None, op_id: str, after: Document, by: str) -> None:
+        if gone is not None:
+            self._record(lost_fields(name, gone, op_id, after, self.now_ms), by)
+
+    def _record(self, entry: Entry, by: str, numbers: Sequence[int] = ()) -> None:
+        """Write an entry, with who made the change where entries name anybody."""
+        if self.options.device is not None:
+            device = self.options.device if by == self.counters.replica else ""
+            entry = replace(entry, replica=by, device=device, numbers=list(numbers))
+        self.outcome.noted += 1
+        record_entry(self.tx, entry, self.rng)
+
+    def _note(
+        self,
+        name: Name,
+        kind: Any,
+        state: State,
+        changes: Sequence[Pending],
+        against: Document | None,
+        result: Result | None = None,
+    ) -> None:
+        """Note what of a document ended with some changes, the last of which says what it was."""
+        change = changes[-1]
+        error = result.error if result else None
+        entry = Entry(kind, *name, change.operation, state.body, change.state.timestamp, change.op_id, self.now_ms)
+        if error is not None:
+            entry = replace(entry, code=error.code, message=error.message)
+        if against is not None:
+            entry = replace(entry, against_op_id=against.op_id, against_timestamp=against.timestamp)
+        self._record(entry, self.counters.replica, [one.n for one in changes])
+
+    async def change_epoch(self, response: SyncResponse) -> None:
+        """Offer again what the server may have lost, and pull from where its history still agrees."""
+        known_until = response.server_version.get(SERVER, 0)
+        self.sync.epoch = response.epoch
+        self.sync.fence = None
+        self.sync.cursor = min(self.sync.cursor, known_until)
+        self.tx.delete("meta", ("inflight",))
+        self.counters.seal()
+        appender = Appender(self.counters, Bounds(2**53, 2**53))
+        for key, text in await self.tx.scan("docs"):
+            name = (str(key[0]), str(key[1]))
+            record = decode_record(text)
+            if record.confirmed is not None and record.sequence > known_until:
+                self.stored[name] = record
+                self.records[name] = self._offered(appender, name, record, known_until)
+        appender.write(self.tx)
+        self.outcome.epoch_changed = True
+        self.outcome.has_more = True
+        await self._finish(response, is_next=False)
+
+    def _offered(self, appender: Appender, name: Name, record: Record, known_until: int) -> Record:
+        """Turn a document into one change; what nobody changed since gets the same op id from every replica.
+
+        It was made on what the server may have kept, as its version says.
+        """
+        state = record.state or ABSENT
+        if record.waiting is not None and record.confirmed is not None:
+            self._note_loser(name, record.confirmed, record, record)
+        self.struck += [(change.n, size_of(change)) for change in record.pending]
+        op_id = self.rng.randbytes(16).hex()
+        if not record.pending and record.confirmed is not None:
+            op_id = f"offer-{record.confirmed.op_id}"
+        n = appender.add(name, len(dumps(state.body)))
+        operation: Operation = "delete" if state.body is None else "insert"
+        base = {**(record.confirmed.version if record.confirmed else {}), SERVER: known_until}
+        offer = Pending(op_id, n, operation, state, MERGE_FIELDS, base, relays=has_crdts(state.body))
+        return Record(None, (offer,))
+
+    async def _finish(self, response: SyncResponse, is_next: bool) -> None:
+        """Write what changed; nothing at all where nothing did."""
+        await self._put_records()
+        if self.sync.is_resync and is_next and not response.has_more:
+            await self._end_resync()
+        for word in ("pushed", "pulled", "conflicts"):
+            if more := getattr(self.outcome, word):
+                self.sync.totals = {**self.sync.totals, word: self.sync.totals.get(word, 0) + more}
+        await self._write_counts()
+        if (text := self.sync.text()) != self.synced:
+            self.tx.put("meta", ("sync",), text)
+        self.outcome.pending = self.counters.pending
+        if is_next and response.digest is not None and not response.has_more:
+            self.outcome.has_diverged = await self._digest() != response.digest
+
+    async def _write(self) -> None:
+        """Write the documents, and what is counted."""
+        await self._put_records()
+        await self._write_counts()
+
+    async def _write_counts(self) -> None:
+        """Write what is counted, where it is not as it was."""
+        if self.struck:
+            await strike(self.tx, self.counters, self.struck)
+        self.totals.write()
+        if (text := self.counters.text()) != self.counted:
+            self.tx.put("meta", ("counters",), text)
+
+    async def _put_records(self) -> None:
+        for name, record in self.records.items():
+            stored = self.stored[name]
+            if record is stored:
+                continue
+            if record == EMPTY:
+                self.tx.delete("docs", name)
+            else:
+                self.tx.put("docs", name, encode_record(record))
+            index_conflict(self.tx, name, stored, record)
+            await self.totals.confirm(name, stored.confirmed, record.confirmed)
+            await self.totals.count(name[0], record.is_shown - stored.is_shown)
+            if self.options.wants_events:
+                replica = self.counters.replica
+                event = change_event(name, view(stored, replica), view(record, replica), self.origin)
+                if event and name in self.taken_back:
+                    reason, op_id = self.taken_back[name]
+                    event = replace(event, reason=reason, change_id=op_id)
+                self.outcome.events += [event] if event else []
+
+    async def _end_resync(self) -> None:
+        """Drop what the full pull did not bring."""
+        seen = {key for key, _ in await self.tx.scan("seen")}
+        self.records.clear()
+        for key, text in await self.tx.scan("docs"):
+            record = decode_record(text)
+            name = (str(key[0]), str(key[1]))
+            if record.confirmed is not None and key not in seen and self._is_synced(name):
+                self.stored[name] = record
+                self.records[name] = Record(None, record.pending)
+        await self._put_records()
+        for key in seen:
+            self.tx.delete("seen", key)
+        self.sync.is_resync = False
+
+    def _is_synced(self, name: Name) -> bool:
+        return self.options.collections is None or name[0] in self.options.collections
+
+    async def _digest(self) -> str:
+        wanted = self.options.collections
+        rows: Iterable[tuple[Key, str]] = await self.tx.scan("collections")
+        total = sum(int(loads(text)["digest"], 16) for key, text in rows if wanted is None or key[0] in wanted)
+        return f"{total % 2**64:016x}"
+
+
+def _bodies(record: Record) -> list[Body | None]:
+    """Give the body after each pending change."""
+    bodies: list[Body | None] = []
+    state = record.base.state if record.base else None
+    for change in record.pending:
+        state = applied(state, change)
+        bodies.append(state.body)
+    return bodies
+
+
+def _over(remote: Document, pending: Sequence[Pending]) -> Document:
+    """Give the server's document with pending changes on top."""
+    state = remote.state
+    for change in pending:
+        state = merge(state, change.state)
+    return Document(state, remote.version, remote.op_id)
+
+
+def _difference(old: State, new: Body | None, at: str) -> State | None:
+    if new is None:
+        return None if old.body is None else deleted(at)
+    if old.body is None:
+        return inserted(new, at)
+    return changed(old.body, new, at, lambda place: life_of(old, place, FIRST_LIFE))
+
+
+def conflict_of(name: Name, record: Record, remote: Document, local: View | None) -> Conflict:
+    """Describe the conflict of a record's pending changes with a version of the server.
+
+    CRDT values are shown joined on both sides: they are never in conflict.
+    """
+    base, waiting = record.base, record.waiting
+    before = base.body if base else None
+    return Conflict(
+        collection=name[0],
+        key=name[1],
+        local=shown(joined(local.body if local else None, remote.body, before)),
+        remote=shown(joined(remote.body, local.body if local else None, before)),
+        base=shown(before),
+        local_version=local.version if local else {},
+        remote_version=remote.version,
+        base_version=base.version if base else {},
+        local_timestamp=record.pending[-1].state.timestamp,
+        remote_timestamp=remote.timestamp,
+        local_op_id=record.pending[-1].op_id,
+        remote_op_id=remote.op_id,
+        strategy=record.pending[-1].strategy or "",
+        reason=waiting.reason if waiting else "",
+        clashes=waiting.clashes if waiting else (),
+    )
+
+
+def replace_waiting(record: Record, waiting: Waiting | None) -> Record:
+    """Give a record whose conflict waits, or (None) waits no longer."""
+    return Record(record.confirmed, record.pending, waiting)
+
+
+def _without(waiting: Waiting | None, change: Pending, result: Result, rest: Sequence[Pending]) -> Waiting | None:
+    """Give what waits of a conflict after a verdict on one of its changes: one that was taken is under the others."""
+    if waiting is None or not rest:
+        return None
+    if result.status == "rejected":
+        return waiting
+    base = waiting.base or _NOBODY
+    return waiting._replace(base=base._replace(state=applied(waiting.base and base.state, change)))
+
+
+def _by(remote: Document, record: Record) -> str:
+    """Name the replica whose changes make a version differ from the last one that was seen, "" of several."""
+    before = record.base.version if record.base else {}
+    found = [one for one, n in remote.version.items() if one != SERVER and n > before.get(one, 0)]
+    return found[0] if len(found) == 1 else ""
+
+
+def _given_up(part: Body, state: State) -> State | None:
+    return State(part, state.timestamp) if part else None
+
+
+def _decided(decision: Decision | None, conflict: Conflict) -> Body | None:
+    """Give the body that a resolution chose, as it is shown."""
+    match decision:
+        case Merge(document):
+            return document
+        case AcceptRemote():
+            return conflict.remote
+        case _:
+            return conflict.local
+
+
+def _chosen_bodies(decision: Decision | None, record: Record, remote: Document) -> list[Body | None]:
+    """Give the body that each pending change is to make, with the CRDT values of both sides in each."""
+    base = record.base.body if record.base else None
+    local = [joined(body, remote.body, base) for body in _bodies(record)]
+    match decision:
+        case Merge(document):
+            return [*local[:-1], unshown(document, joined(remote.body, local[-1], base))]
+        case AcceptRemote():
+            return [*[remote.body] * (len(local) - 1), joined(remote.body, _bodies(record)[-1], base)]
+        case _:
+            return local
+
+
+def change_event(name: Name, old: View | None, new: View | None, origin: str = "Remote") -> Event | None:
+    """Say what happened to what a reader sees, None where that is nothing."""
+    kind: Any = f"{origin}Delete" if new is None else f"{origin}Insert" if old is None else f"{origin}Update"
+    if new is None:
+        return Event(kind, *name) if old is not None else None
+    if old is not None and old.timestamp == new.timestamp and old.body == new.body:
+        return None
+    return Event(kind, *name, new.document(name[1]))
