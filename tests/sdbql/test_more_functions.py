@@ -121,7 +121,7 @@ def test_what_scans_counts_its_work():
         ("SAMPLE", (documents, 3)),
         ("LEVENSHTEIN", ("ab" * 1000, "ba" * 1000)),
         ("BM25", ("word " * 1000, "word")),
-        ("REGEX_MATCHES", ("ab" * 2500, "(a|b|ab)*b")),
+        ("REGEX_MATCHES", ("ab" * 2500, "(a*|b|ab)*b")),  # RE2 is not asked about this one
     ):
         with pytest.raises(QueryError, match="too much work"):
             call(name, *arguments, ctx=Lent(most=900))

@@ -255,23 +255,6 @@ class StateLostInJson(Subject):
         return replica
 
 
-class CloneCountsUnderItsOldName(Subject):
-    """Sends what a clone has counted as it is: its twin has counted other things under the same name."""
-
-    def fork(self, storage: SimulatedStorage, rng: Any, options: ExchangeOptions) -> None:
-        before = storage.rows("docs")
-        super().fork(storage, rng, options)
-
-        async def put_back(tx: Any) -> None:
-            for key, text in before:
-                record = loads(text)
-                for change in record.get("p", ()):
-                    change |= {"r": True} if "o" in change else {}
-                tx.put("docs", key, dumps(record))
-
-        run(storage.write(put_back))
-
-
 def _from_values(stored: Any, replica: str) -> Any:
     """Give JSON with each counter as one who counts its value at once."""
     if type(stored) is list:
@@ -296,5 +279,4 @@ MUTANTS: dict[str, type[Subject]] = {
     "fence_but_no_op_id_dedup": FenceWithoutChangeIds,
     "push_not_idempotent": PushNotIdempotent,
     "crdt_state_lost_in_json": StateLostInJson,
-    "clone_counts_under_its_old_name": CloneCountsUnderItsOldName,
 }

@@ -92,8 +92,15 @@ def draw(rng: Random) -> Profile:
     profile.skews_ms = [below(rng, 2 * largest + 1) - largest for _ in range(profile.replicas)]
     profile.server_skew_ms = pick(rng, (0, 0, 1000, -60_000, 3_600_000))
     profile.refuse = pick(rng, (0, 0, 0, 13))
-    profile.tally_rate = pick(rng, (0.0, 0.0, 0.2, 0.6))
     return profile
+
+
+def tally_rate(rng: Random, profile: Profile) -> float:
+    """Draw how many of the writes change CRDT values; none where storages are copied.
+
+    A copy and its original may both send what waited in both; what the original adds to that is counted twice then.
+    """
+    return 0.0 if profile.clone or profile.restore else pick(rng, (0.0, 0.2, 0.6))
 
 
 def below(rng: Random, n: int) -> int:

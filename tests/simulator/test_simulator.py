@@ -17,20 +17,14 @@ EVENTS = 1000
 PART = 25
 
 
-def decides(seed: int) -> bool:
-    """Tell whether each device of a seed's world has a strategy of its own: in one of four."""
-    return seed % 4 == 3
-
-
 def failures(first: int) -> list[str]:
     """Run a part of the seeds; say how those that fail can be seen again."""
     found = []
     for seed in range(first, first + PART):
         try:
-            World(seed, has_strategies=decides(seed)).run(EVENTS)
+            World(seed).run(EVENTS)
         except (Violation, AssertionError, LookupError, ValueError) as error:
             command = f"python -m tests.simulator --seed {seed} --events {EVENTS}"
-            command += " --strategies" if decides(seed) else ""
             found.append(f"{type(error).__name__}: {str(error)[:300]}\n  replay: {command}")
     return found
 

@@ -29,7 +29,7 @@ from pysync_web.values import NoCollecting, dumps, loads
 from .checkers import Checkers, Plan, Violation
 from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
 from .model import Knowledge, Name
-from .profile import below, draw, pick
+from .profile import below, draw, pick, tally_rate
 from .sharing import shared_texts
 from .storage import Crash, SimulatedStorage, Snapshot
 from .subject import Subject
@@ -101,6 +101,8 @@ class World:
         self.rng = Random(seed)
         self.chance = Random(seed + 1_000_003)
         self.profile = draw(self.rng)
+        self.counting = Random(seed + 3_000_003)
+        self.profile.tally_rate = tally_rate(self.counting, self.profile)
         self.tactics = Random(seed + 2_000_003) if has_strategies else None
         self.say = say
         self.now_ms = 0
@@ -221,7 +223,7 @@ class World:
     def _save(self, device: Device) -> None:
         """Save or delete one document, or a few at once."""
         rng = self.rng
-        if self.profile.tally_rate and rng.random() < self.profile.tally_rate:
+        if self.profile.tally_rate and self.counting.random() < self.profile.tally_rate:
             return self._tally(device)
         several = rng.random() < self.profile.atomic_rate
         names = [self._name(device) for _ in range(1 + below(rng, 3) if several else 1)]
@@ -254,7 +256,7 @@ class World:
 
     def _tally(self, device: Device) -> None:
         """Count, put a mark of its own into a set, and something into another set or out of it."""
-        name, rng = (self._name(device)[0], f"t{below(self.rng, 2)}"), self.rng
+        name, rng = (self._name(device)[0], f"t{below(self.counting, 2)}"), self.counting
         tag = pick(rng, (Add, Add, Remove))(pick(rng, "xyz"))
         deeds = [
             Deed(("n",), "pn_counter", Increment(1)),
