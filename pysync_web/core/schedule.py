@@ -22,6 +22,7 @@ class Schedule:
     is_blocked: bool = False
     _due_ms: int | None = None
     _not_before_ms: int = 0
+    _poked: int = 0
 
     def on_start(self, now_ms: int, not_before_ms: int = 0) -> None:
         """Begin: sync at once, or when a wait that was begun before a restart is over."""
@@ -33,8 +34,9 @@ class Schedule:
         if self.push_on_change:
             self._bring_forward(now_ms + DEBOUNCE_MS)
 
-    def on_poke(self, now_ms: int) -> None:
-        """Note that the server may have something new."""
+    def on_poke(self, now_ms: int, head: int) -> None:
+        """Note that the server may have something new, up to a sequence."""
+        self._poked = max(self._poked, head)
         self._bring_forward(now_ms)
 
     def on_online(self, now_ms: int, is_online: bool) -> None:
@@ -50,10 +52,13 @@ class Schedule:
         self._not_before_ms = 0
         self._due_ms = now_ms
 
-    def on_success(self, now_ms: int, *, has_more: bool = False) -> None:
-        """Note a sync that went through."""
+    def on_success(self, now_ms: int, *, cursor: int | None = None) -> None:
+        """Note a sync that went through, up to a cursor; a poke that it did not see makes the next one due."""
         self._not_before_ms = 0
-        self._due_ms = now_ms if has_more else now_ms + self.interval_ms
+        has_missed = cursor is not None and self._poked > cursor
+        self._due_ms = now_ms if has_missed else now_ms + self.interval_ms
+        if cursor is not None:
+            self._poked = 0  # a server that began anew counts from below
 
     def on_failure(self, now_ms: int, delay_ms: int) -> None:
         """Note a sync that failed and may be tried again after a delay."""

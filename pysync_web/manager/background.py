@@ -120,9 +120,9 @@ class Background:
         while True:
             if self.lease is not None and self._schedule.wait_ms(monotonic_ms()) is not None:
                 try:
-                    async for _ in self._transport.pokes(self._database):
+                    async for head in self._transport.pokes(self._database):
                         pause = POKES_PAUSE_S
-                        self._schedule.on_poke(monotonic_ms())
+                        self._schedule.on_poke(monotonic_ms(), head)
                         self.wake()
                         if self.lease is None or not self._schedule.is_online:
                             break

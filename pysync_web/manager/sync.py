@@ -922,7 +922,7 @@ class SyncManager:
         self._last_error = self._blocked_by = self._next_retry_ms = None
         self._last_sync_ms = _now_ms()
         self._last_duration_s = duration_s
-        self._schedule.on_success(monotonic_ms())
+        self._schedule.on_success(monotonic_ms(), cursor=(await self._storage.read(load_sync)).cursor)
         if self._attempt and self._background is not None:
             self._background.reached()
         if self._attempt or has_news:

@@ -34,7 +34,7 @@ def test_a_schedule_is_due_only_when_it_may_sync_and_then_it_is_due_sometime(ste
             case "change":
                 schedule.on_change(now)
             case "poke":
-                schedule.on_poke(now)
+                schedule.on_poke(now, 1)
             case "online" | "offline":
                 schedule.on_online(now, event == "online")
             case "success":
@@ -59,8 +59,21 @@ def test_after_a_failure_nothing_but_the_network_coming_brings_the_next_attempt_
     schedule.on_start(now)
     schedule.on_failure(now, delay)
     schedule.on_change(now)
-    schedule.on_poke(now)
+    schedule.on_poke(now, 1)
     assert schedule.wait_ms(now) == delay
     schedule.on_online(now, False)
     schedule.on_online(now, True)
     assert schedule.wait_ms(now) == 0
+
+
+def test_a_poke_that_a_sync_under_way_did_not_see_makes_the_next_one_due():
+    schedule = Schedule(30_000)
+    schedule.on_start(0)
+    schedule.on_poke(5, 7)
+    schedule.on_success(10, cursor=6)
+    assert schedule.wait_ms(10) == 0
+    schedule.on_success(20, cursor=6)
+    assert schedule.wait_ms(20) == 30_000, "once is enough"
+    schedule.on_poke(30, 8)
+    schedule.on_success(40, cursor=8)
+    assert schedule.wait_ms(40) == 30_000

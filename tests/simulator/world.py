@@ -101,7 +101,7 @@ class World:
         self.rng = Random(seed)
         self.chance = Random(seed + 1_000_003)
         self.profile = draw(self.rng)
-        self.counting = Random(seed + 3_000_003)
+        self.counting = Random(seed + 4_000_003)
         self.profile.tally_rate = tally_rate(self.counting, self.profile)
         self.tactics = Random(seed + 2_000_003) if has_strategies else None
         self.say = say

@@ -118,13 +118,13 @@ async def test_conflicts_and_what_was_lost_are_told_decoded(opener: Any):
     await one.save_document("notes", "1", {"a": "base", "b": 1})
     await synced(one, two)
     await one.save_document("notes", "1", {"a": "first"})
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.05)
     await two.save_document("notes", "1", {"a": "second"})
     await synced(two, one, two)
     assert await body(one) == await body(two) == {"a": "second", "b": 1}
     assert [entry.body for entry in await one.lost_changes()] == [{"a": "first"}]
     await one.delete_document("notes", "1")
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.05)
     await two.save_document("notes", "1", {"b": 2})
     await synced(one, two, one)
     assert await body(one) == await body(two) == {"a": "second", "b": 2}
