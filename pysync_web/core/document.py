@@ -262,7 +262,7 @@ def _compare(old: Body, new: Body, path: str, body: Body, stamps: dict[str, str]
 
 def _survives(value: JSON, other: Any) -> bool:
     """Tell whether a value is the same as another, or a CRDT value that another includes."""
-    if is_crdt(value) and is_crdt(other) and value[MARK] == other[MARK]:
+    if _are_of_one_kind(value, other):
         return crdt.includes(other, value)
     return same(other, value)
 

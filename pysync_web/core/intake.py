@@ -29,13 +29,7 @@ from .optimistic import (
     version_of,
     view,
 )
-from .outbox import (
-    Appender,
-    Bounds,
-    Counters,
-    Name,
-    strike,
-)
+from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
 from .replica import Event, Totals, load_counters, size_of

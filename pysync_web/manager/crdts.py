@@ -79,13 +79,11 @@ class CrdtFields:
 
 def _shown(view: View | None, path: tuple[str, ...]) -> JSON:
     state = state_at(view.body, path) if view else None
-    if view is None or state is None:
-        return None
-    return crdt.value(state)
+    return None if state is None else crdt.value(state)
 
 
 def checked_amount(amount: object) -> int:
-    """Return an amount that is a positive integer, or raise :class:`InvalidDocument`."""
+    """Return an amount that is an integer from 0 on, or raise :class:`InvalidDocument`."""
     if type(amount) is not int or amount < 0:
         raise InvalidDocument(f"an amount is an integer from 0 on, not {amount!r:.40}")
     return amount
