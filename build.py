@@ -140,27 +140,21 @@ def run_serve(options: argparse.Namespace) -> int:
 def run_check(options: argparse.Namespace) -> int:
     """Check format, lint, types and tidiness; give 1 if any of them complains."""
     set_up_python()
-    return report(check_steps())
+    return report([*check_steps(), ("tidy", pytest("tests/test_tidy.py", "-q"))])
 
 
 def run_test(options: argparse.Namespace) -> int:
     """Run the checks, the native tests and those that need a browser, all of them even if one fails."""
-    everything = not options.native and not options.browser
+    is_native, is_in_browsers = options.native or not options.browser, options.browser or not options.native
     set_up_python()
-    cores = [] if options.k else ["--numprocesses", "auto", "--maxprocesses", "4", "--dist", "worksteal"]
-    steps: list[tuple[str, list[str]]] = []
-    if not options.k and not options.browser:
-        steps += check_steps()
-    if options.native or everything:
-        coverage = ["--cov", "--cov-report=term"] if options.coverage else []
-        elsewhere = ["--ignore=tests/browser", *(["--ignore=tests/test_tidy.py"] if steps else [])]
-        steps.append(("tests, natively", pytest("tests", *elsewhere, *coverage, *cores, k=options.k)))
-    if options.browser or everything:
+    chosen = ["tests" if is_native else "tests/browser", *([] if is_in_browsers else ["--ignore=tests/browser"])]
+    coverage = ["--cov", "--cov-report=term"] if options.coverage else []
+    if is_in_browsers:
         os.environ["PYSYNC_CHROMIUM"] = need_chromium()
         os.environ["PYSYNC_FIREFOX"] = want_firefox()
         build_dist()
-        steps.append(("tests, in browsers", pytest("tests/browser", *cores, k=options.k)))
-    return report(steps)
+    tests = pytest(*chosen, *coverage, *([] if options.k else side_by_side()), k=options.k)
+    return report([*(check_steps() if is_native and not options.k else []), ("tests", tests)])
 
 
 def run_bench(options: argparse.Namespace) -> int:
@@ -178,14 +172,22 @@ def run_fuzz(options: argparse.Namespace) -> int:
 
 
 def check_steps() -> list[tuple[str, list[str]]]:
-    """Give the checks, each a name and a command."""
+    """Give the checks that are no tests, each a name and a command."""
     python = str(PYTHON)
     return [
         ("format", [python, "-m", "ruff", "format", "--check", "--quiet", "."]),
         ("lint", [python, "-m", "ruff", "check", "--quiet", "."]),
         ("types", [python, "-m", "mypy"]),
-        ("tidy", pytest("tests/test_tidy.py", "-q")),
     ]
+
+
+def side_by_side() -> list[str]:
+    """Give pytest's options for tests in several processes, each of which takes the next test when it is free.
+
+    There is one process more than there are cores, up to four: a test that drives a browser often waits for it.
+    """
+    processes = min((os.cpu_count() or 1) + 1, 4)
+    return ["--numprocesses", str(processes), "--dist", "load", "--maxschedchunk", "1"]
 
 
 def pytest(*arguments: str, k: str | None = None) -> list[str]:

@@ -43,7 +43,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that drive a browser; skip those that are for the other place."""
+    """Mark the tests that drive a browser; skip those that are for the other place; put the longest first."""
     for item in items:
         if drives_a_browser(item.path):
             item.add_marker("browser")
@@ -51,6 +51,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a native Python"))
         elif not IN_PAGE and item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.skip(reason="runs inside a page"))
+    items.sort(key=seconds_taken, reverse=True)
+
+
+def seconds_taken(item: pytest.Item) -> float:
+    """Give about how long a test takes: one that began last would keep all cores but its own waiting."""
+    marker = item.get_closest_marker("takes")
+    seconds: float = marker.args[0] if marker else 0
+    return seconds
 
 
 def drives_a_browser(path: Path) -> bool:

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Playwright, async_playwright
+from playwright.async_api import Playwright, async_playwright, expect
 
 import build
 from tests.browser.harness import Chromium, Page, Server, Site
 
+expect.set_options(timeout=30_000)  # what a page shows in the end; every core may be busy with something else
 numbers = itertools.count(1)
 
 

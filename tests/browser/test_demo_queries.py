@@ -259,7 +259,6 @@ async def test_on_a_phone_the_back_button_leaves_the_queries(open_demo: Open) ->
 @pytest.mark.parametrize("size", [HAND, {"width": 480, "height": 760}, {"width": 1100, "height": 760}, BENCH])
 async def test_no_answer_and_no_error_reaches_beyond_the_panel(open_demo: Open, size: dict[str, int]) -> None:
     tab = await open_demo(size)
-    await tab.emulate_media(reduced_motion="reduce")
     tablet = device(tab, "tablet")
     await tablet.get_by_role("button", name="Add sample notes").click()
     await expect(titles(tablet)).to_have_count(SAMPLES)

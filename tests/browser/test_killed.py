@@ -15,7 +15,7 @@ from tests.browser.harness import Chromium, Page, Server, Site
 from tests.browser.servers import blank, server_for
 from tests.devices import agreed, eventually, held_by, open_in, status_of
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.takes(70)]
 
 MINE = "mine.localhost"
 KILLS = 20

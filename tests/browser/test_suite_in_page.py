@@ -14,15 +14,19 @@ import pytest
 import build
 from tests.browser.harness import Chromium, Site, firefox
 
-FOLDERS = ("tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/seeds", "tests/sdbql")
+FOLDERS = ("tests/unit", "tests/laws", "tests/conformance", "tests/simulator", "tests/seeds")
+QUERIES = ("tests/sdbql",)  # half of the time in a page; it touches nothing of the browser's
 SILENCE_S = 120  # a test in the page may say nothing for so long
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.timeout(900), pytest.mark.takes(120)]
 
 
-async def test_every_test_passes_inside_chromium(site: Site, chromium: Chromium):
-    wanted = await asyncio.to_thread(names_for_both_places, FOLDERS)
-    page = await chromium.open(site.address("/tests.html", "suite.localhost"), python=False)
+@pytest.mark.parametrize("folders", [FOLDERS, QUERIES], ids=["all but queries", "queries"])
+async def test_every_test_passes_inside_chromium(
+    site: Site, chromium: Chromium, origin: str, folders: Sequence[str]
+):
+    wanted = await asyncio.to_thread(names_for_both_places, folders)
+    page = await chromium.open(origin + tests_of(folders), python=False)
     report = await last_report(site)
     await page.close()
     judge(report, wanted)
@@ -31,12 +35,16 @@ async def test_every_test_passes_inside_chromium(site: Site, chromium: Chromium)
 async def test_every_test_passes_inside_firefox(site: Site):
     if not build.want_firefox():
         pytest.skip("no Firefox here")
-    folders = [folder for folder in FOLDERS if folder != "tests/sdbql"]  # it touches nothing of the browser's
-    wanted = await asyncio.to_thread(names_for_both_places, folders)
-    with firefox(site.address("/tests.html?" + "&".join(f"path={folder}" for folder in folders))):
+    wanted = await asyncio.to_thread(names_for_both_places, FOLDERS)
+    with firefox(site.address(tests_of(FOLDERS))):
         report = await last_report(site)
     assert "Firefox" in report["agent"]
     judge(report, wanted)
+
+
+def tests_of(folders: Sequence[str]) -> str:
+    """Give the path of the page that runs the tests of some folders."""
+    return "/tests.html?" + "&".join(f"path={folder}" for folder in folders)
 
 
 def names_for_both_places(wanted: Sequence[str]) -> set[str]:

@@ -20,7 +20,7 @@ from pysync_web.errors import Unreachable
 from pysync_web.transport import HttpClient
 from tests.unit.server_process import ServerProcess
 
-pytestmark = [pytest.mark.native, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.native, pytest.mark.timeout(600), pytest.mark.takes(40)]
 
 KILLS = 50
 WRITERS = 8

@@ -126,48 +126,51 @@ def text(state: JSON) -> str:
 
 
 @law
-@given(scripts)
-def test_merging_does_not_depend_on_the_order(script: bytes) -> None:
-    for play in plays(script):
-        a, b, _ = play.states
-        assert text(crdt.merge(a, b)) == text(crdt.merge(b, a)), play.kind
-        for step in play.steps:
-            assert dumps(crdt.merge(a, step.delta)) == dumps(crdt.merge(step.delta, a)), play.kind
-
-
-@law
 @given(scripts, seeds)
-def test_merging_does_not_depend_on_the_grouping(script: bytes, seed: int) -> None:
+def test_merging_is_a_join(script: bytes, seed: int) -> None:
+    """It does not depend on order and grouping, forgets nothing, and changes nothing the second time."""
     chance = random.Random(seed)
     for play in plays(script):
-        deltas = [step.delta for step in play.steps]
-        for a, b, c in (play.states, chance.choices([*play.states, *deltas], k=3)):
-            left, right = crdt.merge(crdt.merge(a, b), c), crdt.merge(a, crdt.merge(b, c))
-            assert text(left) == text(right), play.kind
+        check_order(play)
+        check_grouping(play, chance)
+        check_repetition(play)
+        check_growth(play)
 
 
-@law
-@given(scripts)
-def test_merging_again_changes_nothing(script: bytes) -> None:
-    for play in plays(script):
-        a, b, _ = play.states
-        both = crdt.merge(a, b)
-        assert crdt.merge(a, a) is a and crdt.merge(both, b) is both and crdt.merge(both, a) is both, play.kind
-        assert crdt.merge(a, loads(dumps(a))) is a and crdt.merge(a, crdt.empty(play.kind)) is a, play.kind
-        assert text(crdt.merge(a, both)) == text(both), play.kind
+def check_order(play: Play) -> None:
+    """It does not matter which of two is merged into the other."""
+    a, b, _ = play.states
+    assert text(crdt.merge(a, b)) == text(crdt.merge(b, a)), play.kind
+    for step in play.steps:
+        assert dumps(crdt.merge(a, step.delta)) == dumps(crdt.merge(step.delta, a)), play.kind
 
 
-@law
-@given(scripts)
-def test_nothing_that_was_known_is_forgotten(script: bytes) -> None:
-    for play in plays(script):
-        a, b, _ = play.states
-        both = crdt.merge(a, b)
-        assert crdt.includes(both, a) and crdt.includes(both, b), play.kind
-        assert (crdt.includes(a, b) and crdt.includes(b, a)) == (dumps(a) == dumps(b)), play.kind
-        for step in play.steps:
-            after = crdt.merge(a, step.delta)
-            assert crdt.includes(after, a) and crdt.includes(after, step.delta), play.kind
+def check_grouping(play: Play, chance: random.Random) -> None:
+    """It does not matter which two of three are merged first, states or deltas."""
+    deltas = [step.delta for step in play.steps]
+    for a, b, c in (play.states, chance.choices([*play.states, *deltas], k=3)):
+        left, right = crdt.merge(crdt.merge(a, b), c), crdt.merge(a, crdt.merge(b, c))
+        assert text(left) == text(right), play.kind
+
+
+def check_repetition(play: Play) -> None:
+    """What is there already changes nothing, and what did not change is the very same object."""
+    a, b, _ = play.states
+    both = crdt.merge(a, b)
+    assert crdt.merge(a, a) is a and crdt.merge(both, b) is both and crdt.merge(both, a) is both, play.kind
+    assert crdt.merge(a, loads(dumps(a))) is a and crdt.merge(a, crdt.empty(play.kind)) is a, play.kind
+    assert text(crdt.merge(a, both)) == text(both), play.kind
+
+
+def check_growth(play: Play) -> None:
+    """What was known before a merge is known after it."""
+    a, b, _ = play.states
+    both = crdt.merge(a, b)
+    assert crdt.includes(both, a) and crdt.includes(both, b), play.kind
+    assert (crdt.includes(a, b) and crdt.includes(b, a)) == (dumps(a) == dumps(b)), play.kind
+    for step in play.steps:
+        after = crdt.merge(a, step.delta)
+        assert crdt.includes(after, a) and crdt.includes(after, step.delta), play.kind
 
 
 @law
@@ -210,7 +213,8 @@ def test_states_go_through_their_text(script: bytes) -> None:
 @given(scripts)
 def test_a_document_of_all_kinds_merges_field_by_field(script: bytes) -> None:
     """The steps go round the fields, so each of them has seen something else of the others."""
-    copies = [[play.states[who] for play in plays(script[i:])] for i, who in ((0, 0), (0, 1), (2, 2))]
+    whole, shifted = plays(script), plays(script[2:])
+    copies = [[play.states[who] for play in of] for of, who in ((whole, 0), (whole, 1), (shifted, 2))]
     a, b, c = ({state["$crdt"]: state for state in states} for states in copies)
 
     def merged(one: JSON, two: JSON) -> JSON:
