@@ -26,7 +26,7 @@ async def test_every_test_passes_inside_chromium(
     site: Site, chromium: Chromium, origin: str, folders: Sequence[str]
 ):
     wanted = await asyncio.to_thread(names_for_both_places, folders)
-    page = await chromium.open(origin + tests_of(folders), python=False)
+    page = await chromium.open(origin + page_for(folders), python=False)
     report = await last_report(site)
     await page.close()
     judge(report, wanted)
@@ -36,13 +36,13 @@ async def test_every_test_passes_inside_firefox(site: Site):
     if not build.want_firefox():
         pytest.skip("no Firefox here")
     wanted = await asyncio.to_thread(names_for_both_places, FOLDERS)
-    with firefox(site.address(tests_of(FOLDERS))):
+    with firefox(site.address(page_for(FOLDERS))):
         report = await last_report(site)
     assert "Firefox" in report["agent"]
     judge(report, wanted)
 
 
-def tests_of(folders: Sequence[str]) -> str:
+def page_for(folders: Sequence[str]) -> str:
     """Give the path of the page that runs the tests of some folders."""
     return "/tests.html?" + "&".join(f"path={folder}" for folder in folders)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from pysync_web.core.ports import Key, ReadTransaction, Storage, Touched, WriteTransaction
 from pysync_web.errors import InvalidDocument, StorageError, TransactionError
 
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class Place(Protocol):
