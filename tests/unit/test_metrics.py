@@ -193,7 +193,10 @@ async def test_nothing_of_the_contents_is_logged_or_counted(tmp_path: Path, form
 
 
 async def test_a_replica_that_finds_other_documents_tells_the_server_once(server: ServerProcess):
-    device = await ps.open(":memory:", server=server.url, token=TOKEN, database="db", auto_sync=False)
+    store = await ps.LocalStore.open(":memory:", engine=ps.StorageEngine.MEMORY)
+    config = ps.SyncConfig(database="db", auto_sync=False, page_size=1)
+    device = ps.SyncManager(store, ps.HttpClient(server.url, token=TOKEN), config)
+    await device.start()
     await device.save_document("things", "1", {"a": 1})
     assert (await device.sync_now()).success
     row = await device.store.storage.read(counted)
