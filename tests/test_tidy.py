@@ -74,6 +74,7 @@ DRIVERS = {
     "uvicorn": {"server/"},
     "typer": {"server/"},
     "rich": {"server/"},
+    "prometheus_client": {"server/metrics.py"},
 }
 
 LONGEST_FUNCTION = 60  # lines, its docstring aside: a screen

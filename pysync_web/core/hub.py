@@ -41,14 +41,17 @@ Guard = Callable[[Change, "Document | None", "Document | None"], "Problem | None
 """Decides on a change, the document before it and after it, in the same transaction: a problem refuses it."""
 
 
+Watcher = Callable[[int, Set[str]], None]
+"""Hears of a commit: the sequence of its last change, and the names of the collections that it changed."""
+
+
 class Hub:
     """A database that replicas sync with, over any storage."""
 
     def __init__(self, storage: Storage, *, guard: Guard | None = None) -> None:
         self._storage = storage
         self._guard = guard
-        self._watchers: list[Callable[[int], None]] = []
-        self._told = 0
+        self._watchers: list[Watcher] = []
 
     async def open(self, rng: Random) -> None:
         """Give a new storage its epoch; nothing happens to one that has it."""
@@ -66,24 +69,24 @@ class Hub:
             return await _exchange(tx, request, now_ms, rng, self._guard), (await _required(tx)).head
 
         answer, head = await self._storage.write(body)
-        self._tell(head)
+        self._tell(head, _touched(request, answer))
         return answer
 
     async def head(self) -> int:
         """Give the sequence of the last change."""
         return await self._storage.read(head_of)
 
-    def watch(self, callback: Callable[[int], None]) -> Callable[[], None]:
-        """Call back with the new head after exchanges here have committed a change; the result ends it."""
+    def watch(self, callback: Watcher) -> Callable[[], None]:
+        """Call back after exchanges here have committed changes, with a head and the collections; the result ends it.
+
+        Exchanges that were committed together are told one by one, not always in the order of their heads.
+        """
         self._watchers.append(callback)
         return lambda: self._watchers.remove(callback) if callback in self._watchers else None
 
-    def _tell(self, head: int) -> None:
-        """Tell the watchers of a head that is news to them; several exchanges may have committed as one."""
-        if head > self._told:
-            self._told = head
-            for callback in list(self._watchers):
-                callback(head)
+    def _tell(self, head: int, touched: Set[str]) -> None:
+        for callback in list(self._watchers) if touched else ():
+            callback(head, touched)
 
     async def status(self, client_id: str, since: int | None = None) -> dict[str, JSON]:
         """Tell what the server knows of a client, as ``GET /_api/sync/status`` answers it."""
@@ -97,6 +100,13 @@ class Hub:
 async def decide(tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
     """Decide a request in a transaction of the caller's own, as :meth:`Hub.exchange` does in one of its."""
     return await _exchange(tx, request, now_ms, rng, None)
+
+
+def _touched(request: SyncRequest, answer: Answer) -> frozenset[str]:
+    """Name the collections of the changes that were taken in; there is a verdict on each if there is one such."""
+    results: Any = answer.head.get("results", ())
+    pairs = zip(request.changes, results, strict=False)
+    return frozenset(change.collection for change, result in pairs if result["status"] in ("applied", "merged"))
 
 
 async def head_of(tx: ReadTransaction) -> int:
@@ -637,7 +647,7 @@ async def _answer(
     }
     if not has_more:
         head["digest"] = await _total_digest(tx, request)
-    return Answer(head, changes + page, list(conflicts))
+    return Answer(head, changes + page, list(conflicts), state.head)
 
 
 async def _page(

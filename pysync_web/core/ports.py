@@ -108,11 +108,12 @@ class Transport(Protocol):
         """
         ...
 
-    def pokes(self, database: str) -> AsyncIterator[int]:
+    def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
         """Yield the server's sequence whenever something may have changed: a hint without content.
 
-        The first comes when the stream stands. It ends, or raises ``TransportError``, when the stream breaks or
-        has been silent for too long; whoever calls opens it again.
+        The first comes when the stream stands. Later ones may leave out what touches none of ``collections``. It
+        ends, or raises ``TransportError``, when the stream breaks or has been silent for too long; whoever calls
+        opens it again.
         """
         ...
 

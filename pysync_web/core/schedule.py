@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DEBOUNCE_MS = 50
-"""A burst of saves within this time is sent together."""
+"""The first save of a burst is sent at once; those that follow within this time are sent together."""
 
 
 @dataclass(slots=True)
@@ -23,6 +23,8 @@ class Schedule:
     _due_ms: int | None = None
     _not_before_ms: int = 0
     _poked: int = 0
+    _changed_ms: int | None = None
+    _send_ms: int = -DEBOUNCE_MS
 
     def on_start(self, now_ms: int, not_before_ms: int = 0) -> None:
         """Begin: sync at once, or when a wait that was begun before a restart is over."""
@@ -31,8 +33,12 @@ class Schedule:
 
     def on_change(self, now_ms: int) -> None:
         """Note a local change."""
-        if self.push_on_change:
-            self._bring_forward(now_ms + DEBOUNCE_MS)
+        if not self.push_on_change:
+            return
+        self._changed_ms = now_ms
+        if self._send_ms <= now_ms:
+            self._send_ms = max(now_ms, self._send_ms + DEBOUNCE_MS)
+        self._bring_forward(self._send_ms)
 
     def on_poke(self, now_ms: int, head: int) -> None:
         """Note that the server may have something new, up to a sequence."""
@@ -52,11 +58,16 @@ class Schedule:
         self._not_before_ms = 0
         self._due_ms = now_ms
 
-    def on_success(self, now_ms: int, *, cursor: int | None = None) -> None:
-        """Note a sync that went through, up to a cursor; a poke that it did not see makes the next one due."""
+    def on_success(self, now_ms: int, *, cursor: int | None = None, looked_ms: int | None = None) -> None:
+        """Note a sync that went through, up to a cursor, and looked for changes last at ``looked_ms``.
+
+        A poke or a change that it did not see makes the next one due.
+        """
         self._not_before_ms = 0
         has_missed = cursor is not None and self._poked > cursor
         self._due_ms = now_ms if has_missed else now_ms + self.interval_ms
+        if looked_ms is not None and self._changed_ms is not None and self._changed_ms >= looked_ms:
+            self._bring_forward(self._send_ms)
         if cursor is not None:
             self._poked = 0  # a server that began anew counts from below
 

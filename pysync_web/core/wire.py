@@ -80,7 +80,8 @@ class SyncRequest:
     """What a replica sends: its changes, and the cursor from which it wants those of others.
 
     ``limit`` is how many documents of others it takes, 0 only beside changes. ``collections`` None means all.
-    ``protocol`` 0 is a plain client without identity or idempotence.
+    ``protocol`` 0 is a plain client without identity or idempotence. ``diverged`` tells the server's operator of
+    which collections, when all had been exchanged, the replica's documents were others than the server's.
     """
 
     database: str
@@ -93,6 +94,7 @@ class SyncRequest:
     epoch: str | None = None
     limit: int = MAX_PAGE
     collections: tuple[str, ...] | None = None
+    diverged: tuple[str, ...] = ()
 
     @property
     def since(self) -> int:
@@ -155,11 +157,15 @@ class SyncResponse:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response as the server makes it: documents are still the texts of its storage."""
+    """A response as the server makes it: documents are still the texts of its storage.
+
+    ``newest`` is the sequence of the server's last change then, for its operator; None in one of another epoch.
+    """
 
     head: dict[str, JSON]
     server_changes: list[str]
     conflicts: list[str]
+    newest: int | None = None
 
     def text(self) -> str:
         """Give the response's JSON text."""
@@ -183,6 +189,8 @@ def encode_request(request: SyncRequest) -> str:
         value = getattr(request, name)
         if value is not None:
             message[name] = value
+    if request.diverged:
+        message["diverged"] = request.diverged
     return dumps(message)
 
 
@@ -205,6 +213,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         epoch=_optional(_id, message.get("epoch"), "epoch"),
         limit=_integer(message.get("limit", MAX_PAGE), "limit", 0 if changes else 1, MAX_PAGE),
         collections=None if collections is None else decode_collections(collections),
+        diverged=decode_collections(message.get("diverged", []), "diverged"),
     )
 
 
@@ -343,10 +352,10 @@ def decode_vector(value: JSON, place: str) -> VersionVector:
     return vector
 
 
-def decode_collections(value: JSON) -> tuple[str, ...]:
+def decode_collections(value: JSON, place: str = "collections") -> tuple[str, ...]:
     """Read a list of collection names, in order and once each."""
-    names = _list(value, "collections", MAX_COLLECTIONS)
-    return tuple(sorted({_name(check_collection, name, f"collections[{i}]") for i, name in enumerate(names)}))
+    names = _list(value, place, MAX_COLLECTIONS)
+    return tuple(sorted({_name(check_collection, name, f"{place}[{i}]") for i, name in enumerate(names)}))
 
 
 def encode_change(change: Change) -> dict[str, JSON]:

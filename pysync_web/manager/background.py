@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 
-from ..core.ports import Storage, Transport
+from ..core.ports import Random, Storage, Transport
 from ..core.replica import LeaseLost, take_lease
+from ..core.retry import RetryPolicy
 from ..core.schedule import Schedule
 from ..errors import DatabaseLocked, QuotaExceeded, StorageError, SyncError
 from .hooks import log
 
 POKES_PAUSE_S = 1.0
-POKES_LONGEST_PAUSE_S = 60.0
+POKES_RETRY = RetryPolicy(base_s=POKES_PAUSE_S, cap_s=60.0)
+STEADY_S = 10.0
+"""A stream of pokes that stood for so long did not fail; one that broke sooner did, though it was opened."""
+
 STORAGE_PAUSE_S = 5.0
 """How long to wait where the storage has no room, or no turn for us, before it is asked again."""
 
@@ -33,18 +37,25 @@ class Background:
         transport: Transport,
         schedule: Schedule,
         database: str,
+        collections: Collection[str] | None,
         sync: Callable[[int], Awaitable[None]],
+        rng: Random,
     ) -> None:
         self._storage = storage
         self._transport = transport
         self._schedule = schedule
         self._database = database
+        self._collections = collections
         self._sync = sync
+        self._rng = rng
         self._woken = asyncio.Event()
         self._lost = asyncio.Event()
         self._reached = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._stream: asyncio.Task[None] | None = None
         self.lease: int | None = None
+        self.has_stream = False
+        """Whether a stream of pokes stands: transports end those that are silent for too long."""
 
     @property
     def is_running(self) -> bool:
@@ -60,11 +71,13 @@ class Background:
             ]
 
     def wake(self) -> None:
-        """Look at the schedule again."""
+        """Look at the schedule again, and whether there may be a stream of pokes."""
         self._woken.set()
+        if self._stream is not None and not self._may_follow():
+            self._stream.cancel()
 
     def reached(self) -> None:
-        """Note that the server answers again: the stream of pokes is opened without a further wait."""
+        """Note that the server may be there again: the stream of pokes is opened without a further wait."""
         self._reached.set()
 
     async def stop(self) -> None:
@@ -81,6 +94,7 @@ class Background:
             release = await self._storage.lead(self._on_lost)
             try:
                 self.lease = await self._storage.write(take_lease)
+                self.reached()
                 while not self._lost.is_set():
                     await self._step(self.lease)
             except LeaseLost as error:
@@ -93,6 +107,7 @@ class Background:
                 return
             finally:
                 self.lease = None
+                self.wake()
                 release()
 
     def _on_lost(self) -> None:
@@ -114,25 +129,42 @@ class Background:
         except TimeoutError:
             return
 
+    def _may_follow(self) -> bool:
+        return self.lease is not None and self._schedule.wait_ms(monotonic_ms()) is not None
+
     async def _follow_pokes(self) -> None:
         """Keep a stream of pokes open while leading and online; each one brings the next sync forward."""
-        pause = POKES_PAUSE_S
+        failures = 0
         while True:
-            if self.lease is not None and self._schedule.wait_ms(monotonic_ms()) is not None:
+            pause = POKES_PAUSE_S
+            if self._may_follow():
+                began = time.monotonic()
+                self._stream = asyncio.ensure_future(self._read_pokes())
                 try:
-                    async for head in self._transport.pokes(self._database):
-                        pause = POKES_PAUSE_S
-                        self._schedule.on_poke(monotonic_ms(), head)
-                        self.wake()
-                        if self.lease is None or not self._schedule.is_online:
-                            break
-                except SyncError as error:
-                    log.debug("the stream of pokes broke: %s", error)
-                pause = min(pause * 2, POKES_LONGEST_PAUSE_S)
+                    await asyncio.wait([self._stream])
+                finally:
+                    self.has_stream = False
+                    self._stream.cancel()
+                    await asyncio.gather(self._stream, return_exceptions=True)
+                    self._stream = None
+                failures = 1 if time.monotonic() - began >= STEADY_S else failures + 1
+                pause = POKES_RETRY.delay_s(failures, self._rng)
             await self._pause(pause)
 
+    async def _read_pokes(self) -> None:
+        """Read one stream to its end."""
+        try:
+            async for head in self._transport.pokes(self._database, self._collections):
+                self.has_stream = True
+                self._schedule.on_poke(monotonic_ms(), head)
+                self.wake()
+        except SyncError as error:
+            log.debug("the stream of pokes broke: %s", error)
+        except Exception:
+            log.exception("the stream of pokes broke")
+
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but no longer than until the server answers again."""
+        """Sleep, but no longer than until the server may be there again."""
         self._reached.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -23,9 +23,10 @@ from ..core.exchange import (
 from ..core.intake import apply_response
 from ..core.outbox import BLOCK_CHANGES, Name
 from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
-from ..core.replica import Event
-from ..core.wire import SyncRequest, SyncResponse, decode_response, encode_request
+from ..core.replica import Event, collections
+from ..core.wire import MAX_COLLECTIONS, SyncRequest, SyncResponse, decode_response, encode_request
 from ..errors import Rejected, SchemaError, Unreachable
+from .background import monotonic_ms
 
 MOST_ROUNDS: Final = 10_000
 """A sync that needs more exchanges than this has gone wrong."""
@@ -81,6 +82,9 @@ class Exchanger:
         self._ask = ask
         self.was_forked = False
         self.refused: frozenset[int] = frozenset()
+        self.looked_ms: int | None = None
+        """When it looked last whether changes wait to be sent, in milliseconds of a clock that never jumps."""
+        self._diverged: tuple[str, ...] = ()
         self._has_sent_all = True
         self._ahead: tuple[str, asyncio.Task[str]] | None = None
 
@@ -106,6 +110,7 @@ class Exchanger:
                 continue
             if outcome.has_diverged:
                 tally.errors.append("the server's documents are others than here: pulling everything again")
+                self._diverged = options.collections or tuple(await self._storage.read(collections))
                 restarts += 1
                 if restarts > MOST_RESTARTS:
                     return
@@ -117,7 +122,7 @@ class Exchanger:
 
     async def _round(self, options: ExchangeOptions, tally: Tally) -> Outcome | None:
         """Do one exchange; None where this replica had to become another one first."""
-        request = await self._build(options)
+        request = replace(await self._build(options), diverged=self._diverged[:MAX_COLLECTIONS])
         try:
             text = await self._exchange(options.database, encode_request(request))
         except Rejected as error:
@@ -131,6 +136,7 @@ class Exchanger:
             response = decode_response(text)
         except SchemaError as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
+        self._diverged = ()
         if response.has_more and not request.changes:
             await self._ask_ahead(request, response)
         outcome = await self._storage.write(
@@ -147,7 +153,8 @@ class Exchanger:
         """Send what the next request will probably be, so that the server works while this answer is written."""
         version = {SERVER: response.server_version.get(SERVER, 0)}
         fence = response.fence or request.fence
-        text = encode_request(replace(request, version_vector=version, epoch=response.epoch, fence=fence))
+        then = replace(request, version_vector=version, epoch=response.epoch, fence=fence, diverged=())
+        text = encode_request(then)
         self._ahead = (text, asyncio.ensure_future(self._transport.exchange(request.database, text)))
         await asyncio.sleep(0)
 
@@ -193,6 +200,7 @@ class Exchanger:
         """Tell whether nothing waits that this sync may send."""
         if options.where is not None and not request.changes:
             return True
+        self.looked_ms = monotonic_ms()
         return not await self._storage.read(lambda tx: has_pending(tx, options.skip))
 
     def _count(self, outcome: Outcome, tally: Tally) -> None:

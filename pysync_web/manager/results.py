@@ -68,7 +68,8 @@ class SyncStatus(AsJson):
     ``pending`` changes wait to be sent, the oldest for ``oldest_pending_age_s`` seconds; ``last_sync`` is ISO 8601;
     ``next_retry_s`` the seconds to the next attempt after a failure; ``blocked_by`` is "unauthorized", "rejected" or
     None; ``storage_reset`` "wiped" or "restored" where the storage is not the one that was left; ``conflicts`` wait
-    for a decision; ``ledger_warning`` says that entries of the ledger will have to go.
+    for a decision; ``ledger_warning`` says that entries of the ledger will have to go. ``is_live``: a stream that
+    tells of changes elsewhere stands, was heard of lately, and the last sync went through; or they come by intervals.
     """
 
     pending: int
@@ -83,6 +84,7 @@ class SyncStatus(AsJson):
     is_leader: bool
     conflicts: int = 0
     ledger_warning: str | None = None
+    is_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

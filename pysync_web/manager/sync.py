@@ -137,7 +137,13 @@ class SyncManager:
         if watch_online is not None:
             self._undo.append(watch_online(self._on_network))
         self._background = Background(
-            self._storage, self._client, self._schedule, self.config.database, self._sync_in_background
+            self._storage,
+            self._client,
+            self._schedule,
+            self.config.database,
+            names,
+            self._sync_in_background,
+            self._rng,
         )
         if self.config.auto_sync:
             self._background.start()
@@ -569,7 +575,7 @@ class SyncManager:
 
     def _set_online(self) -> None:
         self._schedule.on_online(monotonic_ms(), self._wants_online and self._has_network)
-        self._wake()
+        self._look_again()
 
     def pause_sync(self) -> None:
         """Stop syncing by itself until :meth:`resume_sync`; :meth:`sync_now` still works."""
@@ -580,7 +586,7 @@ class SyncManager:
         """End a pause, or a block once its cause is gone, and sync at once."""
         self._blocked_by = None
         self._schedule.on_resume(monotonic_ms())
-        self._wake()
+        self._look_again()
 
     def set_token(self, token: str | None) -> None:
         """Use other credentials from now on, and sync at once."""
@@ -662,6 +668,7 @@ class SyncManager:
             durability=self.store.durability,
             storage_reset=self.store.storage_reset,
             is_leader=self._background is not None and self._background.lease is not None,
+            is_live=self._background is not None and self._background.has_stream and self._last_error is None,
             conflicts=conflicts,
             ledger_warning=self.ledger.warning or None,
         )
@@ -835,6 +842,12 @@ class SyncManager:
         if self._background is not None:
             self._background.wake()
 
+    def _look_again(self) -> None:
+        """Try at once what waits, the stream of pokes too."""
+        if self._background is not None:
+            self._background.wake()
+            self._background.reached()
+
     def _on_touched(self, touched: Touched) -> None:
         """Another tab or process wrote: tell watchers of the documents, and look at the outbox."""
         names = touched_documents(touched)
@@ -900,7 +913,8 @@ class SyncManager:
             tally.errors.append(str(error))
             await self._note_failure(error)
         else:
-            await self._note_success(time.monotonic() - began, has_news=bool(tally.pushed or tally.pulled))
+            has_news = bool(tally.pushed or tally.pulled)
+            await self._note_success(time.monotonic() - began, exchanger.looked_ms, has_news=has_news)
         result = SyncResult(
             success=not tally.errors,
             pushed=tally.pushed,
@@ -918,11 +932,12 @@ class SyncManager:
         done = tally.pushed + tally.pulled
         self._progress.call(done, done + tally.left)
 
-    async def _note_success(self, duration_s: float, *, has_news: bool) -> None:
+    async def _note_success(self, duration_s: float, looked_ms: int | None, *, has_news: bool) -> None:
         self._last_error = self._blocked_by = self._next_retry_ms = None
         self._last_sync_ms = _now_ms()
         self._last_duration_s = duration_s
-        self._schedule.on_success(monotonic_ms(), cursor=(await self._storage.read(load_sync)).cursor)
+        cursor = (await self._storage.read(load_sync)).cursor
+        self._schedule.on_success(monotonic_ms(), cursor=cursor, looked_ms=looked_ms)
         if self._attempt and self._background is not None:
             self._background.reached()
         if self._attempt or has_news:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -46,6 +47,12 @@ MaxBody = Annotated[
         envvar="PYSYNC_MAX_BODY", min=1, max=MAX_BODY_BYTES, help="The bytes that a request's body may have."
     ),
 ]
+LogFormat = Annotated[
+    Literal["text", "json"],
+    typer.Option(
+        envvar="PYSYNC_LOG_FORMAT", help="How each exchange is logged: a line of `text`, or one of `json`."
+    ),
+]
 
 
 @cli.command(help="Run a **pysync_web** server: it keeps the documents of its databases and syncs their replicas.")
@@ -58,6 +65,7 @@ def main(
     cors: Cors = None,
     durability: Durable = "strict",
     max_body: MaxBody = DEFAULT.body_bytes,
+    log_format: LogFormat = "text",
 ) -> None:
     """Check what was given, listen, and serve until a signal ends it."""
     _check_door(host, token)
@@ -66,14 +74,17 @@ def main(
         config = Config(data, token or None, tuple(cors or ()), web, durability, limits=limits)
     except SchemaError as error:
         raise typer.BadParameter(str(error)) from error
-    serve(config, host, port)
+    serve(config, host, port, log_format)
 
 
-def serve(config: Config, host: str, port: int) -> None:
+def serve(config: Config, host: str, port: int, log_format: Literal["text", "json"] = "text") -> None:
     """Listen and serve until a signal ends it; exit with a sentence if the address or the folder can't be had."""
     from .app import App
-    from .serve import Server, listen
+    from .logs import set_up
+    from .serve import Server, listen, within_reach
 
+    set_up(log_format)
+    config = replace(config, limits=within_reach(config.limits))
     try:
         if config.data is not None:
             config.data.mkdir(parents=True, exist_ok=True)
@@ -105,6 +116,8 @@ def _greeting(config: Config, host: str, port: int) -> list[str]:
     name = f"[{host}]" if ":" in host else host
     who = "with its token" if config.token else "without a token: anything on this computer may read and write"
     lines = [f"pysync_web listens on http://{name}:{port}, {who}.", f"Databases: {config.data}"]
+    if config.limits.connections < DEFAULT.connections:
+        lines.append(f"It may open few files, so it takes {config.limits.connections} connections (see ulimit -n).")
     if config.web is not None:
         lines.append(f"Web site:  {config.web}")
     if config.origins:

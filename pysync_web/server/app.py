@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..core.wire import PROTOCOL, SyncRequest, decode_request
+from ..core.wire import PROTOCOL, SyncRequest, decode_collections, decode_request
 from ..errors import Rejected, StorageReset
 from ..transport.local import now_ms
 from ..transport.problems import Refusal, refusal_of
@@ -23,12 +22,13 @@ from ..values import JSON, check_database, decode, dumps
 from .body import read_body
 from .config import Config
 from .databases import Databases
-from .edge import API, Edge
+from .edge import API, METRICS, Edge
 from .live import EVENTS, Streams
+from .logs import described
+from .metrics import MEDIA_TYPE, Metrics
+from .observed import Observed, record_of
 from .responses import json_text, problem
 from .site import Site
-
-logger = logging.getLogger("pysync_web.server")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -40,15 +40,18 @@ class App:
         self.config = config
         limits = config.limits
         self.databases = Databases(config.data, durability=config.durability, most=limits.databases)
-        self.streams = Streams(self.databases, most=limits.streams, ping_s=config.ping_s)
+        self.metrics = Metrics(databases=lambda: self.databases.open_count, streams=lambda: self.streams.count)
+        self.streams = Streams(
+            self.databases, most=limits.streams, ping_s=config.ping_s, on_poke=self.metrics.on_poke
+        )
         self._site = None if config.web is None else Site(config.web)
         self._rng = random.SystemRandom()
         handlers = {HTTPException: _not_routed}
         self.routes = self._table()
         inner = Starlette(routes=self.routes, lifespan=self._lifespan, exception_handlers=handlers)
         inner.router.redirect_slashes = False
-        inner.router.default = request_response(_served(self._other))
-        self._app: ASGIApp = Edge(inner, config)
+        inner.router.default = request_response(_served("", self._other))
+        self._app: ASGIApp = Observed(Edge(inner, config), self.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the lifespan."""
@@ -57,15 +60,15 @@ class App:
     def _table(self) -> list[BaseRoute]:
         """Give the table of addresses."""
         table: list[tuple[str, str, Handler]] = [
-            ("POST", "delta", self._delta),
-            ("GET", "pull/{database}", self._pull),
-            ("POST", "push/{database}", self._push),
-            ("GET", "status/{database}", self._status),
-            ("GET", "stream/{database}", self._stream),
+            ("POST", f"{API}sync/delta", self._delta),
+            ("GET", f"{API}sync/pull/{{database}}", self._pull),
+            ("POST", f"{API}sync/push/{{database}}", self._push),
+            ("GET", f"{API}sync/status/{{database}}", self._status),
+            ("GET", f"{API}sync/stream/{{database}}", self._stream),
+            ("GET", f"{API}health", self._health),
+            ("GET", METRICS, self._metrics),
         ]
-        routes = [Route(f"{API}sync/{path}", _served(handler), methods=[method]) for method, path, handler in table]
-        health = Route(f"{API}health", _served(self._health), methods=["GET"])
-        return [*routes, health]
+        return [Route(path, _served(path, handler), methods=[method]) for method, path, handler in table]
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -82,20 +85,20 @@ class App:
 
     async def _push(self, request: Request) -> Response:
         """Take changes; the answer brings verdicts, and of the documents only what these need."""
-        name = check_database(request.path_params["database"])
+        name = _database(request)
         wanted = decode_request(await read_body(request, self.config.limits), database=name)
         return await self._exchange(request, replace(wanted, limit=0))
 
     async def _pull(self, request: Request) -> Response:
         """Give what changed after the cursor."""
-        name = check_database(request.path_params["database"])
+        name = _database(request)
         wanted = decode_request(dumps(_message_of(request)), database=name)
         self._check_known(name)
         return await self._exchange(request, wanted)
 
     async def _status(self, request: Request) -> Response:
         """Tell what the server knows of a client."""
-        name = check_database(request.path_params["database"])
+        name = _database(request)
         self._check_known(name)
         message = _message_of(request)
         wanted = decode_request(dumps(message), database=name)
@@ -105,14 +108,19 @@ class App:
         return await json_text(request, dumps(status))
 
     async def _stream(self, request: Request) -> Response:
-        """Poke after each commit."""
+        """Poke after each commit, or after those that touch some collections."""
         if request.method == "HEAD":
             return Response(media_type=EVENTS)
-        return await self.streams.respond(check_database(request.path_params["database"]))
+        named = _names(request)
+        return await self.streams.respond(_database(request), None if named is None else decode_collections(named))
 
     async def _health(self, request: Request) -> Response:
         """Say that the server is there."""
         return await json_text(request, dumps({"status": "ok", "protocol": PROTOCOL}))
+
+    async def _metrics(self, request: Request) -> Response:
+        """Give what was counted."""
+        return Response(self.metrics.text(), media_type=MEDIA_TYPE)
 
     async def _other(self, request: Request) -> Response:
         """Serve the site, if there is one."""
@@ -121,12 +129,16 @@ class App:
         return await self._site.respond(request)
 
     async def _exchange(self, request: Request, wanted: SyncRequest) -> Response:
+        record = record_of(request.scope)
+        record.database, record.pushed = wanted.database, len(wanted.changes)
         try:
             async with self.databases.use(wanted.database) as hub:
                 answer = await hub.exchange(wanted, now_ms(), self._rng)
         except StorageReset:
             await self.databases.forget(wanted.database)
             raise
+        record.pulled, record.is_exchange = len(answer.server_changes), True
+        self.metrics.on_exchange(wanted, answer, now_ms())
         return await json_text(request, answer.text())
 
     def _check_known(self, name: str) -> None:
@@ -135,10 +147,12 @@ class App:
             raise Rejected(message, status=404, code="unknown_database")
 
 
-def _served(handler: Handler) -> Handler:
+def _served(route: str, handler: Handler) -> Handler:
     """Give a handler whose errors have become answers."""
 
     async def serve(request: Request) -> Response:
+        record = record_of(request.scope)
+        record.route = route
         try:
             return await handler(request)
         except ClientDisconnect:
@@ -146,9 +160,8 @@ def _served(handler: Handler) -> Handler:
         except Exception as error:
             refusal = refusal_of(error)
             if refusal.status >= 500:
-                unexpected = error if refusal.status == 500 else None
-                logger.error("%s %r: %s", request.method, request.scope["path"], error, exc_info=unexpected)
-            return problem(refusal)
+                record.error = described(error)
+            return problem(request.scope, refusal)
 
     return serve
 
@@ -157,9 +170,22 @@ async def _not_routed(request: Request, error: Exception) -> Response:
     """Answer what the routes refuse, a wrong method."""
     assert isinstance(error, HTTPException)
     code = "method_not_allowed" if error.status_code == 405 else "refused"
-    response = problem(Refusal(error.status_code, code, f"{request.method} is not allowed at this address."))
+    refusal = Refusal(error.status_code, code, f"{request.method} is not allowed at this address.")
+    response = problem(request.scope, refusal)
     response.headers.update(error.headers or {})
     return response
+
+
+def _database(request: Request) -> str:
+    """Give the database that an address names, and note it."""
+    name = record_of(request.scope).database = check_database(request.path_params["database"])
+    return name
+
+
+def _names(request: Request) -> list[JSON] | None:
+    """Give the collections that a query names, if it does."""
+    given = request.query_params.get("collections")
+    return None if given is None else [name.strip() for name in given.split(",") if name.strip()]
 
 
 def _message_of(request: Request) -> dict[str, JSON]:
@@ -168,8 +194,8 @@ def _message_of(request: Request) -> dict[str, JSON]:
     message: dict[str, JSON] = {name: query[name] for name in ("client_id", "epoch") if name in query}
     if "version_vector" in query:
         message["version_vector"] = decode(query["version_vector"], "version_vector")
-    if "collections" in query:
-        message["collections"] = [name.strip() for name in query["collections"].split(",") if name.strip()]
+    if (names := _names(request)) is not None:
+        message["collections"] = names
     if "limit" in query:
         message["limit"] = int(query["limit"]) if query["limit"].isdecimal() else query["limit"]
     return message

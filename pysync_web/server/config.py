@@ -28,7 +28,7 @@ class Limits:
     """How long a request may take to arrive, headers and body each."""
     idle_s: float = 60.0
     """How long a connection is kept open between requests."""
-    streams: int = 1000
+    streams: int = 5000
     """Open streams of events."""
     databases: int = 1000
     """Databases that may be created."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,11 @@ class Databases:
         self._open: dict[str, _Database] = {}  # the longest unused first
         self._readers: dict[str, set[Pokes]] = {}
         self._rng = random.SystemRandom()
+
+    @property
+    def open_count(self) -> int:
+        """How many databases are open."""
+        return len(self._open)
 
     def exists(self, name: str) -> bool:
         """Say whether there is a database of that name."""
@@ -109,7 +114,7 @@ class Databases:
         storage = await self._open_storage(name)
         hub = Hub(storage)
         await hub.open(self._rng)
-        hub.watch(lambda head: self._poke(name, head))
+        hub.watch(lambda head, touched: self._poke(name, head, touched))
         return storage, hub
 
     async def _open_storage(self, name: str) -> Storage:
@@ -134,6 +139,6 @@ class Databases:
         """Give a database's file; names that differ in case differ on every file system."""
         return folder / ("".join(f"+{c.lower()}" if c.isupper() else c for c in name) + SUFFIX)
 
-    def _poke(self, name: str, head: int) -> None:
+    def _poke(self, name: str, head: int, touched: Set[str]) -> None:
         for reader in list(self._readers.get(name, ())):
-            reader.poke(head)
+            reader.poke(head, touched)

@@ -19,6 +19,7 @@ from .config import Config
 from .responses import problem
 
 API: Final = "/_api/"
+METRICS: Final = "/metrics"
 OPEN_TO_ALL: Final = frozenset({"/_api/health"})
 
 _PREFLIGHT: Final = {
@@ -44,7 +45,7 @@ class Edge:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
-        is_api = scope["path"].startswith(API)
+        is_api = scope["path"].startswith(API) or scope["path"] == METRICS
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -53,26 +54,26 @@ class Edge:
 
         app = self._app
         if is_api and scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
-            app = self._preflight(origin)
-        elif refusal := self._refusal(scope, headers):
+            app = self._preflight(scope, origin)
+        elif refusal := self._refusal(scope, headers, is_api):
             await discard(Request(scope, receive).stream(), self._limits)
-            app = problem(refusal)
+            app = problem(scope, refusal)
         await app(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> Refusal | None:
+    def _refusal(self, scope: Scope, headers: Headers, is_api: bool) -> Refusal | None:
         size = len(scope["raw_path"]) + len(scope["query_string"])
         size += sum(len(name) + len(value) + 4 for name, value in headers.raw)
         if size > self._limits.header_bytes:
             more = {"limit": "header_bytes", "maximum": self._limits.header_bytes}
             return Refusal(431, "headers_too_large", f"The headers have {size} bytes, over the limit.", more)
-        if not scope["path"].startswith(API) or scope["path"] in OPEN_TO_ALL:
+        if not is_api or scope["path"] in OPEN_TO_ALL:
             return None
         return self._doorkeeper.refusal(headers)
 
-    def _preflight(self, origin: str) -> ASGIApp:
+    def _preflight(self, scope: Scope, origin: str) -> ASGIApp:
         if origin in self._origins:
             return Response(status_code=204, headers=_PREFLIGHT)
-        return problem(Refusal(403, "strange_origin", "Pages of this origin may not call this server."))
+        return problem(scope, Refusal(403, "strange_origin", "Pages of this origin may not call this server."))
 
     def _complete(self, headers: MutableHeaders, is_api: bool, origin: str) -> None:
         """Add what every answer carries, and what lets a listed origin's page read it."""
@@ -86,4 +87,4 @@ class Edge:
             headers.add_vary_header("Origin")
         if origin in self._origins:
             headers["access-control-allow-origin"] = origin
-            headers["access-control-expose-headers"] = "retry-after, date"
+            headers["access-control-expose-headers"] = "retry-after, date, x-request-id"

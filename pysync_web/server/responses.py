@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 import math
+from dataclasses import replace
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from ..transport.problems import MEDIA_TYPE, Refusal
+from .observed import record_of
 
 GZIP_FROM_BYTES: Final = 2 * 1024
 THREAD_FROM_BYTES: Final = 64 * 1024
@@ -29,8 +32,11 @@ async def json_text(request: Request, text: str) -> Response:
     return Response(content, headers=headers, media_type="application/json")
 
 
-def problem(refusal: Refusal) -> Response:
-    """Answer with a problem; its status says what a client may do."""
+def problem(scope: Scope, refusal: Refusal) -> Response:
+    """Answer a request with a problem; its status says what a client may do. It is noted, and names the request."""
+    record = record_of(scope)
+    record.code = refusal.code
+    refusal = replace(refusal, more={**refusal.more, "request_id": record.request_id})
     headers = {}
     if refusal.status == 401:
         headers["www-authenticate"] = 'Bearer realm="pysync_web"'

@@ -6,8 +6,8 @@ A stream of events never ends by itself, and uvicorn would wait for it: so strea
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
+from dataclasses import replace
 from typing import Any
 
 import uvicorn
@@ -17,7 +17,8 @@ from .config import Limits
 
 GRACE_S = 5
 
-logger = logging.getLogger("pysync_web.server")
+OTHER_FILES = 512
+"""The files that a server opens beside its connections: those of its databases and of its site."""
 
 
 class Server(uvicorn.Server):
@@ -30,6 +31,7 @@ class Server(uvicorn.Server):
             lifespan="on",
             ws="none",
             http=protocol(limits),
+            log_config=None,
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -46,6 +48,26 @@ class Server(uvicorn.Server):
         """End the streams, then what is under way, then the application."""
         self._app.streams.end()
         await super().shutdown(sockets)
+
+
+def within_reach(limits: Limits) -> Limits:
+    """Let this process open as many files as the limits need, and lower them to what it may open.
+
+    A connection more than that could not even be refused. Of the connections a quarter is kept from the streams.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return limits
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = limits.connections + OTHER_FILES
+    if resource.RLIM_INFINITY != soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return limits
+    connections = max(soft - OTHER_FILES, soft // 4)
+    return replace(limits, connections=connections, streams=min(limits.streams, connections * 3 // 4))
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias
 
@@ -106,8 +106,8 @@ class CallbackTransport:
         for stream in self._streams:
             stream.poke(self._pokes)
 
-    async def pokes(self, database: str) -> AsyncIterator[int]:
-        """Yield a number at once and after each :meth:`poke`; ends when the transport is closed."""
+    async def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+        """Yield a number at once and after each :meth:`poke`, of whatever; ends when the transport is closed."""
         if self._closed:
             raise Unreachable("this transport was closed")
         stream = Pokes()

@@ -9,8 +9,8 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..core.wire import MAX_BODY_BYTES
@@ -29,8 +29,15 @@ GZIP_FROM_BYTES = 8 * 1024
 DENSEST = 50
 """What gzip makes smaller by more than this is sent as it is: to a server it would look like a bomb."""
 
-SILENCE_S = 40.0
-"""A stream that says nothing for so long, though pings are due every 15 s, is taken for dead."""
+PING_S = 15.0
+"""How long a stream may be quiet before a sign of life is due, until the server says otherwise."""
+LONGEST_PING_S = 600.0
+
+SILENT_PINGS = 2.5
+"""A stream that is silent for so many times as long is taken for dead."""
+
+LONGEST_QUERY = 4000
+"""The characters of a stream's address after which it is asked for everything: proxies take no longer ones."""
 
 
 class Stream(Protocol):
@@ -74,7 +81,8 @@ class HttpClient:
     """A transport to the sync server at ``url``.
 
     ``url`` may lack a scheme: ``localhost:6745`` means HTTP, any other host HTTPS; in a page ``"/"`` means the
-    page's own server. ``timeout_s`` bounds each exchange as a whole, in seconds; ``token`` is the server's.
+    page's own server. ``timeout_s`` bounds each exchange as a whole, in seconds; ``token`` is the server's. A stream
+    that is silent for ``silence_s`` is dead; None: for 2.5 times as long as the server says that it may be quiet.
     Natively it needs httpx, the extra ``http``.
     """
 
@@ -84,7 +92,7 @@ class HttpClient:
         *,
         token: str | None = None,
         timeout_s: float = 5.0,
-        silence_s: float = SILENCE_S,
+        silence_s: float | None = None,
         carrier: Callable[[], Carrier] | None = None,
     ) -> None:
         self.url = base_url(url)
@@ -129,12 +137,14 @@ class HttpClient:
         text_of(await self._within_deadline(lambda: self._carrier.send("GET", url, self._headers, None)))
         return time.perf_counter() - begin
 
-    async def pokes(self, database: str) -> AsyncIterator[int]:
+    async def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
         """Yield the server's sequence from ``/_api/sync/stream``: at once, then whenever it may have moved.
 
-        Ends when the server says goodbye; raises ``Unreachable`` when the stream breaks or is silent for 40 s.
+        Ends when the server says goodbye; raises ``Unreachable`` when the stream breaks or is silent for too long.
         """
         url = f"{self.url}/_api/sync/stream/{quote(database, safe='')}"
+        query = "" if collections is None else f"?collections={quote(','.join(collections), safe=',')}"
+        url += query if len(query) <= LONGEST_QUERY else ""
         headers = {**self._headers, "accept": "text/event-stream"}
         stream = await self._within_deadline(lambda: self._carrier.stream(url, headers))
         try:
@@ -177,15 +187,18 @@ class HttpClient:
     async def _events(self, stream: Stream) -> AsyncIterator[Event]:
         """Yield the stream's events, until it breaks or has been silent for too long."""
         reader = EventReader()
+        silence_s = self._silence_s or PING_S * SILENT_PINGS
         while True:
             try:
-                async with asyncio.timeout(self._silence_s):
+                async with asyncio.timeout(silence_s):
                     content = await stream.read()
             except TimeoutError as error:
-                raise Unreachable(f"the stream was silent for {self._silence_s:g} s") from error
+                raise Unreachable(f"the stream was silent for {silence_s:g} s") from error
             if not content:
                 raise Unreachable("the stream ended")
             for event in reader.feed(content):
+                if self._silence_s is None:
+                    silence_s = _silence_s(event, silence_s)
                 yield event
 
 
@@ -228,11 +241,21 @@ def _checked(token: str) -> str:
 
 def _head_of(event: Event) -> int:
     """Give the sequence that a poke names; a poke that names none is still one."""
-    try:
-        head = decode(event.data, "poke").get("server", 0)
-    except (SchemaError, AttributeError):
-        return 0
+    head = _member(event, "server")
     return head if type(head) is int else 0
+
+
+def _silence_s(event: Event, before: float) -> float:
+    """Give how long a stream may be silent after an event, in seconds: the server says how often it pings."""
+    ping_s = _member(event, "ping_s")
+    return ping_s * SILENT_PINGS if type(ping_s) in (int, float) and 0 < ping_s <= LONGEST_PING_S else before
+
+
+def _member(event: Event, name: str) -> Any:
+    try:
+        return decode(event.data, "event").get(name)
+    except (SchemaError, AttributeError):
+        return None
 
 
 def _default_carrier() -> Carrier:

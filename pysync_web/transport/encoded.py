@@ -7,7 +7,7 @@ it must read to join them: they leave as they are, so what is secret does not be
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Any, Final, TypeAlias
 
 from ..core.ports import Transport
@@ -57,9 +57,9 @@ class EncodedTransport:
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
 
-    def pokes(self, database: str) -> AsyncIterator[int]:
+    def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
         """Yield the inner transport's pokes."""
-        return self._inner.pokes(database)
+        return self._inner.pokes(database, collections)
 
     async def close(self) -> None:
         """Close the inner transport."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
 from ..core.ports import Random
@@ -44,10 +44,10 @@ class LocalTransport:
         except SyncError as error:
             raise refusal_of(error).error() from error
 
-    async def pokes(self, database: str) -> AsyncIterator[int]:
-        """Yield the hub's head at once and after each commit; ends when the transport is closed."""
+    async def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+        """Yield the hub's head at once and after each commit, of these collections; ends when this is closed."""
         self._check_open()
-        stream = Pokes()
+        stream = Pokes(collections)
         self._streams.add(stream)
         stop = self._hub.watch(stream.poke)
         try:

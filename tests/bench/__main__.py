@@ -13,13 +13,20 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import browser, merging, native, queries, startup, sync
+from . import browser, live, merging, native, queries, startup, sync
 from .report import Row, merged, table
 
 Wanted = Callable[[str], bool]
 AREAS: dict[str, list[Callable[[Wanted, int], Coroutine[Any, Any, list[Row]]]]] = {
-    "native": [native.measure, queries.measure_native],
-    "browser": [browser.measure, queries.measure_in_page, sync.measure, merging.measure, startup.measure],
+    "native": [native.measure, queries.measure_native, live.measure_native],
+    "browser": [
+        browser.measure,
+        queries.measure_in_page,
+        sync.measure,
+        merging.measure,
+        startup.measure,
+        live.measure_in_page,
+    ],
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 
 import pytest
 
@@ -30,8 +30,8 @@ class Line:
         await asyncio.sleep(0)
         return await self.inner.exchange(database, body)
 
-    def pokes(self, database: str) -> AsyncIterator[int]:
-        return self.inner.pokes(database)
+    def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+        return self.inner.pokes(database, collections)
 
     async def close(self) -> None:
         await self.inner.close()

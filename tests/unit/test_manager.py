@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 import pytest
 
@@ -37,8 +37,8 @@ class Cable:
             raise ps.Unreachable("the answer was lost")
         return answer
 
-    def pokes(self, database: str) -> AsyncIterator[int]:
-        return self.inner.pokes(database)
+    def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+        return self.inner.pokes(database, collections)
 
     async def close(self) -> None:
         await self.inner.close()

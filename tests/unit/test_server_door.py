@@ -22,6 +22,7 @@ PATHS = [
     ("POST", "/_api/sync/push/db"),
     ("GET", "/_api/sync/status/db"),
     ("GET", "/_api/sync/stream/db"),
+    ("GET", "/metrics"),
     ("GET", "/_api/nothing"),
     ("PUT", "/_api/sync/delta"),
     ("OPTIONS", "/_api/sync/delta"),
@@ -41,7 +42,7 @@ def test_the_list_of_addresses_is_complete():
     from pysync_web.server.config import Config
 
     routes = {(method, route.path) for route in App(Config()).routes for method in route.methods - {"HEAD"}}
-    known = {(method, path.replace("/db", "/{database}")) for method, path in PATHS[:5]}
+    known = {(method, path.replace("/db", "/{database}")) for method, path in PATHS[:6]}
     assert routes == known | {("GET", "/_api/health")}
 
 

@@ -36,7 +36,7 @@ async def test_a_stream_is_plain_server_sent_events(server: ServerProcess):
         assert head.startswith(b"HTTP/1.1 200 OK")
         assert b"content-type: text/event-stream" in head
         assert b"cache-control: no-store" in head and b"x-accel-buffering: no" in head
-        assert await stream.event() == b'event: poke\ndata: {"server":0}\n\n'
+        assert await stream.event() == b'event: poke\ndata: {"server":0,"ping_s":15}\n\n'
         server.call("POST", "/_api/sync/push/db", {"client_id": "a", "changes": [insert("1", a=1)]})
         assert await stream.event() == b'event: poke\ndata: {"server":1}\n\n'
 
@@ -51,7 +51,7 @@ async def test_a_stream_hears_of_its_own_database_alone_and_of_changes_alone(ser
     transport = HttpClient(server.url, token=server.token)
     async with Raw(server, "mine") as stream:
         await stream.until(b"\r\n\r\n")
-        assert b'{"server":0}' in await stream.event()
+        assert b'{"server":0,' in await stream.event()
         await ask(transport, "others", changes=[insert("1", a=1)])
         await ask(transport, "mine")
         await ask(transport, "mine", changes=[insert("1", a=1)])
