@@ -6,18 +6,28 @@ view has to be exactly what a fresh query of the server's documents gives.
 
 from __future__ import annotations
 
+import asyncio
 import random
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pysync_web as ps
 from pysync_web.sdbql import execute
+from pysync_web.storage import open_storage
 from pysync_web.values import loads
+from tests.unit.server_process import TOKEN, ServerProcess
 
 Documents = dict[str, dict[str, Any]]
 COLLECTIONS = ("tasks", "notes")
 OWNERS = ("ada", "bob", "cyd", "dee")
 STATES = ("open", "done", "late")
+KEYS = 60
+BATCHES = 20
+DEVICES = 8
+EDITS = 250
+CHOICES = 12
+"""How many edits, and how many choices of filters, there are in a batch."""
 
 
 def draw_filter(rng: random.Random) -> tuple[str, dict[str, Any]] | None:
@@ -108,14 +118,17 @@ def _bare(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in ("_key", "_version", "_timestamp")}
 
 
-async def documents_of(storage: Any) -> dict[str, Documents]:
-    """Read the server's documents from its storage."""
+async def documents_of(path: Path) -> dict[str, Documents]:
+    """Read the server's documents from its file."""
 
     async def body(tx: Any) -> Any:
         return await tx.scan("docs")
 
+    storage = await open_storage(path, engine="sqlite")
+    rows = await storage.read(body)
+    await storage.close()
     found: dict[str, Documents] = {}
-    for _, text in await storage.read(body):
+    for _, text in rows:
         stored = loads(text)
         if stored.get("document") is not None:
             found.setdefault(stored["collection"], {})[stored["key"]] = stored["document"]
@@ -151,9 +164,9 @@ class Device:
                 await self.manager.subscribe(name, *(wish or (None,)))
                 self.chosen[name] = wish
 
-    async def edit(self, rng: random.Random, keys: int) -> None:
+    async def edit(self, rng: random.Random) -> None:
         """Save, change or delete a document, whether it is here or not."""
-        collection, key = rng.choice(COLLECTIONS), f"k{rng.randrange(keys):02}"
+        collection, key = rng.choice(COLLECTIONS), f"k{rng.randrange(KEYS):02}"
         match rng.randrange(6):
             case 0:
                 await self.manager.delete_document(collection, key)
@@ -165,11 +178,91 @@ class Device:
                 await self.manager.save_document(collection, key, {name: body[name] for name in names})
 
 
-async def open_device(name: str, transport: Any, folder: Path | None, **config: Any) -> Device:
-    """Open a device, in memory or (``folder``) on disk."""
-    where = str(folder / name) if folder else f"oracle-{name}-{id(transport)}"
-    engine = ps.StorageEngine.SQLITE if folder else ps.StorageEngine.MEMORY
-    store = await ps.LocalStore.open(where, device_id=name, engine=engine)
-    manager = ps.SyncManager(store, transport, ps.SyncConfig(auto_sync=False, **config))
+@dataclass
+class Tally:
+    """What a world did."""
+
+    edits: int = 0
+    filters: int = 0
+    compared: int = 0
+    restarts: int = 0
+    mistakes: list[str] = field(default_factory=list)
+
+
+async def play(seed: int, folder: Path) -> Tally:
+    """Play a world in a folder, where it leaves the server's files."""
+    rng = random.Random(seed)
+    tally = Tally()
+    server = ServerProcess(folder / "server").start()
+    page = rng.choice((25, 200, 1000))
+    devices = [await _opened(f"d{i}-{seed}-{id(folder)}", server.url, page) for i in range(DEVICES)]
+    try:
+        for batch in range(BATCHES):
+            await _edit(rng, devices, tally)
+            if batch % 3 == 2:
+                await _restart(rng, server, devices)
+                tally.restarts += 1
+            await _settle(devices)
+            await _compare(folder / "server" / "oracle.sqlite", devices, tally)
+    finally:
+        for device in devices:
+            await device.manager.close()
+        server.stop()
+    return tally
+
+
+async def _opened(name: str, url: str, page: int) -> Device:
+    store = await ps.LocalStore.open(name, device_id=name, engine=ps.StorageEngine.MEMORY)
+    config = ps.SyncConfig(database="oracle", auto_sync=False, page_size=page)
+    manager = ps.SyncManager(store, ps.HttpClient(url, token=TOKEN, timeout_s=30.0), config)
     await manager.start()
     return Device(name, manager)
+
+
+async def _edit(rng: random.Random, devices: list[Device], tally: Tally) -> None:
+    """Edit and choose, here and there with a sync between."""
+    chosen = set(rng.sample(range(EDITS), CHOICES))
+    for i in range(EDITS):
+        device = rng.choice(devices)
+        await device.edit(rng)
+        if i in chosen:
+            await device.choose(rng)
+        if rng.random() < 0.02:
+            await device.manager.sync_now()
+    tally.edits += EDITS
+    tally.filters += CHOICES
+
+
+async def _restart(rng: random.Random, server: ServerProcess, devices: list[Device]) -> None:
+    """End the server, gracefully or not, while devices sync, and start it again."""
+    syncs = [asyncio.ensure_future(device.manager.sync_now()) for device in rng.sample(devices, 3)]
+    await asyncio.sleep(rng.random() * 0.05)
+    await asyncio.to_thread(rng.choice((server.stop, server.kill)))
+    await asyncio.to_thread(server.start)
+    await asyncio.gather(*syncs)
+
+
+async def _settle(devices: list[Device]) -> None:
+    """Sync all, until nobody has anything to send."""
+    for _ in range(8):
+        results = [await device.manager.sync_now() for device in devices]
+        assert all(result.success for result in results), [result.errors for result in results]
+        if not any(result.pushed or result.conflicts for result in results):
+            return
+    raise AssertionError("the devices don't come to rest")
+
+
+async def _compare(path: Path, devices: list[Device], tally: Tally) -> None:
+    truth = await documents_of(path)
+    for device in devices:
+        view, wanted = await view_of(device.manager), expected(truth, device.chosen, device.has_rest)
+        tally.compared += 1
+        if view != wanted:
+            tally.mistakes.append(f"{device.name} {device.chosen} {device.has_rest}: {_differences(view, wanted)}")
+
+
+def _differences(view: dict[str, Documents], wanted: dict[str, Documents]) -> list[Any]:
+    """List what two views have differently."""
+    names = [(name, key) for name in {*view, *wanted} for key in {*view.get(name, {}), *wanted.get(name, {})}]
+    both = [(name, view.get(name[0], {}).get(name[1]), wanted.get(name[0], {}).get(name[1])) for name in names]
+    return [row for row in both if row[1] != row[2]]
