@@ -199,7 +199,11 @@ class _Intake:
         if result.status == "applied":
             if self.sync.is_resync or self._sweeps(name):
                 self.tx.put("seen", name, "1")
-            self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest, waiting)
+            after = self._acknowledged(record.confirmed, change, result)
+            self.records[name] = Record(after, rest, waiting)
+            if self.options.delta is not None and change.operation == "update" and after is not None:
+                self.outcome.delta_bytes += size_of(change)
+                self.outcome.whole_bytes += len(dumps(after.body))
             return
         # Known, and nobody else has changed the document: what is pending was made on exactly this.
         version = record.confirmed.version if record.confirmed else {}

@@ -64,6 +64,7 @@ class Tally:
     noted: int = 0
     delta_bytes: int = 0
     whole_bytes: int = 0
+    transferred: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -146,8 +147,9 @@ class Exchanger:
     async def _round(self, options: ExchangeOptions, tally: Tally) -> Outcome | None:
         """Do one exchange; None where this replica had to become another one first."""
         request = await self._build(options)
+        sent = encode_request(request)
         try:
-            text = await self._exchange(options.database, encode_request(request))
+            text = await self._exchange(options.database, sent)
         except Rejected as error:
             if error.status in UNREADABLE:
                 self.refused = frozenset(change.n for change in request.changes if change.n is not None)
@@ -155,6 +157,7 @@ class Exchanger:
             if error.code != "replica_forked":
                 raise
             return await self._fork(request, options)
+        tally.transferred += len(sent) + len(text)
         try:
             response = decode_response(text)
         except SchemaError as error:

@@ -830,9 +830,12 @@ class SyncManager:
         """
         return self._on_conflict.add(callback)
 
-    def on_progress(self, callback: Callable[[int, int], Any]) -> Callable[[], None]:
-        """Call back with (done, total) changes as a sync goes on; what is pulled counts once it has come."""
-        return self._progress.add(callback)
+    def on_progress(self, callback: Callable[..., Any], *, with_size: bool = False) -> Callable[[], None]:
+        """Call back with (done, total) changes as a sync goes on; what is pulled counts once it has come.
+
+        ``with_size`` adds, as a third argument, the characters of JSON that were exchanged so far.
+        """
+        return self._progress.add(callback if with_size else lambda done, total, _: callback(done, total))
 
     # What stands behind
 
@@ -990,7 +993,7 @@ class SyncManager:
 
     def _on_round(self, tally: Tally) -> None:
         done = tally.pushed + tally.pulled
-        self._progress.call(done, done + tally.left)
+        self._progress.call(done, done + tally.left, tally.transferred)
 
     async def _note_success(self, duration_s: float, *, has_news: bool) -> None:
         self._last_error = self._blocked_by = self._next_retry_ms = None
