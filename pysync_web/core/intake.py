@@ -673,6 +673,7 @@ class _Intake:
             else:
                 self.records[name] = Record(None, record.pending)
         await self._put_records()
+        await self.totals.recount(collection)
         for key in seen:
             self.tx.delete("seen", key)
 

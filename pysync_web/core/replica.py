@@ -454,6 +454,15 @@ class Totals:
             record = await self._record(name[0])
             record[1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
 
+    async def recount(self, collection: str) -> None:
+        """Count a collection anew, and sum it up, whatever was noted of it."""
+        record = self._records[collection] = [0, 0]
+        for key, text in await self._tx.scan("docs", (collection,)):
+            stored = decode_record(text)
+            record[0] += stored.is_shown
+            if stored.confirmed is not None and stored.confirmed.body is not None:
+                record[1] += digest(collection, str(key[1]), stored.sequence)
+
     def write(self) -> None:
         """Put what changed."""
         for collection, (documents, total) in self._records.items():
