@@ -43,6 +43,7 @@ from .errors import (
 from .manager import (
     Bucket,
     BucketEntry,
+    DeltaStats,
     KeyValueStore,
     Ledger,
     LocalStore,
@@ -53,6 +54,8 @@ from .manager import (
     Statistics,
     Stop,
     StorageEngine,
+    Subscribe,
+    Subscribed,
     SyncCommand,
     SyncConfig,
     SyncManager,
@@ -61,6 +64,7 @@ from .manager import (
     SyncResult,
     SyncStatus,
     Transaction,
+    Unsubscribe,
 )
 from .manager import open_manager as open
 from .transport import (
@@ -94,6 +98,7 @@ __all__ = [
     "CorruptData",
     "Custom",
     "DatabaseLocked",
+    "DeltaStats",
     "EncodedTransport",
     "EncryptionError",
     "Entry",
@@ -125,6 +130,8 @@ __all__ = [
     "StorageError",
     "StorageReset",
     "Strategy",
+    "Subscribe",
+    "Subscribed",
     "SyncCommand",
     "SyncConfig",
     "SyncError",
@@ -140,6 +147,7 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "Unreachable",
+    "Unsubscribe",
     "Wait",
     "channel_pair",
     "open",

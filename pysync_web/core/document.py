@@ -461,7 +461,7 @@ def _rank(register: tuple[str, Any]) -> tuple[str, int, str]:
 
 def _assign(body: Body, path: str, value: Any) -> None:
     """Set a leaf, or make sure that it is absent; what stands in the way of the path becomes an object."""
-    names = _split(path)
+    names = split_place(path)
     node = body
     for name in names[:-1]:
         child = node.get(name)
@@ -477,7 +477,7 @@ def _lookup(body: Body | None, path: str) -> Any:
     if body is None:
         return _REMOVED
     node: JSON = body
-    for name in _split(path) if path else ():
+    for name in split_place(path) if path else ():
         if type(node) is not dict or name not in node:
             return _REMOVED
         node = node[name]
@@ -519,7 +519,8 @@ def _join(path: str, name: str) -> str:
     return f"{path}/{name}"
 
 
-def _split(path: str) -> list[str]:
+def split_place(path: str) -> list[str]:
+    """Give the names in a JSON Pointer, from the outermost."""
     return [_name(part) for part in path[1:].split("/")]
 
 

@@ -6,7 +6,7 @@ is sent again is the same bytes. What is done with an answer is in ``intake.py``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -37,8 +37,9 @@ from .outbox import (
 from .ports import Random, ReadTransaction, WriteTransaction
 from .recorded import done_again
 from .replica import Event, LeaseLost, load_counters, size_of
+from .scope import SCOPE, Asked, Wish, again, begin_again, choose, choose_everything, load_scope
 from .waiting import held_changes
-from .wire import MAX_PAGE, PROTOCOL, Change, Result, SyncRequest
+from .wire import MAX_PAGE, PROTOCOL, Change, DeltaWish, Result, SyncRequest
 
 MERGE_FIELDS: Final = "fields"
 
@@ -62,6 +63,8 @@ class ExchangeOptions:
     """Whether a block may be sent in parts, because the server takes no whole one."""
     skip: frozenset[int] = frozenset()
     """The numbers of changes that are not sent now, nor what depends on them."""
+    delta: DeltaWish | None = None
+    """Whether documents may come as what has changed in them; None: they come whole."""
     device: str | None = None
     """The label under which ledger entries name this replica beside its id; None: they name nobody."""
 
@@ -70,7 +73,8 @@ class ExchangeOptions:
 class SyncState:
     """Where a replica stands with its server; ``cursor`` is the server's sequence up to which it has everything.
 
-    ``is_resync``: a full pull is under way, and what it does not bring will be dropped.
+    At ``settled`` it had everything that there was. ``is_resync``: a full pull is under way; what it does not bring
+    will be dropped.
     """
 
     cursor: int = 0
@@ -79,6 +83,7 @@ class SyncState:
     collections: list[str] | None = None
     is_resync: bool = False
     was_forked: bool = False
+    settled: int = 0
     totals: dict[str, int] = field(default_factory=dict)
 
     def text(self) -> str:
@@ -91,6 +96,7 @@ class SyncState:
                 "collections": self.collections,
                 "is_resync": self.is_resync,
                 "was_forked": self.was_forked,
+                "settled": self.settled,
                 "totals": self.totals,
             }
         )
@@ -98,7 +104,10 @@ class SyncState:
 
 @dataclass(slots=True)
 class Outcome:
-    """What an answer did. ``is_stale``: it answered another question, and nothing was taken in."""
+    """What an answer did. ``is_stale``: it answered another question, and nothing was taken in.
+
+    ``diverged`` are collections of which only a part is wanted, and that is another one than the server's.
+    """
 
     events: list[Event] = field(default_factory=list)
     pushed: int = 0
@@ -109,8 +118,11 @@ class Outcome:
     has_more: bool = False
     is_stale: bool = False
     has_diverged: bool = False
+    diverged: list[str] = field(default_factory=list)
     epoch_changed: bool = False
     noted: int = 0
+    delta_bytes: int = 0
+    whole_bytes: int = 0
     asks: list[Name] = field(default_factory=list)
     """The documents whose conflicts wait for functions of the application; ``noted`` counts entries of the ledger."""
 
@@ -141,20 +153,21 @@ async def build_pull(tx: ReadTransaction, options: ExchangeOptions) -> SyncReque
     """Build a request without changes; nothing need be written for it."""
     counters = await checked_counters(tx, options)
     sync = await load_sync(tx)
-    return _request(counters, sync, options)
+    return _request(counters, sync, await _asked(tx, options), options)
 
 
 async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions) -> SyncRequest:
     """Build a request with the oldest changes and write down that they are in flight; again, the same request."""
     counters = await checked_counters(tx, options)
     sync = await load_sync(tx)
+    asked = await _asked(tx, options)
     text = await tx.get("meta", ("inflight",))
     if text is not None:
         inflight = loads(text)
     else:
         entries, waiting = await _entries(tx, counters, options)
         if not entries:
-            return _request(counters, sync, options)
+            return _request(counters, sync, asked, options)
         # What the server knows already, or refuses, must not meet the documents of others as if it were pending.
         is_part = options.where is None and len(entries) < waiting
         inflight = {"request": rng.randbytes(16).hex(), "entries": entries, "cursor": sync.cursor}
@@ -169,7 +182,7 @@ async def build_push(tx: WriteTransaction, rng: Random, options: ExchangeOptions
         index = next((i for i, change in enumerate(record.pending) if change.n == n), None)
         if index is not None:
             changes.append(as_change((collection, key), record, index, counters.replica))
-    return _request(counters, sync, options, inflight, changes)
+    return _request(counters, sync, asked, options, inflight, changes)
 
 
 async def _runs(tx: ReadTransaction, counters: Counters, options: ExchangeOptions) -> tuple[list[Run], int]:
@@ -220,6 +233,7 @@ async def _entries(
 def _request(
     counters: Counters,
     sync: SyncState,
+    asked: Asked,
     options: ExchangeOptions,
     inflight: dict[str, JSON] | None = None,
     changes: Sequence[Change] = (),
@@ -234,8 +248,17 @@ def _request(
         fence=sync.fence,
         epoch=sync.epoch,
         limit=inflight["limit"] if inflight else options.page_limit,
-        collections=options.collections,
+        collections=asked.collections,
+        subscriptions=asked.subscriptions,
+        without=asked.without,
+        delta=options.delta,
+        settled=min(sync.settled, sync.cursor),
     )
+
+
+async def _asked(tx: ReadTransaction, options: ExchangeOptions) -> Asked:
+    scope = await load_scope(tx)
+    return scope.asked(options.collections) if scope else Asked(options.collections)
 
 
 async def checked_counters(tx: ReadTransaction, options: ExchangeOptions) -> Counters:
@@ -311,7 +334,7 @@ async def choose_collections(tx: WriteTransaction, names: Sequence[str] | None) 
     wanted = None if names is None else sorted(names)
     if sync.collections != wanted:
         sync.collections = wanted
-        sync.cursor = 0
+        sync.cursor = sync.settled = 0
         tx.put("meta", ("sync",), sync.text())
 
 
@@ -321,6 +344,39 @@ async def begin_resync(tx: WriteTransaction, options: ExchangeOptions) -> None:
     sync = await load_sync(tx)
     for key, _ in await tx.scan("seen"):
         tx.delete("seen", key)
-    sync.cursor = 0
+    sync.cursor = sync.settled = 0
     sync.is_resync = True
     tx.put("meta", ("sync",), sync.text())
+    scope = await load_scope(tx)
+    if scope is not None:
+        begin_again(scope, options.collections)
+        tx.put("meta", SCOPE, scope.text())
+
+
+async def begin_part_again(tx: WriteTransaction, collection: str, options: ExchangeOptions) -> None:
+    """Begin to fetch one part anew, because it is not what the server has; what does not come is dropped."""
+    await checked_counters(tx, options)
+    scope = await load_scope(tx)
+    if scope is not None and scope.holds(collection) and collection in scope.choices:
+        for key, _ in await tx.scan("seen", (collection,)):
+            tx.delete("seen", key)
+        again(scope, collection)
+        tx.put("meta", SCOPE, scope.text())
+
+
+async def choose_parts(
+    tx: WriteTransaction,
+    wishes: Mapping[str, Wish | None] | None,
+    collections: tuple[str, ...] | None,
+    *,
+    is_exact: bool = False,
+) -> bool:
+    """Choose what is wanted, as :func:`scope.choose` does; ``wishes`` None: everything. Tell whether that is news."""
+    sync = await load_sync(tx)
+    if wishes is not None:
+        return await choose(tx, wishes, sync.cursor, collections, is_exact=is_exact)
+    if await choose_everything(tx):
+        sync.cursor = sync.settled = 0
+        tx.put("meta", ("sync",), sync.text())
+        return True
+    return False

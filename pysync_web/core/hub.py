@@ -7,20 +7,25 @@ document's last change to its name. So the feed is as long as there are document
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from ..causality import SERVER, VersionVector, advance, covers, follows, includes, join, timestamp, without_server
+from ..causality import SERVER, advance, covers, follows, includes, join, timestamp, without_server
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
+from .answers import Digests, answer, conflict_text, status_of
 from .digest import digest
-from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped, united
+from .document import ABSENT, Document, State, changed, lost, merge, restamped, united
+from .feed import enter
 from .fields import check_authors, check_states, has_crdts, latest, with_kinds
+from .hub_state import HubState, begin_epoch, create_state, load_state, required_state
+from .lookups import build_step, is_needed, load_fields, refresh
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
+from .selection import Selection
 from .wire import (
-    MAX_PAGE_BYTES,
     MAX_TRANSACTION,
     Answer,
     Change,
@@ -52,25 +57,40 @@ class Hub:
         self._storage = storage
         self._guard = guard
         self._watchers: list[Watcher] = []
+        self._digests = Digests()
 
     async def open(self, rng: Random) -> None:
         """Give a new storage its epoch; nothing happens to one that has it."""
-        if await self._storage.read(_load) is None:
-            await self._storage.write(lambda tx: _create(tx, rng))
+        if await self._storage.read(load_state) is None:
+            await self._storage.write(lambda tx: create_state(tx, rng))
 
     async def exchange(self, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
         """Push and pull at once; raise :class:`Rejected` (409) for a forked replica or another epoch."""
+        if request.subscriptions:
+            await self._build_lookups(request)
         if not request.changes:
-            found = await self._storage.read(lambda tx: _pull(tx, request, now_ms))
+            found = await self._storage.read(lambda tx: _pull(tx, request, now_ms, self._digests))
             if found is not None:
                 return found
 
         async def body(tx: WriteTransaction) -> tuple[Answer, int]:
-            return await _exchange(tx, request, now_ms, rng, self._guard), (await _required(tx)).head
+            answer = await _exchange(tx, request, now_ms, rng, self._guard, self._digests)
+            return answer, (await required_state(tx)).head
 
         answer, head = await self._storage.write(body)
         self._tell(head, _touched(request, answer))
         return answer
+
+    async def _build_lookups(self, request: SyncRequest) -> None:
+        """See that the filters of a first sync find their documents without reading their collections."""
+        for part in Selection(request).snapshots:
+            hint = part.filter.equality if part.filter else None
+            if hint is None or part.subscription is None:
+                continue
+            name, path = part.subscription.collection, hint[0]
+            if await self._storage.read(partial(is_needed, collection=name, path=path)):
+                while await self._storage.write(partial(build_step, collection=name, path=path)):
+                    pass
 
     async def head(self) -> int:
         """Give the sequence of the last change."""
@@ -90,16 +110,16 @@ class Hub:
 
     async def status(self, client_id: str, since: int | None = None) -> dict[str, JSON]:
         """Tell what the server knows of a client, as ``GET /_api/sync/status`` answers it."""
-        return await self._storage.read(lambda tx: _status(tx, client_id, since))
+        return await self._storage.read(lambda tx: status_of(tx, client_id, since))
 
     async def new_epoch(self, rng: Random) -> str:
         """Say that this storage was restored: every replica will offer again what the server may lack."""
-        return await self._storage.write(lambda tx: _new_epoch(tx, rng))
+        return await self._storage.write(lambda tx: begin_epoch(tx, rng))
 
 
 async def decide(tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
     """Decide a request in a transaction of the caller's own, as :meth:`Hub.exchange` does in one of its."""
-    return await _exchange(tx, request, now_ms, rng, None)
+    return await _exchange(tx, request, now_ms, rng, None, Digests())
 
 
 def _touched(request: SyncRequest, answer: Answer) -> frozenset[str]:
@@ -111,20 +131,7 @@ def _touched(request: SyncRequest, answer: Answer) -> frozenset[str]:
 
 async def head_of(tx: ReadTransaction) -> int:
     """Give the sequence of the last change."""
-    return (await _required(tx)).head
-
-
-@dataclass(slots=True)
-class _State:
-    """What the server counts: its sequence and clock, its epoch, and where earlier epochs ended."""
-
-    epoch: str
-    head: int = 0
-    clock: str = ""
-    history: dict[str, int] = field(default_factory=dict)
-
-    def text(self) -> str:
-        return dumps({"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history})
+    return (await required_state(tx)).head
 
 
 class _Stored(NamedTuple):
@@ -134,34 +141,9 @@ class _Stored(NamedTuple):
     sequence: int = 0
 
 
-async def _load(tx: ReadTransaction) -> _State | None:
-    text = await tx.get("hub", ("state",))
-    return None if text is None else _State(**loads(text))
-
-
-async def _create(tx: WriteTransaction, rng: Random) -> None:
-    if await _load(tx) is None:
-        tx.put("hub", ("state",), _State(rng.randbytes(16).hex()).text())
-
-
-async def _new_epoch(tx: WriteTransaction, rng: Random) -> str:
-    state = await _required(tx)
-    state.history = {**state.history, state.epoch: state.head}
-    state.epoch = rng.randbytes(16).hex()
-    tx.put("hub", ("state",), state.text())
-    return state.epoch
-
-
-async def _required(tx: ReadTransaction) -> _State:
-    state = await _load(tx)
-    if state is None:
-        raise Rejected("this database was not opened", status=404, code="unknown_database")
-    return state
-
-
-async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int) -> Answer | None:
+async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, digests: Digests) -> Answer | None:
     """Answer a request without changes from a read snapshot, or None where something must be written."""
-    state = await _required(tx)
+    state = await required_state(tx)
     if _is_rolled_back(state, request):
         return None
     if request.epoch not in (None, state.epoch):
@@ -174,22 +156,22 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int) -> Answe
         raise _forked([])
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
-    return await _answer(tx, request, state, now_ms, fence=fence, n=n)
+    return await answer(tx, request, state, now_ms, fence=fence, n=n, digests=digests)
 
 
 async def _exchange(
-    tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random, guard: Guard | None
+    tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random, guard: Guard | None, digests: Digests
 ) -> Answer:
-    state = await _required(tx)
+    state = await required_state(tx)
     if _is_rolled_back(state, request):
-        await _new_epoch(tx, rng)
-        state = await _required(tx)
+        await begin_epoch(tx, rng)
+        state = await required_state(tx)
     if request.epoch not in (None, state.epoch):
         return _epoch_answer(state, request)
     text = await tx.get("replicas", (request.client_id,))
     replica = loads(text) if text else None
     if replica and request.request_id is not None and request.request_id == replica["request"]:
-        return await _repeat(tx, request, state, now_ms, replica)
+        return await _repeat(tx, request, state, now_ms, replica, digests)
     if _is_forked(state, request, replica):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
@@ -200,13 +182,14 @@ async def _exchange(
     record = {"fence": fence, "request": request.request_id, "results": results, "n": push.n}
     record |= {"cursor": request.since, "at": state.clock, "epoch": state.epoch}
     tx.put("replicas", (request.client_id,), dumps(record))
-    return await _answer(
+    return await answer(
         tx,
         _page_request(request, results),
         state,
         now_ms,
         fence=fence,
         n=push.n,
+        digests=digests,
         results=results,
         extras=push.extras,
         conflicts=push.conflicts,
@@ -215,7 +198,12 @@ async def _exchange(
 
 
 async def _repeat(
-    tx: ReadTransaction, request: SyncRequest, state: _State, now_ms: int, replica: dict[str, JSON]
+    tx: ReadTransaction,
+    request: SyncRequest,
+    state: HubState,
+    now_ms: int,
+    replica: dict[str, JSON],
+    digests: Digests,
 ) -> Answer:
     """Answer a request that was decided before: the same verdicts, the documents as they are now."""
     results = replica["results"]
@@ -224,14 +212,15 @@ async def _repeat(
     for change in request.changes:
         if statuses.get(str(change.op_id)) == "conflict":
             text = await tx.get("docs", (change.collection, change.key))
-            conflicts.append(text or _conflict_text(change, None))
-    return await _answer(
+            conflicts.append(text or conflict_text(change, None))
+    return await answer(
         tx,
         _page_request(request, results),
         state,
         now_ms,
         fence=replica["fence"],
         n=replica["n"],
+        digests=digests,
         results=results,
         extras=[(change.collection, change.key) for change in request.changes if change.op_id in statuses],
         conflicts=conflicts,
@@ -247,7 +236,7 @@ def _op_ids(request: SyncRequest) -> Iterator[str]:
     return (change.op_id for change in request.changes if change.op_id is not None)
 
 
-def _is_forked(state: _State, request: SyncRequest, replica: dict[str, JSON] | None) -> bool:
+def _is_forked(state: HubState, request: SyncRequest, replica: dict[str, JSON] | None) -> bool:
     """Tell whether a replica's fence is not the last one given; a new epoch asks for none of an earlier one."""
     if not request.protocol or replica is None or request.fence == replica["fence"]:
         return False
@@ -263,12 +252,12 @@ def _forked(known: list[str]) -> Rejected:
     )
 
 
-def _is_rolled_back(state: _State, request: SyncRequest) -> bool:
+def _is_rolled_back(state: HubState, request: SyncRequest) -> bool:
     """Tell whether a replica has seen more of this epoch than there is: the server's data were restored."""
     return bool(request.protocol) and request.epoch == state.epoch and request.since > state.head
 
 
-def _epoch_answer(state: _State, request: SyncRequest) -> Answer:
+def _epoch_answer(state: HubState, request: SyncRequest) -> Answer:
     """Tell a replica of an earlier epoch the new one, and up to where its own still holds: it asks again."""
     known_until = min(state.history.get(request.epoch or "", 0), state.head)
     head: dict[str, JSON] = {
@@ -288,7 +277,7 @@ class _Push:
         self,
         tx: WriteTransaction,
         request: SyncRequest,
-        state: _State,
+        state: HubState,
         now_ms: int,
         rng: Random,
         guard: Guard | None,
@@ -352,7 +341,7 @@ class _Push:
                 record = {"content": _fingerprint(change), **encode_losses(result)}
                 self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "conflict":
-                self.conflicts.append(_conflict_text(change, self._seen(name).document))
+                self.conflicts.append(conflict_text(change, self._seen(name).document))
             elif result.status in ("duplicate", "merged") or name in self.restamped:
                 self.extras.append(name)
 
@@ -491,20 +480,21 @@ class _Push:
     async def _write(self) -> None:
         """Put the documents, the feed, the digests and the counters of this request."""
         digests: dict[str, dict[str, int]] = {}
+        fields = await load_fields(self.tx)
         for name, stored in self.after.items():
             before, document = self.before[name], stored.document
             if document is None:
                 continue
+            text = encode_server_change(*name, document)
+            body = before.document.body if before.document else None
             collection = await self._digest(digests, name[0])
-            collection["digest"] += digest(*name, stored.sequence)
-            if before.sequence:
-                collection["digest"] -= digest(*name, before.sequence)
-                self.tx.delete("feed", (before.sequence,))
-            collection["count"] += (document.body is not None) - (
-                before.document is not None and before.document.body is not None
-            )
-            self.tx.put("docs", name, encode_server_change(*name, document))
-            self.tx.put("feed", (stored.sequence,), dumps(list(name)))
+            for has, sign, sequence in ((document.body, 1, stored.sequence), (body, -1, before.sequence)):
+                if has is not None:
+                    collection["count"] += sign
+                    collection["digest"] += sign * digest(*name, sequence)
+            await enter(self.tx, name, before, document, stored.sequence, len(text))
+            refresh(self.tx, fields, name, body, document.body)
+            self.tx.put("docs", name, text)
         for collection_name, record in digests.items():
             record["digest"] %= 2**64
             text = dumps({"count": record["count"], "digest": f"{record['digest']:016x}"})
@@ -609,113 +599,3 @@ def _fingerprint(change: Change) -> str:
     content = [change.collection, change.key, change.operation, body, sorted(state.stamps)]
     content += [change.deeds] if change.deeds else []
     return sha256(dumps(content).encode()).hexdigest()[:16]
-
-
-def _conflict_text(change: Change, current: Document | None) -> str:
-    """Give the server's document for a conflict; a document that it never had is one that is deleted."""
-    document = current or Document(deleted(timestamp(0)), {SERVER: 0})
-    return encode_server_change(change.collection, change.key, document)
-
-
-async def _answer(
-    tx: ReadTransaction,
-    request: SyncRequest,
-    state: _State,
-    now_ms: int,
-    *,
-    fence: str | None,
-    n: int,
-    results: Sequence[JSON] = (),
-    extras: Sequence[tuple[str, str]] = (),
-    conflicts: Sequence[str] = (),
-    skip: Set[tuple[str, str]] = frozenset(),
-) -> Answer:
-    """Read the page after the request's cursor; documents that the verdicts need come first."""
-    since = min(request.since, state.head)
-    first = list(dict.fromkeys(extras))
-    changes = [text for text in await tx.get_many("docs", first) if text is not None]
-    page, cursor, has_more = await _page(tx, request, since, state.head, skip | set(first))
-    head: dict[str, JSON] = {
-        "request_id": request.request_id,
-        "fence": fence,
-        "epoch": state.epoch,
-        "since": since,
-        "server_version": {request.client_id: n, SERVER: cursor},
-        "timestamp": max(state.clock, timestamp(now_ms)),
-        "has_more": has_more,
-        "results": list(results),
-    }
-    if not has_more:
-        head["digest"] = await _total_digest(tx, request)
-    return Answer(head, changes + page, list(conflicts), state.head)
-
-
-async def _page(
-    tx: ReadTransaction, request: SyncRequest, since: int, head: int, skip: Set[tuple[str, str]]
-) -> tuple[list[str], int, bool]:
-    """Give the documents changed after a cursor, the cursor after them, and whether there are more.
-
-    A limit of 0 asks for no documents: the cursor then moves over the changes of this request alone.
-    """
-    if not request.limit:
-        cursor = await _own_cursor(tx, since, skip)
-        return [], cursor, cursor < head
-    entries = await tx.scan("feed", after=(since,), limit=request.limit + 1)
-    has_more = len(entries) > request.limit
-    names: list[tuple[tuple[str, str], int]] = []
-    for key, text in entries[: request.limit]:
-        collection, document_key = loads(text)
-        if request.collections is None or collection in request.collections:
-            names.append(((collection, document_key), int(key[0])))
-    wanted = [(name, sequence) for name, sequence in names if name not in skip]
-    texts = await tx.get_many("docs", [name for name, _ in wanted])
-    page: list[str] = []
-    size = 0
-    for (_, sequence), document in zip(wanted, texts, strict=True):
-        if document is None:
-            continue
-        if page and size + len(document) > MAX_PAGE_BYTES // 2:
-            return page, sequence - 1, True
-        page.append(document)
-        size += len(document)
-    return page, int(entries[request.limit - 1][0][0]) if has_more else head, has_more
-
-
-async def _own_cursor(tx: ReadTransaction, since: int, own: Set[tuple[str, str]]) -> int:
-    """Give the sequence before the first change after ``since`` that is not among a request's own."""
-    for key, text in await tx.scan("feed", after=(since,), limit=len(own)):
-        if tuple(loads(text)) not in own:
-            break
-        since = int(key[0])
-    return since
-
-
-async def _total_digest(tx: ReadTransaction, request: SyncRequest) -> str:
-    """Sum the digests of the collections that the request names."""
-    if request.collections is None:
-        texts = [text for _, text in await tx.scan("collections")]
-    else:
-        found = await tx.get_many("collections", [(name,) for name in request.collections])
-        texts = [text for text in found if text is not None]
-    return f"{sum(int(loads(text)['digest'], 16) for text in texts) % 2**64:016x}"
-
-
-async def _status(tx: ReadTransaction, client_id: str, since: int | None) -> dict[str, JSON]:
-    state = await _required(tx)
-    vector: VersionVector = {}
-    replica: dict[str, JSON] | None = None
-    for key, text in await tx.scan("replicas", limit=1000):
-        record = loads(text)
-        vector[str(key[0])] = record["n"]
-        if key[0] == client_id:
-            replica = record
-    vector[SERVER] = state.head
-    cursor = since if since is not None else replica["cursor"] if replica else 0
-    pending = await tx.scan("feed", after=(cursor,), limit=10_000)
-    return {
-        "client_id": client_id,
-        "server_version": vector,
-        "pending_for_client": len(pending),
-        "last_sync": replica["at"] if replica else None,
-        "collections_synced": [str(key[0]) for key, _ in await tx.scan("collections")],
-    }

@@ -5,13 +5,14 @@ An answer that comes late or twice changes nothing. What a decision gives up is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from ..causality import SERVER, follows, includes, tick, without_server
 from ..values import dumps, loads
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
+from .delta import rebuilt, whole_size
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
 from .exchange import MERGE_FIELDS, ExchangeOptions, Outcome, SyncState, checked_counters, load_sync, read_sync
 from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown
@@ -30,9 +31,10 @@ from .optimistic import (
     view,
 )
 from .outbox import Appender, Bounds, Counters, Name, strike
-from .ports import Key, Random, ReadTransaction, WriteTransaction
+from .ports import Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
 from .replica import Event, Totals, load_counters, size_of
+from .scope import SCOPE, Asked, Scope, again, load_scope, settle
 from .waiting import index_conflict
 from .wire import Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
@@ -58,11 +60,22 @@ async def apply_response(
     if not is_current or request.client_id != counters.replica or request.fence != sync.fence:
         return Outcome(is_stale=True)
     intake = _Intake(tx, counters, sync, stored, now_ms, rng, options)
+    intake.scope = await load_scope(tx)
     if sync.epoch is not None and response.epoch != sync.epoch:
         await intake.change_epoch(response)
     else:
         await intake.take(request, response)
     return intake.outcome
+
+
+async def drop_unasked(
+    tx: WriteTransaction, now_ms: int, rng: Random, options: ExchangeOptions, limit: int = 500
+) -> tuple[Outcome, bool]:
+    """Let go of documents of collections that are not wanted any more; tell also whether there are more."""
+    counters = await checked_counters(tx, options)
+    intake = _Intake(tx, counters, await load_sync(tx), None, now_ms, rng, options)
+    intake.scope = await load_scope(tx)
+    return intake.outcome, await intake.drop_unasked(limit)
 
 
 async def read_conflict(tx: ReadTransaction, name: Name) -> Conflict | None:
@@ -126,6 +139,7 @@ class _Intake:
         self.latest = ""
         self.origin = "Remote"
         self.taken_back: dict[Name, tuple[str, str]] = {}
+        self.scope: Scope | None = None
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
@@ -138,14 +152,19 @@ class _Intake:
             if change is not None:
                 name = (change.collection, change.key)
                 self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
-        is_next = response.since == self.sync.cursor
+        is_next = response.since == self.sync.cursor and _asks_for(request) == self._asked()
         touched = {(change.collection, change.key) for change in request.changes}
         for incoming in response.server_changes:
-            if is_next or (incoming.collection, incoming.key) in touched:
+            is_own = (incoming.collection, incoming.key) in touched
+            if incoming.is_removed and (is_next or is_own):
+                self._remove(incoming, is_own=is_own)
+            elif is_next or is_own:
                 self._incoming(incoming, response.timestamp)
         if is_next:
             self.sync.cursor = max(self.sync.cursor, response.server_version.get(SERVER, 0))
             self.outcome.has_more = response.has_more
+            if not response.has_more:
+                self.sync.settled = self.sync.cursor
         self.sync.epoch = response.epoch
         if response.fence is not None:
             self.sync.fence = response.fence
@@ -178,9 +197,13 @@ class _Intake:
         self.struck.append((change.n, size_of(change)))
         self.outcome.pushed += result.status != "rejected"
         if result.status == "applied":
-            if self.sync.is_resync:
+            if self.sync.is_resync or self._sweeps(name):
                 self.tx.put("seen", name, "1")
-            self.records[name] = Record(self._acknowledged(record.confirmed, change, result), rest, waiting)
+            after = self._acknowledged(record.confirmed, change, result)
+            self.records[name] = Record(after, rest, waiting)
+            if self.options.delta is not None and change.operation == "update" and after is not None:
+                self.outcome.delta_bytes += size_of(change)
+                self.outcome.whole_bytes += len(dumps(after.body))
             return
         # Known, and nobody else has changed the document: what is pending was made on exactly this.
         version = record.confirmed.version if record.confirmed else {}
@@ -225,12 +248,16 @@ class _Intake:
         """Take in a document of the server, under whatever is pending."""
         name = (change.collection, change.key)
         record = self.records[name]
-        if self.sync.is_resync:
+        if self.sync.is_resync or self._sweeps(name):
             self.tx.put("seen", name, "1")
         sequence = change.document.version.get(SERVER, 0)
         known = record.confirmed
         if known and record.sequence > sequence and not self.sync.is_resync:
             return
+        if change.delta is not None:
+            if known and record.sequence >= sequence:
+                return
+            change = self._rebuilt(change, known)
         if known and record.sequence == sequence and known.state == change.document.state:
             return
         self.outcome.pulled += 1
@@ -242,6 +269,84 @@ class _Intake:
         else:
             self.records[name] = Record(change.document, record.pending)
         self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
+
+    def _rebuilt(self, change: ServerChange, known: Document | None) -> ServerChange:
+        whole = rebuilt(change, known)
+        self.outcome.delta_bytes += len(dumps(change.delta))
+        self.outcome.whole_bytes += whole_size(whole)
+        return whole
+
+    def _remove(self, change: ServerChange, *, is_own: bool) -> None:
+        """Let a document go that is no longer among those asked for, unless changes of it have yet to be sent."""
+        name = (change.collection, change.key)
+        record = self.records[name]
+        if record.confirmed is None or record.sequence > change.document.version.get(SERVER, 0):
+            return
+        if not record.pending:
+            self.outcome.pulled += not is_own
+            self._let_go(name)
+        elif not is_own:
+            self._note_held(name, record)
+
+    def _let_go(self, name: Name) -> None:
+        self.records[name] = EMPTY
+        self.taken_back[name] = ("removed", "")
+
+    def _note_held(self, name: Name, record: Record) -> None:
+        """Note changes that keep a document here a little longer, so that they can be found when it is gone."""
+        problem = Problem(
+            "document_removed", "the document is none of those asked for any more; the change is sent"
+        )
+        result = Result(record.pending[-1].op_id, "rejected", error=problem)
+        self._note(name, "removed", record.state or ABSENT, record.pending, record.confirmed, result)
+
+    def _sweeps(self, name: Name) -> bool:
+        choice = self.scope.choices.get(name[0]) if self.scope else None
+        return choice is not None and choice.sweeps
+
+    def _asked(self) -> Asked:
+        wanted = self.options.collections
+        return self.scope.asked(wanted) if self.scope else Asked(wanted)
+
+    async def _go_on(self, response: SyncResponse) -> None:
+        """Note how far snapshots have come; what one that is through did not bring is dropped, where that is due."""
+        scope = self.scope
+        if scope is None:
+            return
+        before = scope.text()
+        for collection, choice in scope.choices.items():
+            after, is_done = response.snapshots.get(choice.id, (None, False))
+            if choice.snapshot is not None and choice.id in response.snapshots:
+                choice.snapshot = None if is_done else choice.snapshot._replace(after=after)
+            if choice.sweeps and choice.snapshot is None and (is_done or not response.has_more):
+                choice.sweeps = False
+                await self._drop_unseen(collection, holds=True)
+        settle(scope)
+        if scope.text() != before:
+            self.tx.put("meta", SCOPE, scope.text())
+
+    async def drop_unasked(self, limit: int) -> bool:
+        """Let documents go of collections that are not wanted any more, so many; tell whether there are more."""
+        scope = self.scope
+        leaving = [(name, one) for name, one in scope.choices.items() if one.leaves] if scope else []
+        if scope is None or not leaving:
+            return False
+        collection, choice = leaving[0]
+        start = None if choice.after is None else (collection, choice.after)
+        rows = await self.tx.scan("docs", (collection,), after=start, limit=limit)
+        for key, text in rows:
+            name = (collection, str(key[1]))
+            record = self.stored[name] = self.records[name] = decode_record(text)
+            if record.pending and record.confirmed:
+                self._note_held(name, record)
+            elif not record.pending:
+                self._let_go(name)
+        choice.leaves = len(rows) == limit
+        choice.after = str(rows[-1][0][1]) if choice.leaves else None
+        settle(scope)
+        self.tx.put("meta", SCOPE, scope.text())
+        await self._write()
+        return choice.leaves or len(leaving) > 1
 
     def _has_met(self, record: Record, remote: Document) -> bool:
         """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
@@ -453,6 +558,7 @@ class _Intake:
         self.sync.epoch = response.epoch
         self.sync.fence = None
         self.sync.cursor = min(self.sync.cursor, known_until)
+        self.sync.settled = min(self.sync.settled, known_until)
         self.tx.delete("meta", ("inflight",))
         self.counters.seal()
         appender = Appender(self.counters, Bounds(2**53, 2**53))
@@ -463,6 +569,10 @@ class _Intake:
                 self.stored[name] = record
                 self.records[name] = self._offered(appender, name, record, known_until)
         appender.write(self.tx)
+        if self.scope is not None:
+            for collection in [name for name, one in self.scope.choices.items() if one.snapshot]:
+                again(self.scope, collection)
+            self.tx.put("meta", SCOPE, self.scope.text())
         self.outcome.epoch_changed = True
         self.outcome.has_more = True
         await self._finish(response, is_next=False)
@@ -488,6 +598,9 @@ class _Intake:
     async def _finish(self, response: SyncResponse, is_next: bool) -> None:
         """Write what changed; nothing at all where nothing did."""
         await self._put_records()
+        asked = self._asked()
+        if is_next:
+            await self._go_on(response)
         if self.sync.is_resync and is_next and not response.has_more:
             await self._end_resync()
         for word in ("pushed", "pulled", "conflicts"):
@@ -498,7 +611,7 @@ class _Intake:
             self.tx.put("meta", ("sync",), text)
         self.outcome.pending = self.counters.pending
         if is_next and response.digest is not None and not response.has_more:
-            self.outcome.has_diverged = await self._digest() != response.digest
+            await self._compare(asked, response.digest, response.digests)
 
     async def _write(self) -> None:
         """Write the documents, and what is counted."""
@@ -535,27 +648,53 @@ class _Intake:
 
     async def _end_resync(self) -> None:
         """Drop what the full pull did not bring."""
-        seen = {key for key, _ in await self.tx.scan("seen")}
-        self.records.clear()
-        for key, text in await self.tx.scan("docs"):
-            record = decode_record(text)
-            name = (str(key[0]), str(key[1]))
-            if record.confirmed is not None and key not in seen and self._is_synced(name):
-                self.stored[name] = record
-                self.records[name] = Record(None, record.pending)
-        await self._put_records()
-        for key in seen:
+        for (collection,) in {key[:1] for key, _ in await self.tx.scan("collections")}:
+            if self._is_synced(str(collection)):
+                await self._drop_unseen(str(collection), holds=False)
+        for key, _ in await self.tx.scan("seen"):
             self.tx.delete("seen", key)
         self.sync.is_resync = False
 
-    def _is_synced(self, name: Name) -> bool:
-        return self.options.collections is None or name[0] in self.options.collections
+    async def _drop_unseen(self, collection: str, *, holds: bool) -> None:
+        """Drop what the server was to send of a collection, and has not.
 
-    async def _digest(self) -> str:
+        It may still have it where a filter alone decided what it sends: then changes that wait hold the document.
+        """
+        seen = {key for key, _ in await self.tx.scan("seen", (collection,))}
+        self.records.clear()
+        for key, text in await self.tx.scan("docs", (collection,)):
+            record = decode_record(text)
+            name = (collection, str(key[1]))
+            if record.confirmed is None or key in seen:
+                continue
+            self.stored[name] = record
+            if holds and record.pending:
+                self._note_held(name, record)
+            else:
+                self.records[name] = Record(None, record.pending)
+        await self._put_records()
+        await self.totals.recount(collection)
+        for key in seen:
+            self.tx.delete("seen", key)
+
+    def _is_synced(self, collection: str) -> bool:
         wanted = self.options.collections
-        rows: Iterable[tuple[Key, str]] = await self.tx.scan("collections")
-        total = sum(int(loads(text)["digest"], 16) for key, text in rows if wanted is None or key[0] in wanted)
-        return f"{total % 2**64:016x}"
+        return (wanted is None or collection in wanted) and (self.scope is None or self.scope.holds(collection))
+
+    async def _compare(self, asked: Asked, total: str, parts: dict[str, str]) -> None:
+        """Compare what is here with what the server says; a part only while no change keeps what has left it."""
+        named = {*asked.without, *(one.collection for one in asked.subscriptions)}
+        sums = {str(key[0]): int(loads(text)["digest"], 16) for key, text in await self.tx.scan("collections")}
+        wanted = asked.collections
+        here = sum(n for name, n in sums.items() if name not in named and (wanted is None or name in wanted))
+        self.outcome.has_diverged = f"{here % 2**64:016x}" != total
+        if not self.counters.pending:
+            theirs = {name: int(text, 16) for name, text in parts.items() if name in named}
+            self.outcome.diverged = sorted(name for name, n in theirs.items() if sums.get(name, 0) != n)
+
+
+def _asks_for(request: SyncRequest) -> Asked:
+    return Asked(request.collections, request.subscriptions, request.without)
 
 
 def _bodies(record: Record) -> list[Body | None]:

@@ -56,7 +56,8 @@ class Event(AsJson):
 
     The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.
     ``reason`` says why, where it was not an ordinary edit: "rejected", "quarantined", "expired" or "rolled_back" for
-    a change that was taken back (``change_id``), "waiting" for a conflict that waits for a decision.
+    a change that was taken back (``change_id``), "waiting" for a conflict that waits for a decision, "removed" for a
+    document that is none of those asked for any more: others keep it.
     """
 
     change_type: ChangeType
@@ -447,11 +448,20 @@ class Totals:
 
     async def confirm(self, name: Name, before: Document | None, after: Document | None) -> None:
         """Note that another version of a document is the confirmed one."""
-        old = before.version.get("server", 0) if before else 0
-        new = after.version.get("server", 0) if after else 0
+        old = before.version.get("server", 0) if before and before.body is not None else 0
+        new = after.version.get("server", 0) if after and after.body is not None else 0
         if old != new:
             record = await self._record(name[0])
             record[1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
+
+    async def recount(self, collection: str) -> None:
+        """Count a collection anew, and sum it up, whatever was noted of it."""
+        record = self._records[collection] = [0, 0]
+        for key, text in await self._tx.scan("docs", (collection,)):
+            stored = decode_record(text)
+            record[0] += stored.is_shown
+            if stored.confirmed is not None and stored.confirmed.body is not None:
+                record[1] += digest(collection, str(key[1]), stored.sequence)
 
     def write(self) -> None:
         """Put what changed."""

@@ -29,7 +29,7 @@ from ..values import (
     dumps,
     loads,
 )
-from .document import Document, State, deleted, removals
+from .document import ABSENT, Document, State, deleted, removals
 from .fields import MARK_TEXT, check_states
 
 PROTOCOL: Final = 1
@@ -39,6 +39,7 @@ MAX_PAGE: Final = 1000
 MAX_PAGE_BYTES: Final = 8 * 1024 * 1024
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 MAX_COLLECTIONS: Final = 1000
+MAX_QUERY: Final = 8 * 1024
 
 Operation: TypeAlias = Literal["insert", "update", "delete"]
 Status: TypeAlias = Literal["applied", "duplicate", "merged", "conflict", "rejected"]
@@ -75,13 +76,54 @@ class Change(NamedTuple):
     contains: VersionVector | None = None
 
 
+class Had(NamedTuple):
+    """What a replica held of a collection before its filter was changed; ``query`` None: all of it."""
+
+    query: str | None
+    bind_vars: dict[str, JSON]
+
+
+class Snapshot(NamedTuple):
+    """How far a replica has got all that a filter lets through, in the order of keys.
+
+    ``after`` is the last key that was looked at. What was ``had`` up to the sequence ``until`` need not be sent
+    again, but for what must go.
+    """
+
+    after: str | None = None
+    until: int = 0
+    had: Had | None = None
+
+
+class Subscription(NamedTuple):
+    """A part of a collection that a replica holds; ``snapshot`` until it has come; ``query`` None: all of it."""
+
+    id: str
+    collection: str
+    query: str | None = None
+    bind_vars: dict[str, JSON] = {}  # noqa: RUF012 (never changed)
+    snapshot: Snapshot | None = None
+
+
+class DeltaWish(NamedTuple):
+    """That documents may come as what has changed in them, where that is at most ``threshold`` of their length.
+
+    Those of the collections ``off`` come whole.
+    """
+
+    threshold: float = 0.5
+    off: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
     """What a replica sends: its changes, and the cursor from which it wants those of others.
 
-    ``limit`` is how many documents of others it takes, 0 only beside changes. ``collections`` None means all.
-    ``protocol`` 0 is a plain client without identity or idempotence. ``diverged`` tells the server's operator of
-    which collections, when all had been exchanged, the replica's documents were others than the server's.
+    ``limit`` is how many documents of others it takes, 0 only beside changes. ``collections`` None means all; of
+    those in ``subscriptions`` it wants what these say, of those in ``without`` nothing. ``delta`` None: documents
+    come whole. ``settled`` is the last cursor at which it had everything. ``protocol`` 0 is a plain client without
+    identity or idempotence. ``diverged`` tells the server's operator of which collections, when all had been
+    exchanged, the replica's documents were others than the server's.
     """
 
     database: str
@@ -95,6 +137,10 @@ class SyncRequest:
     limit: int = MAX_PAGE
     collections: tuple[str, ...] | None = None
     diverged: tuple[str, ...] = ()
+    subscriptions: tuple[Subscription, ...] = ()
+    without: tuple[str, ...] = ()
+    delta: DeltaWish | None = None
+    settled: int = 0
 
     @property
     def since(self) -> int:
@@ -128,18 +174,26 @@ class Result:
 
 
 class ServerChange(NamedTuple):
-    """A document as the server has it."""
+    """A document as the server has it.
+
+    ``delta`` is the message where only what has changed came; ``is_removed`` says that the document has left what the
+    replica asks for, and is no delete. Of both ``document`` has the version alone.
+    """
 
     collection: str
     key: str
     document: Document
+    delta: dict[str, JSON] | None = None
+    is_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResponse:
     """The answer: verdicts, what others changed after ``since``, and the new cursor in ``server_version``.
 
-    ``digest`` is the sum over the documents that the replica should now have, or None while ``has_more``.
+    ``digest`` is the sum over the documents that the replica should now have, or None while ``has_more``;
+    ``digests`` those of collections that it asks for in part, as far as they are known. ``snapshots`` tell by
+    subscription the last key that was looked at, and whether it was the last.
     """
 
     request_id: str | None
@@ -150,6 +204,8 @@ class SyncResponse:
     timestamp: str
     has_more: bool = False
     digest: str | None = None
+    digests: dict[str, str] = field(default_factory=dict)
+    snapshots: dict[str, tuple[str | None, bool]] = field(default_factory=dict)
     results: tuple[Result, ...] = ()
     server_changes: tuple[ServerChange, ...] = ()
     conflicts: tuple[ServerChange, ...] = ()
@@ -191,7 +247,70 @@ def encode_request(request: SyncRequest) -> str:
             message[name] = value
     if request.diverged:
         message["diverged"] = request.diverged
+    if request.subscriptions:
+        message["subscriptions"] = [_encode_subscription(one) for one in request.subscriptions]
+    if request.without:
+        message["without"] = request.without
+    if request.subscriptions or request.delta is not None:
+        message["settled"] = request.settled
+    if request.delta is not None:
+        message["delta"] = {"threshold": request.delta.threshold, "off": request.delta.off}
     return dumps(message)
+
+
+def _encode_subscription(one: Subscription) -> dict[str, JSON]:
+    message: dict[str, JSON] = {"id": one.id, "collection": one.collection}
+    if one.query is not None:
+        message |= {"query": one.query, "bind_vars": one.bind_vars}
+    if one.snapshot is not None:
+        after, until, had = one.snapshot
+        message["snapshot"] = {"after": after, "until": until}
+        if had is not None:
+            message["snapshot"]["had"] = {"query": had.query, "bind_vars": had.bind_vars}
+    return message
+
+
+def _decode_subscription(value: JSON, place: str) -> Subscription:
+    message = _object(value, place)
+    snapshot = message.get("snapshot")
+    if snapshot is not None:
+        snapshot = _decode_snapshot(snapshot, f"{place}.snapshot")
+    return Subscription(
+        _id(message.get("id"), f"{place}.id"),
+        _name(check_collection, message.get("collection"), f"{place}.collection"),
+        _optional(_query, message.get("query"), f"{place}.query"),
+        _object(message.get("bind_vars", {}), f"{place}.bind_vars"),
+        snapshot,
+    )
+
+
+def _decode_snapshot(value: JSON, place: str) -> Snapshot:
+    message = _object(value, place)
+    had = message.get("had")
+    if had is not None:
+        had = _object(had, f"{place}.had")
+        binds = _object(had.get("bind_vars", {}), f"{place}.had.bind_vars")
+        had = Had(_optional(_query, had.get("query"), f"{place}.had.query"), binds)
+    after = message.get("after")
+    return Snapshot(
+        None if after is None else _name(check_key, after, f"{place}.after"),
+        _integer(message.get("until", 0), f"{place}.until", 0, MAX_INTEGER),
+        had,
+    )
+
+
+def _decode_wish(value: JSON, place: str) -> DeltaWish:
+    message = _object(value, place)
+    threshold = message.get("threshold", 0.5)
+    if type(threshold) not in (int, float) or not 0 <= threshold <= 1:
+        raise SchemaError(f"a number from 0 to 1 was due, not {threshold!r:.40}", place=f"{place}.threshold")
+    return DeltaWish(float(threshold), decode_collections(message.get("off", []), f"{place}.off"))
+
+
+def _query(value: JSON, place: str) -> str:
+    if type(value) is str and len(value) <= MAX_QUERY:
+        return value
+    raise SchemaError(f"a query of at most {MAX_QUERY} characters was due, not {_kind(value)}", place=place)
 
 
 def decode_request(data: bytes | str, *, database: str | None = None) -> SyncRequest:
@@ -214,7 +333,19 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         limit=_integer(message.get("limit", MAX_PAGE), "limit", 0 if changes else 1, MAX_PAGE),
         collections=None if collections is None else decode_collections(collections),
         diverged=decode_collections(message.get("diverged", []), "diverged"),
+        subscriptions=_decode_subscriptions(message.get("subscriptions", [])),
+        without=decode_collections(message.get("without", []), "without"),
+        delta=_optional(_decode_wish, message.get("delta"), "delta"),
+        settled=_integer(message.get("settled", 0), "settled", 0, MAX_INTEGER),
     )
+
+
+def _decode_subscriptions(value: JSON) -> tuple[Subscription, ...]:
+    given = _list(value, "subscriptions", MAX_COLLECTIONS)
+    found = tuple(_decode_subscription(one, f"subscriptions[{i}]") for i, one in enumerate(given))
+    if len({one.collection for one in found}) < len(found):
+        raise SchemaError("a collection has one subscription at most", place="subscriptions")
+    return found
 
 
 def decode_response(data: bytes | str) -> SyncResponse:
@@ -249,10 +380,31 @@ def _response(message: dict[str, JSON]) -> SyncResponse:
         timestamp=normalize_timestamp(message.get("timestamp"), "timestamp"),
         has_more=bool(message.get("has_more", False)),
         digest=_optional(_id, message.get("digest"), "digest"),
+        digests={
+            name: _id(value, f"digests.{name}")
+            for name, value in _object(message.get("digests", {}), "digests").items()
+        },
+        snapshots=_decode_progress(message.get("snapshots", {})),
         results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
         server_changes=tuple(_decode_page(page, "server_changes")),
         conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
     )
+
+
+def _decode_progress(value: JSON) -> dict[str, tuple[str | None, bool]]:
+    found = {}
+    for name, one in _object(value, "snapshots").items():
+        progress = _object(one, f"snapshots.{name}")
+        after = progress.get("after")
+        key = None if after is None else _name(check_key, after, f"snapshots.{name}.after")
+        found[name] = key, progress.get("done") is True
+    return found
+
+
+def encode_remove(collection: str, key: str, sequence: int) -> str:
+    """Give the text that says that a document has left what a replica asks for, with the change that it left by."""
+    version = {"server": sequence}
+    return dumps({"collection": collection, "key": key, "operation": "remove", "version_vector": version})
 
 
 def encode_server_change(collection: str, key: str, document: Document) -> str:
@@ -312,6 +464,8 @@ def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
 def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
     """Read what :func:`encode_server_change` wrote, once it is parsed."""
     message = _object(message, place)
+    if message.get("operation") == "remove" or "delta" in message:
+        return _decode_brief(message, place)
     operation = _one_of(_OPERATIONS, message.get("operation"), f"{place}.operation")
     body = None if operation == "delete" else _object(message.get("document"), f"{place}.document")
     state = _decode_stamps(message, body, place)
@@ -326,6 +480,23 @@ def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
             str(message.get("op_id", ""))[:MAX_ID],
         ),
     )
+
+
+def _decode_brief(message: dict[str, JSON], place: str) -> ServerChange:
+    """Read that a document is to be removed, or what has changed in one, which is looked at when it is whole."""
+    version = decode_vector(message.get("version_vector"), f"{place}.version_vector")
+    collection = _name(check_collection, message.get("collection"), f"{place}.collection")
+    key = _name(check_key, message.get("key"), f"{place}.key")
+    document = Document(ABSENT, version)
+    if message["operation"] == "remove":
+        return ServerChange(collection, key, document, is_removed=True)
+    _integer(message.get("base"), f"{place}.base", 1, MAX_INTEGER)
+    for name in ("delta", "stamps"):
+        _object(message.get(name, {}), f"{place}.{name}")
+    for name in ("removed", "unstamped"):
+        for i, path in enumerate(_list(message.get(name, []), f"{place}.{name}", 10_000)):
+            _pointer(path, f"{place}.{name}[{i}]")
+    return ServerChange(collection, key, document, delta=message)
 
 
 def decode_stored(text: str) -> Document:

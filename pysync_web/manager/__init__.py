@@ -1,12 +1,21 @@
 """What an application works with: the sync manager over a local store."""
 
 from .bucket import Bucket, BucketEntry
-from .commands import SetOnline, Stop, SyncCommand, SyncNow
+from .commands import SetOnline, Stop, Subscribe, SyncCommand, SyncNow, Unsubscribe
 from .config import SyncConfig
 from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore
 from .opening import open_manager
-from .results import MeetingResult, PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import (
+    DeltaStats,
+    MeetingResult,
+    PendingChange,
+    Statistics,
+    Subscribed,
+    SyncMetadata,
+    SyncResult,
+    SyncStatus,
+)
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager
 from .transaction import Transaction
@@ -14,6 +23,7 @@ from .transaction import Transaction
 __all__ = [
     "Bucket",
     "BucketEntry",
+    "DeltaStats",
     "KeyValueStore",
     "Ledger",
     "LocalStore",
@@ -24,6 +34,8 @@ __all__ = [
     "Statistics",
     "Stop",
     "StorageEngine",
+    "Subscribe",
+    "Subscribed",
     "SyncCommand",
     "SyncConfig",
     "SyncManager",
@@ -32,5 +44,6 @@ __all__ = [
     "SyncResult",
     "SyncStatus",
     "Transaction",
+    "Unsubscribe",
     "open_manager",
 ]

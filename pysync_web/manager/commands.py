@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..core.as_json import AsJson
+from ..values import JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +26,20 @@ class Stop(AsJson):
     """End background sync."""
 
 
-SyncCommand: TypeAlias = SyncNow | SetOnline | Stop
+@dataclass(frozen=True, slots=True)
+class Subscribe(AsJson):
+    """Want of a collection what a filter lets through, None: all of it."""
+
+    collection: str
+    filter: str | None = None
+    bind_vars: dict[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe(AsJson):
+    """Want nothing of a collection any more."""
+
+    collection: str
+
+
+SyncCommand: TypeAlias = SyncNow | Subscribe | Unsubscribe | SetOnline | Stop

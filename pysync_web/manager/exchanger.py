@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from ..causality import SERVER
+from ..core.delta import DeltaMismatch
 from ..core.exchange import (
     ExchangeOptions,
     Outcome,
+    begin_part_again,
     begin_resync,
     build_pull,
     build_push,
@@ -20,13 +23,15 @@ from ..core.exchange import (
     is_overtaken,
     withdraw,
 )
-from ..core.intake import apply_response
+from ..core.intake import apply_response, drop_unasked
 from ..core.outbox import BLOCK_CHANGES, Name
 from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event, collections
+from ..core.scope import is_leaving
 from ..core.wire import MAX_COLLECTIONS, SyncRequest, SyncResponse, decode_response, encode_request
 from ..errors import Rejected, SchemaError, Unreachable
 from .background import monotonic_ms
+from .hooks import log
 
 MOST_ROUNDS: Final = 10_000
 """A sync that needs more exchanges than this has gone wrong."""
@@ -58,6 +63,9 @@ class Tally:
     retried: int = 0
     left: int = 0
     noted: int = 0
+    delta_bytes: int = 0
+    whole_bytes: int = 0
+    transferred: int = 0
     errors: list[str] = field(default_factory=list)
 
 
@@ -97,8 +105,14 @@ class Exchanger:
 
     async def _run(self, options: ExchangeOptions, tally: Tally) -> None:
         restarts = stale = 0
+        await self._drop_unasked(options)
         for _ in range(MOST_ROUNDS):
-            outcome = await self._round(options, tally)
+            try:
+                outcome = await self._round(options, tally)
+            except DeltaMismatch as error:
+                log.info("%s", error)
+                options = replace(options, delta=None)
+                continue
             if outcome is not None and outcome.is_stale and stale < MOST_STALE:
                 stale += 1
                 await asyncio.sleep(self._rng.random() * STALE_PAUSE_S)
@@ -114,17 +128,34 @@ class Exchanger:
                 restarts += 1
                 if restarts > MOST_RESTARTS:
                     return
-                await self._storage.write(lambda tx: begin_resync(tx, options))
+                await self._storage.write(partial(begin_resync, options=options))
                 continue
-            if not outcome.has_more and self._has_sent_all:
+            self._diverged = tuple(outcome.diverged)
+            for collection in outcome.diverged:
+                tally.errors.append(f"the server's part of {collection!r} is another than here: fetching it again")
+                restarts += 1
+                if restarts > MOST_RESTARTS:
+                    return
+                await self._storage.write(partial(begin_part_again, collection=collection, options=options))
+            if not outcome.has_more and not outcome.diverged and self._has_sent_all:
                 return
         raise Unreachable(f"no end after {MOST_ROUNDS} exchanges; trying again later")
+
+    async def _drop_unasked(self, options: ExchangeOptions) -> None:
+        """Let go of what is not wanted any more."""
+        has_more = await self._storage.read(is_leaving)
+        while has_more:
+            outcome, has_more = await self._storage.write(
+                lambda tx: drop_unasked(tx, _now_ms(), self._rng, options), relaxed=True
+            )
+            self._on_events(outcome.events)
 
     async def _round(self, options: ExchangeOptions, tally: Tally) -> Outcome | None:
         """Do one exchange; None where this replica had to become another one first."""
         request = replace(await self._build(options), diverged=self._diverged[:MAX_COLLECTIONS])
+        sent = encode_request(request)
         try:
-            text = await self._exchange(options.database, encode_request(request))
+            text = await self._exchange(options.database, sent)
         except Rejected as error:
             if error.status in UNREADABLE:
                 self.refused = frozenset(change.n for change in request.changes if change.n is not None)
@@ -132,12 +163,13 @@ class Exchanger:
             if error.code != "replica_forked":
                 raise
             return await self._fork(request, options)
+        tally.transferred += len(sent) + len(text)
         try:
             response = decode_response(text)
         except SchemaError as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
         self._diverged = ()
-        if response.has_more and not request.changes:
+        if response.has_more and not request.changes and not response.snapshots:
             await self._ask_ahead(request, response)
         outcome = await self._storage.write(
             lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
@@ -210,6 +242,8 @@ class Exchanger:
         tally.rejected += len(outcome.rejected)
         tally.left = outcome.pending
         tally.noted += outcome.noted
+        tally.delta_bytes += outcome.delta_bytes
+        tally.whole_bytes += outcome.whole_bytes
         for (collection, key), result in outcome.rejected:
             why = result.error.message if result.error else "the server does not say why"
             tally.errors.append(f"rejected: {collection}/{key}: {why}")

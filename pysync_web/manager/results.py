@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ..core.as_json import AsJson
+from ..values import JSON
 
 State: TypeAlias = Literal[
     "local", "idle", "syncing", "waiting", "offline", "paused", "blocked", "following", "stopped"
@@ -105,6 +106,28 @@ class Statistics(AsJson):
     total: int
     pending: int
     collections: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed(AsJson):
+    """What was chosen of a collection: what ``query`` lets through, None: all of it, or (not ``is_wanted``) nothing.
+
+    ``is_ready``: everything of it is here, and nothing else.
+    """
+
+    collection: str
+    query: str | None
+    bind_vars: dict[str, JSON]
+    is_wanted: bool
+    is_ready: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaStats(AsJson):
+    """Characters that documents took on the wire in the last sync that had some as deltas, and whole would have."""
+
+    delta_size: int = 0
+    full_size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.rollback import in_flight
 from ..core.schedule import Schedule
 from ..core.waiting import held_changes, waiting_names
+from ..core.wire import DeltaWish
 from ..errors import (
     DatabaseLocked,
     InvalidDocument,
@@ -41,7 +42,7 @@ from .background import Background, monotonic_ms
 from .bucket import Bucket
 from .choices import chosen, has_tag, tagged, write_options
 from .chunks import BUCKET, CHUNKS, is_reserved, keeping, unused
-from .commands import SetOnline, Stop, SyncCommand, SyncNow
+from .commands import SetOnline, Stop, Subscribe, SyncCommand, SyncNow, Unsubscribe
 from .config import SyncConfig
 from .conflicts import Conflicts
 from .crdts import CrdtFields, checked_amount
@@ -51,7 +52,18 @@ from .indexed import IndexedStorage, touched_documents
 from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore, on_body, only_in
 from .optimism import Optimism
-from .results import MeetingResult, PendingChange, State, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import (
+    DeltaStats,
+    MeetingResult,
+    PendingChange,
+    State,
+    Statistics,
+    Subscribed,
+    SyncMetadata,
+    SyncResult,
+    SyncStatus,
+)
+from .selective import Filters, Selective, collection_of
 from .store import LocalStore
 from .transaction import Transaction
 
@@ -114,6 +126,10 @@ class SyncManager:
         self._last_error: str | None = None
         self._last_sync_ms: int | None = None
         self._last_duration_s: float | None = None
+        self._selective = Selective(self._storage, self.config)
+        self._whole: frozenset[str] = frozenset()
+        self._threshold = 0.5
+        self._delta_stats = DeltaStats()
         self._attempt = 0
         self._next_retry_ms: int | None = None
         self._blocked_by: str | None = None
@@ -553,10 +569,14 @@ class SyncManager:
         return None
 
     async def send(self, command: SyncCommand) -> SyncResult | None:
-        """Carry out a command: ``SyncNow()``, ``SetOnline(False)``, ``Stop()``."""
+        """Carry out a command: ``SyncNow()``, ``Subscribe("samples", "done == false")``, ``Stop()``."""
         match command:
             case SyncNow():
                 return await self.sync_now()
+            case Subscribe(collection, query, bind_vars):
+                await self.subscribe(collection, query, bind_vars)
+            case Unsubscribe(collection):
+                await self.unsubscribe(collection)
             case SetOnline(is_online):
                 self.set_online(is_online)
             case Stop():
@@ -600,6 +620,57 @@ class SyncManager:
         """Pull everything again and drop what the server does not have; pending changes are kept and sent."""
         await self._storage.write(lambda tx: begin_resync(tx, self._exchange_options(None)))
         return await self.sync_now()
+
+    # What this device holds
+
+    async def subscribe(
+        self, collection: str, filter: str | None = None, bind_vars: Mapping[str, JSON] | None = None
+    ) -> bool:
+        """Hold of a collection only what a filter lets through, None: all of it; tell whether that is news.
+
+        ``filter`` is SDBQL over one document: ``doc.owner == @me``, or ``FOR t IN tasks FILTER … RETURN t``. Other
+        collections stay as they are. The next sync brings what was left out, and removes, here alone, what is none
+        of it. A change that has not been sent holds its document until it is. Raises :class:`QueryError`.
+        """
+        return self._chose(await self._selective.subscribe(collection, filter, bind_vars))
+
+    async def unsubscribe(self, collection: str) -> bool:
+        """Hold nothing of a collection any more; what was not sent yet is sent first. Tells whether that is news."""
+        return self._chose(await self._selective.unsubscribe(collection))
+
+    async def set_sync_filter(self, query: str, bind_vars: Mapping[str, JSON] | None = None) -> bool:
+        """Hold of a query's collection only the documents that it gives: ``FOR t IN tasks FILTER … RETURN t``."""
+        return await self.subscribe(collection_of(query), query, bind_vars)
+
+    async def set_collection_sync_filters(self, filters: Filters | None) -> bool:
+        """Hold exactly these collections, each (name, filter or None[, bind variables]); None: everything again."""
+        return self._chose(await self._selective.set_filters(filters))
+
+    async def subscriptions(self) -> list[Subscribed]:
+        """List the collections of which not simply everything is held."""
+        return await self._selective.chosen()
+
+    def _chose(self, is_news: bool) -> bool:
+        if is_news:
+            self._schedule.on_poke(monotonic_ms(), 0)
+            self._wake()
+        return is_news
+
+    # Deltas
+
+    def enable_delta_sync(self, collection: str, is_enabled: bool = True) -> None:
+        """Let the server send of a changed document only what has changed (as it does by itself), or all of it."""
+        self._whole = self._whole - {check_collection(collection)} if is_enabled else self._whole | {collection}
+
+    def set_delta_threshold(self, threshold: float) -> None:
+        """Have a document sent whole where what has changed is more than this part of it, 0 to 1; 0.5 by itself."""
+        if not 0 <= threshold <= 1:
+            raise InvalidDocument(f"a threshold is from 0 to 1, not {threshold!r}")
+        self._threshold = threshold
+
+    def get_last_delta_stats(self) -> DeltaStats:
+        """Tell what documents took on the wire in the last sync that had some as deltas, and would have whole."""
+        return self._delta_stats
 
     # Device to device
 
@@ -766,9 +837,12 @@ class SyncManager:
         """
         return self._on_conflict.add(callback)
 
-    def on_progress(self, callback: Callable[[int, int], Any]) -> Callable[[], None]:
-        """Call back with (done, total) changes as a sync goes on; what is pulled counts once it has come."""
-        return self._progress.add(callback)
+    def on_progress(self, callback: Callable[..., Any], *, with_size: bool = False) -> Callable[[], None]:
+        """Call back with (done, total) changes as a sync goes on; what is pulled counts once it has come.
+
+        ``with_size`` adds, as a third argument, the characters of JSON that were exchanged so far.
+        """
+        return self._progress.add(callback if with_size else lambda done, total, _: callback(done, total))
 
     # What stands behind
 
@@ -876,6 +950,7 @@ class SyncManager:
             wants_events=bool(self._changes),
             where=where,
             device=self.store.device_id,
+            delta=DeltaWish(self._threshold, tuple(sorted(self._whole))),
         )
 
     async def _sync_in_background(self, lease: int) -> None:
@@ -915,6 +990,8 @@ class SyncManager:
         else:
             has_news = bool(tally.pushed or tally.pulled)
             await self._note_success(time.monotonic() - began, exchanger.looked_ms, has_news=has_news)
+        if tally.whole_bytes:
+            self._delta_stats = DeltaStats(tally.delta_bytes, tally.whole_bytes)
         result = SyncResult(
             success=not tally.errors,
             pushed=tally.pushed,
@@ -930,7 +1007,7 @@ class SyncManager:
 
     def _on_round(self, tally: Tally) -> None:
         done = tally.pushed + tally.pulled
-        self._progress.call(done, done + tally.left)
+        self._progress.call(done, done + tally.left, tally.transferred)
 
     async def _note_success(self, duration_s: float, looked_ms: int | None, *, has_news: bool) -> None:
         self._last_error = self._blocked_by = self._next_retry_ms = None

@@ -14,6 +14,7 @@ from .compile.finish import finished
 from .compile.run import Run
 from .functions.registry import FunctionError
 from .limits import BUDGET, Budget, QueryLimits
+from .nodes import Query
 from .parser import parse
 from .source import DataSource, Document, Lists
 
@@ -50,6 +51,14 @@ def prepare(query: str, bind_vars: Mapping[str, Any] | None = None, *, limits: Q
     return Prepared(_program(query, binds, limits, is_explained=False), binds, limits)
 
 
+def prepare_tree(tree: Query, bind_vars: Mapping[str, Any], *, limits: QueryLimits = _DEFAULT) -> Prepared:
+    """Compile a query that was made or changed by a program; nothing of it is kept."""
+    check_names(bind_vars)
+    kinds = {name: bind_kind(value) for name, value in bind_vars.items()}
+    program = _compiled(tree.text, lambda: compile_query(tree, kinds, is_metered=limits.is_metered))
+    return Prepared(program, bind_vars, limits)
+
+
 class Prepared:
     """A query with its bind values, ready to run.
 
@@ -67,9 +76,12 @@ class Prepared:
             self.named |= {binds[name]} if type(binds[name]) is str else frozenset()
         self.reads_unknown = program.reads_unknown
 
-    def execute(self, data: Data, *, now: Callable[[], int] = now_ms, rng: Random | None = None) -> list[Any]:
-        """Run the query as :func:`execute` does."""
-        return _run(self._program, _new_run(self._program, data, self._binds, self._limits, now, rng))
+    def execute(
+        self, data: Data, *, now: Callable[[], int] = now_ms, rng: Random | None = None, copies: bool = True
+    ) -> list[Any]:
+        """Run the query as :func:`execute` does; without ``copies`` rows may be the data's own, not to be changed."""
+        run = _new_run(self._program, data, self._binds, self._limits, now, rng)
+        return _run(self._program, run, copies=copies)
 
 
 def explain(
@@ -114,13 +126,15 @@ def collections_of(query: str, bind_vars: Mapping[str, Any] | None = None) -> se
 
 def _program(query: str, binds: Mapping[str, Any], limits: QueryLimits, *, is_explained: bool) -> Program:
     check_names(binds)
-    key = (query, limits.depth, is_explained, tuple(binds), tuple(map(type, binds.values())))
+    key = (query, limits.depth, limits.is_metered, is_explained, tuple(binds), tuple(map(type, binds.values())))
     try:
         program = _programs.pop(key)
     except KeyError:
         kinds = {name: bind_kind(value) for name, value in binds.items()}
         tree = parse(query, max_length=limits.query_chars, max_depth=limits.depth)
-        program = _compiled(query, lambda: compile_query(tree, kinds, is_explained=is_explained))
+        program = _compiled(
+            query, lambda: compile_query(tree, kinds, is_explained=is_explained, is_metered=limits.is_metered)
+        )
     if len(query) <= _LONGEST_KEPT:
         _programs[key] = program
         if len(_programs) > _MOST_KEPT:
@@ -151,12 +165,14 @@ def _new_run(
     return Run(source, values, Budget(limits), now, Random() if rng is None else rng)
 
 
-def _run(program: Program, run: Run, *, stores: bool = True) -> list[Any]:
+def _run(program: Program, run: Run, *, stores: bool = True, copies: bool = True) -> list[Any]:
     """Run a program to its end; whatever goes wrong becomes a QueryError with a place."""
     token = BUDGET.set(run.budget)
     try:
         _check_collections(program, run)
-        rows = finished(run.budget, program(run), are_fresh=program.makes_objects)
+        rows = program(run)
+        if copies:
+            rows = finished(run.budget, rows, are_fresh=program.makes_objects)
     except SyncError as error:
         if not isinstance(error, QueryError):
             raise

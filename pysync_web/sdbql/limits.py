@@ -39,6 +39,8 @@ class QueryLimits:
     steps: int = 20_000_000
     """Elements and characters that operators and functions may make, all together."""
     time_s: float = 10.0
+    is_metered: bool = False
+    """Whether functions and patterns count what they are given as well, for queries of people who are not trusted."""
 
 
 class Budget:

@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import browser, live, merging, native, queries, startup, sync
+from . import browser, live, merging, native, queries, serving, startup, sync
 from .report import Row, merged, table
 
 Wanted = Callable[[str], bool]
 AREAS: dict[str, list[Callable[[Wanted, int], Coroutine[Any, Any, list[Row]]]]] = {
-    "native": [native.measure, queries.measure_native, live.measure_native],
+    "native": [native.measure, queries.measure_native, live.measure_native, serving.measure],
     "browser": [
         browser.measure,
         queries.measure_in_page,

@@ -100,7 +100,7 @@ class Maker:
 
     def within(self, depth: int, sight: list[str], documents: list[str]) -> Maker:
         """Make another one, of what stands inside."""
-        inner = Maker(self.rng, self.palette, depth, is_stored=self.is_stored)
+        inner = type(self)(self.rng, self.palette, depth, is_stored=self.is_stored)
         inner.numbers = self.numbers
         inner.sight, inner.documents, inner.outer = list(sight), list(documents), len(sight)
         inner.loops = [name for name in self.loops if name in sight]

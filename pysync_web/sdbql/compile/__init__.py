@@ -13,6 +13,7 @@ from ..limits import shallow
 from ..source import Condition, Request
 from . import changes, clauses, equality, expressions, graph, sources, windows, writes
 from .equality import NUMBERS, sort_key
+from .metering import METERED
 from .module import Code, Loaded, Module
 from .nesting import MOST_WRAPS, looked_at, wraps
 from .pipeline import Pipeline
@@ -93,10 +94,12 @@ class Program:
         return rows
 
 
-def compile_query(query: n.Query, bind_kinds: Mapping[str, str], *, is_explained: bool = False) -> Program:
-    """Compile a query for bind values of some types."""
-    module = Module(_HELPERS)
-    c = Compiler(query.text, module, bind_kinds, _subquery, is_explained, wraps(query) > MOST_WRAPS)
+def compile_query(
+    query: n.Query, bind_kinds: Mapping[str, str], *, is_explained: bool = False, is_metered: bool = False
+) -> Program:
+    """Compile a query for bind values of some types; ``is_metered`` says that calls count what they are given."""
+    module = Module({**_HELPERS, **METERED} if is_metered else _HELPERS)
+    c = Compiler(query.text, module, bind_kinds, _subquery, is_explained, wraps(query) > MOST_WRAPS, is_metered)
     if query.creates is not None:
         what = {"stream": "streams", "view": "materialized views", "refresh": "materialized views"}[
             query.creates[0]

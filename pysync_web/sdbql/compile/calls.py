@@ -10,6 +10,7 @@ from typing import Any, Final
 from .. import nodes as n
 from ..functions import FUNCTIONS
 from ..places import did_you_mean
+from .metering import metered
 from .module import Code
 from .nesting import looked_at, steps_of_reduce
 from .scope import Compiler, Scope, all_of
@@ -48,7 +49,7 @@ def call(c: Compiler, node: n.Call, before: Sequence[Code], scope: Scope, compil
         texts = [f"*run.counted({', '.join(texts)})"]
     if found.name == "REDUCE":
         texts.append(f"steps={steps_of_reduce(node)}")
-    name = c.module.constant(found.call, "f")
+    name = c.module.constant(metered(found.call) if c.is_metered else found.call, "f")
     body = ", ".join(["run", *texts] if found.needs_context else texts)
     depth = 2 + max((one.depth for one in arguments), default=0)
     is_pure = not found.needs_context and all(one.is_pure and one.kind != "lambda" for one in arguments)

@@ -19,7 +19,9 @@ Scope = Mapping[str, Code]
 
 @dataclass(slots=True)
 class Compiler:
-    """The state of one compilation. ``is_nesting`` says that what is made is to be looked at, how deep it is."""
+    """The state of one compilation. ``is_nesting`` says that what is made is to be looked at, how deep it is;
+    ``is_metered`` that calls are counted by what they are given.
+    """
 
     text: str
     module: Module
@@ -27,6 +29,7 @@ class Compiler:
     subquery: Callable[[Compiler, n.Query, Scope], Code]
     is_explained: bool = False
     is_nesting: bool = False
+    is_metered: bool = False
     binds: dict[str, Code] = field(default_factory=dict)
     collections: dict[str, int] = field(default_factory=dict)
     loose_names: set[str] = field(default_factory=set)

@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from ...errors import QueryError
+from ..limits import BUDGET
 from .automaton import Automaton, automaton_of
 from .cost import ENDLESS, estimate, written
 from .machine import Program, Spans, Spend, assemble, search
@@ -19,6 +20,10 @@ from .syntax import PatternError, parse_pattern
 
 CHEAP: Final = 3e7
 """Steps that ``re`` may need at most, for it to be asked."""
+
+CHEAP_IF_METERED: Final = 256_000
+"""The same for a query that counts what it is given, where each so many of them are a step of the query."""
+STEPS_OF_RE: Final = 256
 
 MAX_SOURCE: Final = 50_000
 """Characters in which a pattern may be written for ``re``: compiling longer ones takes long."""
@@ -55,9 +60,10 @@ class Pattern:
 
     def test(self, text: str, spend: Spend | None = None) -> bool:
         """Tell whether a match is anywhere in a text."""
-        if self.automaton is None or self.cost.steps(len(text)) <= CHEAP or (self.quick and text.isascii()):
-            return self._search(text, 0, _Meter(spend)) is not None
-        return self.automaton.test(text, _Meter(spend))
+        meter = _Meter(spend)
+        if self.automaton is None or self.cost.steps(len(text)) <= meter.cheap or (self.quick and text.isascii()):
+            return self._search(text, 0, meter) is not None
+        return self.automaton.test(text, meter)
 
     def matches(self, text: str, spend: Spend | None = None) -> list[str]:
         """Give all matches, one behind the other."""
@@ -79,9 +85,9 @@ class Pattern:
 
     def spans(self, text: str, spend: Spend | None = None) -> Iterator[Spans]:
         """Give the places of all matches and their groups, one behind the other."""
-        if self.cost.steps(len(text)) > CHEAP and not self.test(text, spend):
-            return
         meter = _Meter(spend)
+        if self.cost.steps(len(text)) > meter.cheap and not self.test(text, spend):
+            return
         at, last = 0, -1
         while at <= len(text):
             found = self._search(text, at, meter)
@@ -96,7 +102,10 @@ class Pattern:
 
     def _search(self, text: str, at: int, meter: _Meter) -> Spans | None:
         """Find the first match at or behind a place."""
-        if self.cost.steps(len(text)) <= CHEAP:
+        steps = self.cost.steps(len(text))
+        if steps <= meter.cheap:
+            if meter.cheap < CHEAP:
+                meter(int(steps) // STEPS_OF_RE)
             found = self.expression.search(text, at)
             return None if found is None else tuple(place for span in found.regs for place in span)
         if self.quick is not None and text.isascii():
@@ -134,6 +143,8 @@ class _Meter:
     """Counts the steps of one call, for the query's budget too."""
 
     def __init__(self, spend: Spend | None) -> None:
+        budget = BUDGET.get(None)
+        self.cheap = CHEAP_IF_METERED if budget is not None and budget.limits.is_metered else CHEAP
         self.spend = spend
         self.steps = 0
 
