@@ -6,19 +6,21 @@ document's last change to its name. So the feed is as long as there are document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..causality import SERVER, VersionVector, advance, covers, follows, includes, join, timestamp, without_server
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .digest import digest
-from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped, united
+from .document import ABSENT, Body, Document, State, changed, deleted, lost, merge, restamped, united
+from .expiry import is_due, note_written, take_due
 from .fields import check_authors, check_states, has_crdts, latest, with_kinds
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
+from .retention import forget, is_forgetting_due, note_commit, note_sequence
 from .wire import (
     MAX_PAGE_BYTES,
     MAX_TRANSACTION,
@@ -34,8 +36,21 @@ from .wire import (
     encode_server_change,
 )
 
+T = TypeVar("T")
+
 MAX_SKEW_MS: Final = 5 * 60 * 1000
 """How far in the future a change's timestamp may lie before the server gives it its own."""
+
+_TAKEN: Final = ("applied", "merged")
+
+
+class Tended(NamedTuple):
+    """How many documents have expired, and how many deletes were forgotten; and whether there are more."""
+
+    expired: int = 0
+    forgotten: int = 0
+    has_more: bool = False
+
 
 Guard = Callable[[Change, "Document | None", "Document | None"], "Problem | None"]
 """Decides on a change, the document before it and after it, in the same transaction: a problem refuses it."""
@@ -62,12 +77,42 @@ class Hub:
             if found is not None:
                 return found
 
-        async def body(tx: WriteTransaction) -> tuple[Answer, int]:
-            return await _exchange(tx, request, now_ms, rng, self._guard), (await _required(tx)).head
+        return await self.change(lambda tx: _exchange(tx, request, now_ms, rng, self._guard))
 
-        answer, head = await self._storage.write(body)
+    async def change(self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]]) -> T:
+        """Run a transaction over what the server stores, and tell the watchers what it changed."""
+
+        async def whole(tx: WriteTransaction) -> tuple[T, int]:
+            return await body(tx), await head_of(tx)
+
+        result, head = await self._storage.write(whole)
         self._tell(head)
-        return answer
+        return result
+
+    async def tend(self, now_ms: int, before_ms: int, rng: Random) -> Tended:
+        """Delete documents that have expired, and forget what was deleted or known before a time.
+
+        Many small transactions, none where there is nothing to do; the next call goes on wherever one ended.
+        """
+        before = timestamp(before_ms)
+        total = Tended()
+
+        async def has_expired(tx: ReadTransaction) -> bool:
+            return await is_due(tx, _body_of, now_ms)
+
+        async def has_old(tx: ReadTransaction) -> bool:
+            return await is_forgetting_due(tx, (await _required(tx)).floor, before)
+
+        for is_due_now, step in (
+            (has_expired, lambda tx: _expire(tx, now_ms, rng)),
+            (has_old, lambda tx: _forget(tx, before)),
+        ):
+            has_more = await self._storage.read(is_due_now)
+            while has_more:
+                done = await self.change(step)
+                total = Tended(total.expired + done.expired, total.forgotten + done.forgotten)
+                has_more = done.has_more
+        return total
 
     async def head(self) -> int:
         """Give the sequence of the last change."""
@@ -104,17 +149,66 @@ async def head_of(tx: ReadTransaction) -> int:
     return (await _required(tx)).head
 
 
+async def _bury(tx: WriteTransaction, names: Iterable[tuple[str, str]], now_ms: int, rng: Random) -> None:
+    """Delete documents as a change of the server's own; a hub that was restored makes the same one again."""
+    state = await _required(tx)
+    push = _Push(tx, SyncRequest("", SERVER), state, now_ms, rng, None, 0)
+    for name in names:
+        document = (await push._current(name)).document
+        if document is not None and document.body is not None:
+            state.clock = next_timestamp(state.clock, now_ms)
+            state.head += 1
+            op_id = sha256(f"expired {document.op_id}".encode()).hexdigest()[:32]
+            gone = Document(deleted(state.clock), {**document.version, SERVER: state.head}, op_id)
+            push.after[name] = _Stored(gone, state.head)
+    if push.after:
+        await push._write()
+        note_commit(tx, state.clock, state.head, "", ())
+
+
+async def _expire(tx: WriteTransaction, now_ms: int, rng: Random) -> Tended:
+    names, has_more = await take_due(tx, _body_of, now_ms)
+    await _bury(tx, names, now_ms, rng)
+    return Tended(expired=len(names), has_more=has_more)
+
+
+async def _forget(tx: WriteTransaction, before: str) -> Tended:
+    state = await _required(tx)
+    found = await forget(tx, state.floor, state.forgotten, before)
+    if found.at != state.forgotten:
+        state.floor, state.forgotten = found.floor, found.at
+        tx.put("hub", ("state",), state.text())
+    return Tended(forgotten=found.deletes, has_more=found.has_more)
+
+
+def _body_of(text: str) -> Body | None:
+    return decode_stored(text).body
+
+
 @dataclass(slots=True)
 class _State:
-    """What the server counts: its sequence and clock, its epoch, and where earlier epochs ended."""
+    """What the server counts: its sequence and clock, its epoch, and where earlier epochs ended.
+
+    Everything that was deleted, or known by its op id, up to ``floor`` may be forgotten; the last of that was noted
+    at ``forgotten``, a time of the server's clock.
+    """
 
     epoch: str
     head: int = 0
     clock: str = ""
     history: dict[str, int] = field(default_factory=dict)
+    floor: int = 0
+    forgotten: str = ""
 
     def text(self) -> str:
-        return dumps({"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history})
+        """Give the text that stores the state."""
+        state: dict[str, JSON] = {
+            "epoch": self.epoch,
+            "head": self.head,
+            "clock": self.clock,
+            "history": self.history,
+        }
+        return dumps(state | ({"floor": self.floor, "forgotten": self.forgotten} if self.floor else {}))
 
 
 class _Stored(NamedTuple):
@@ -122,6 +216,11 @@ class _Stored(NamedTuple):
 
     document: Document | None
     sequence: int = 0
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a document that was not deleted."""
+        return self.document is not None and self.document.body is not None
 
 
 async def _load(tx: ReadTransaction) -> _State | None:
@@ -162,6 +261,7 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int) -> Answe
         return None
     if _is_forked(state, request, replica):
         raise _forked([])
+    _check_floor(state, request, replica)
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     return await _answer(tx, request, state, now_ms, fence=fence, n=n)
@@ -182,6 +282,7 @@ async def _exchange(
         return await _repeat(tx, request, state, now_ms, replica)
     if _is_forked(state, request, replica):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
+    _check_floor(state, request, replica)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
     await push.run()
@@ -190,6 +291,8 @@ async def _exchange(
     record = {"fence": fence, "request": request.request_id, "results": results, "n": push.n}
     record |= {"cursor": request.since, "at": state.clock, "epoch": state.epoch}
     tx.put("replicas", (request.client_id,), dumps(record))
+    op_ids = [result.op_id for result in push.results if result.status in _TAKEN]
+    note_commit(tx, state.clock, state.head, request.client_id, op_ids)
     return await _answer(
         tx,
         _page_request(request, results),
@@ -215,9 +318,10 @@ async def _repeat(
         if statuses.get(str(change.op_id)) == "conflict":
             text = await tx.get("docs", (change.collection, change.key))
             conflicts.append(text or _conflict_text(change, None))
-    return await _answer(
+    is_behind = _is_behind(state, request)
+    answer = await _answer(
         tx,
-        _page_request(request, results),
+        replace(request, limit=0) if is_behind else _page_request(request, results),
         state,
         now_ms,
         fence=replica["fence"],
@@ -226,6 +330,9 @@ async def _repeat(
         extras=[(change.collection, change.key) for change in request.changes if change.op_id in statuses],
         conflicts=conflicts,
     )
+    if is_behind:  # what lies behind its cursor is not all there any more: it hears so when it asks for that
+        answer.head.update({"server_version": {SERVER: request.since}, "has_more": True})
+    return answer
 
 
 def _page_request(request: SyncRequest, results: Sequence[JSON]) -> SyncRequest:
@@ -251,6 +358,31 @@ def _forked(known: list[str]) -> Rejected:
         code="replica_forked",
         detail={"known": known},
     )
+
+
+def _is_behind(state: _State, request: SyncRequest) -> bool:
+    """Tell whether the server has forgotten deletes that a replica has not seen; one that begins needs none."""
+    return 0 < max(request.since, request.began) < state.floor and request.since > 0
+
+
+def _check_floor(state: _State, request: SyncRequest, replica: dict[str, JSON] | None) -> None:
+    """Refuse a replica for which the server has forgotten too much, before any of its changes is decided.
+
+    Of one that never got an answer, and that the server does not know, no cursor tells how long it was away. So its
+    first changes are refused where they are as old as what is forgotten: they may have been decided then.
+    """
+    is_old = bool(request.protocol and state.floor and not request.since and replica is None) and any(
+        change.state.timestamp <= state.forgotten for change in request.changes
+    )
+    if is_old or _is_behind(state, request):
+        raise Rejected(
+            "the server has forgotten deletes, or changes, that this replica has not heard of: it pulls everything"
+            ' again, from version_vector {"server": 0} and with the "began" of each answer in the next request, and'
+            " drops what does not come",
+            status=410,
+            code="resync",
+            detail={"floor": state.floor, "known": replica is not None},
+        )
 
 
 def _is_rolled_back(state: _State, request: SyncRequest) -> bool:
@@ -338,7 +470,7 @@ class _Push:
         """Note which documents the answer needs, and which changes are known from now on."""
         for change, result in self.decided:
             name = (change.collection, change.key)
-            if result.status in ("applied", "merged"):
+            if result.status in _TAKEN:
                 record = {"content": _fingerprint(change), **encode_losses(result)}
                 self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "conflict":
@@ -486,15 +618,17 @@ class _Push:
             if document is None:
                 continue
             collection = await self._digest(digests, name[0])
-            collection["digest"] += digest(*name, stored.sequence)
+            collection["digest"] += stored.is_there * digest(*name, stored.sequence)
+            collection["digest"] -= before.is_there * digest(*name, before.sequence)
+            collection["count"] += stored.is_there - before.is_there
             if before.sequence:
-                collection["digest"] -= digest(*name, before.sequence)
                 self.tx.delete("feed", (before.sequence,))
-            collection["count"] += (document.body is not None) - (
-                before.document is not None and before.document.body is not None
-            )
+            lies = [None if one.is_there else one.sequence for one in (before, stored)]
+            note_sequence(self.tx, name, *lies)
             self.tx.put("docs", name, encode_server_change(*name, document))
             self.tx.put("feed", (stored.sequence,), dumps(list(name)))
+        bodies = {name: stored.document.body for name, stored in self.after.items() if stored.document}
+        await note_written(self.tx, bodies)
         for collection_name, record in digests.items():
             record["digest"] %= 2**64
             text = dumps({"count": record["count"], "digest": f"{record['digest']:016x}"})
@@ -635,6 +769,9 @@ async def _answer(
         "has_more": has_more,
         "results": list(results),
     }
+    head |= {"floor": state.floor} if state.floor else {}
+    began = request.began if since else state.head
+    head |= {"began": began} if cursor < began else {}
     if not has_more:
         head["digest"] = await _total_digest(tx, request)
     return Answer(head, changes + page, list(conflicts))

@@ -33,10 +33,15 @@ from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
 from .replica import Event, Totals, load_counters, size_of
+from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
 from .wire import Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
 _NOBODY: Final = Document(ABSENT, {})
+_NO_DOCUMENT: Final = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
+_PURGED: Final = Problem(
+    "purged", "the document was deleted so long ago that the server has forgotten it: restore makes it anew"
+)
 
 
 async def apply_response(
@@ -126,6 +131,7 @@ class _Intake:
         self.latest = ""
         self.origin = "Remote"
         self.taken_back: dict[Name, tuple[str, str]] = {}
+        self.stubs: dict[Name, int] = {}
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
@@ -146,6 +152,9 @@ class _Intake:
         if is_next:
             self.sync.cursor = max(self.sync.cursor, response.server_version.get(SERVER, 0))
             self.outcome.has_more = response.has_more
+            self.sync.began = response.began
+            if self.sync.cursor > request.since:
+                self.sync.floor = response.floor
         self.sync.epoch = response.epoch
         if response.fence is not None:
             self.sync.fence = response.fence
@@ -159,6 +168,7 @@ class _Intake:
         names = list(dict.fromkeys(names))
         for name, text in zip(names, await self.tx.get_many("docs", names), strict=True):
             self.stored[name] = self.records[name] = decode_record(text)
+        self.stubs = await evicted(self.tx, names)
 
     def _verdict(self, name: Name, result: Result, found: Document, conflicting: Document | None) -> None:
         record = self.records[name]
@@ -224,11 +234,14 @@ class _Intake:
     def _incoming(self, change: ServerChange, server_time: str) -> None:
         """Take in a document of the server, under whatever is pending."""
         name = (change.collection, change.key)
-        record = self.records[name]
         if self.sync.is_resync:
             self.tx.put("seen", name, "1")
+        self._settle_doubts(name, change.document)
+        record = self.records[name]
         sequence = change.document.version.get(SERVER, 0)
         known = record.confirmed
+        if name in self.stubs and self.stubs[name] >= sequence and not self.stored[name].pending:
+            return
         if known and record.sequence > sequence and not self.sync.is_resync:
             return
         if known and record.sequence == sequence and known.state == change.document.state:
@@ -243,6 +256,22 @@ class _Intake:
             self.records[name] = Record(change.document, record.pending)
         self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
 
+    def _settle_doubts(self, name: Name, remote: Document) -> None:
+        """Take those changes for acknowledged of which it was not known, and which the server's document contains."""
+        numbers = self._doubts_of(name)
+        record = self.records[name]
+        known = remote.version.get(self.counters.replica, 0)
+        for change in [change for change in record.pending if change.n in numbers and change.n <= known]:
+            rest = tuple(one for one in record.pending if one is not change)
+            under = record.confirmed or _NOBODY
+            under = under._replace(state=applied(under.state, change))
+            self.struck.append((change.n, size_of(change)))
+            self.outcome.pushed += 1
+            record = self.records[name] = Record(under if rest else record.confirmed, rest)
+
+    def _doubts_of(self, name: Name) -> set[int]:
+        return {n for *place, n in self.sync.doubts if tuple(place) == name}
+
     def _has_met(self, record: Record, remote: Document) -> bool:
         """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
         if all(change.contains is None for change in record.pending):
@@ -253,7 +282,7 @@ class _Intake:
         """Put the server's version under pending changes that had not seen it."""
         record = self.records[name]
         if not remote.version.get(SERVER, 0):
-            self._resolve_absent(name, record, remote)
+            self._resolve_absent(name, record)
             return
         local = view(record, self.counters.replica)
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
@@ -318,17 +347,24 @@ class _Intake:
             self._settle(name, record, remote, conflict, decision)
         await self._write()
 
-    def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
-        """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
-        inserts = [i for i, change in enumerate(record.pending) if change.operation == "insert"]
+    def _resolve_absent(self, name: Name, record: Record) -> None:
+        """Keep what makes a document from nothing; changes of one that the server has not go to the ledger.
+
+        So does what may have made a document that has been deleted since, if nobody knows that any more.
+        """
+        numbers = self._doubts_of(name)
+        begin = max((i + 1 for i, change in enumerate(record.pending) if change.n in numbers), default=0)
+        inserts = [i for i, change in enumerate(record.pending) if change.operation == "insert" and i >= begin]
         kept = record.pending[inserts[-1] :] if inserts else ()
-        if not kept:
-            self.outcome.conflicts += 1
-            problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
-            last = record.pending[-1]
-            result = Result(last.op_id, "rejected", error=problem)
-            self._note(name, "rejected", record.state or ABSENT, record.pending, None, result)
         gone = record.pending[: len(record.pending) - len(kept)]
+        if not kept and gone:
+            is_purged = bool(numbers) or record.confirmed is not None
+            kind, problem = ("purged", _PURGED) if is_purged else ("rejected", _NO_DOCUMENT)
+            self.outcome.conflicts += 1
+            self.taken_back[name] = (kind, gone[-1].op_id)
+            result = Result(gone[-1].op_id, "rejected", error=problem)
+            if record.is_shown or not is_purged:
+                self._note(name, kind, record.state or ABSENT, record.pending, None, result)
         self.struck += [(change.n, size_of(change)) for change in gone]
         self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
 
@@ -463,6 +499,9 @@ class _Intake:
                 self.stored[name] = record
                 self.records[name] = self._offered(appender, name, record, known_until)
         appender.write(self.tx)
+        for name, sequence in (await all_evicted(self.tx)).items():
+            if sequence > known_until:
+                await forget_stub(self.tx, self.totals, name, sequence)
         self.outcome.epoch_changed = True
         self.outcome.has_more = True
         await self._finish(response, is_next=False)
@@ -523,6 +562,8 @@ class _Intake:
             else:
                 self.tx.put("docs", name, encode_record(record))
             index_conflict(self.tx, name, stored, record)
+            if record.confirmed is not None and name in self.stubs:
+                await forget_stub(self.tx, self.totals, name, self.stubs.pop(name))
             await self.totals.confirm(name, stored.confirmed, record.confirmed)
             await self.totals.count(name[0], record.is_shown - stored.is_shown)
             if self.options.wants_events:
@@ -540,13 +581,18 @@ class _Intake:
         for key, text in await self.tx.scan("docs"):
             record = decode_record(text)
             name = (str(key[0]), str(key[1]))
-            if record.confirmed is not None and key not in seen and self._is_synced(name):
-                self.stored[name] = record
-                self.records[name] = Record(None, record.pending)
+            is_theirs = record.confirmed is not None or bool(self._doubts_of(name))
+            if is_theirs and key not in seen and self._is_synced(name):
+                self.stored[name] = self.records[name] = record
+                self._resolve_absent(name, record)
         await self._put_records()
+        for name, sequence in (await all_evicted(self.tx)).items():
+            if name not in seen and self._is_synced(name):
+                await forget_stub(self.tx, self.totals, name, sequence)
         for key in seen:
             self.tx.delete("seen", key)
-        self.sync.is_resync = False
+        self.sync.is_resync = self.sync.is_late = False
+        self.sync.doubts = []
 
     def _is_synced(self, name: Name) -> bool:
         return self.options.collections is None or name[0] in self.options.collections

@@ -15,8 +15,9 @@ from .as_json import AsJson
 from .document import Body, Document, State
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 
-Kind: TypeAlias = Literal["lost", "rejected", "quarantined", "expired", "rolled_back"]
-"""Lost to another change, refused by the server, refused again and again as a message, too old, taken back."""
+Kind: TypeAlias = Literal["lost", "rejected", "quarantined", "expired", "rolled_back", "purged"]
+"""Lost to another change, refused by the server, refused again and again as a message, too old, taken back, or made
+to a document that was deleted so long ago that the server has forgotten it."""
 
 
 @dataclass(frozen=True, slots=True)

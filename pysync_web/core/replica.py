@@ -56,7 +56,9 @@ class Event(AsJson):
 
     The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.
     ``reason`` says why, where it was not an ordinary edit: "rejected", "quarantined", "expired" or "rolled_back" for
-    a change that was taken back (``change_id``), "waiting" for a conflict that waits for a decision.
+    a change that was taken back (``change_id``), "purged" for one of a document that was deleted so long ago that
+    the server has forgotten it, "waiting" for a conflict that waits for a decision, "evicted" for a copy that was
+    dropped here alone.
     """
 
     change_type: ChangeType
@@ -446,9 +448,11 @@ class Totals:
             (await self._record(collection))[0] += more
 
     async def confirm(self, name: Name, before: Document | None, after: Document | None) -> None:
-        """Note that another version of a document is the confirmed one."""
-        old = before.version.get("server", 0) if before else 0
-        new = after.version.get("server", 0) if after else 0
+        """Note that another version of a document is the confirmed one; deleted ones are in no digest."""
+        await self.hold(name, _held_sequence(before), _held_sequence(after))
+
+    async def hold(self, name: Name, old: int, new: int) -> None:
+        """Note that a document is held here, or known and evicted, at another sequence than before, 0: it is not."""
         if old != new:
             record = await self._record(name[0])
             record[1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
@@ -466,6 +470,10 @@ class Totals:
             stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
             record = self._records[collection] = [stored["count"], int(stored["digest"], 16)]
         return record
+
+
+def _held_sequence(document: Document | None) -> int:
+    return document.version.get("server", 0) if document and document.body is not None else 0
 
 
 def size_of(change: Pending) -> int:

@@ -80,7 +80,7 @@ class SyncRequest:
     """What a replica sends: its changes, and the cursor from which it wants those of others.
 
     ``limit`` is how many documents of others it takes, 0 only beside changes. ``collections`` None means all.
-    ``protocol`` 0 is a plain client without identity or idempotence.
+    ``protocol`` 0 is a plain client without identity or idempotence. ``began`` is what the last answer said.
     """
 
     database: str
@@ -93,6 +93,7 @@ class SyncRequest:
     epoch: str | None = None
     limit: int = MAX_PAGE
     collections: tuple[str, ...] | None = None
+    began: int = 0
 
     @property
     def since(self) -> int:
@@ -137,7 +138,9 @@ class ServerChange(NamedTuple):
 class SyncResponse:
     """The answer: verdicts, what others changed after ``since``, and the new cursor in ``server_version``.
 
-    ``digest`` is the sum over the documents that the replica should now have, or None while ``has_more``.
+    ``digest`` is the sum over the documents that the replica should now have, or None while ``has_more``. ``floor``
+    is the sequence up to which the server may have forgotten deletes; ``began``, as long as a pull from 0 has not
+    come so far, the sequence where it began, to be said again in the next request.
     """
 
     request_id: str | None
@@ -151,6 +154,8 @@ class SyncResponse:
     results: tuple[Result, ...] = ()
     server_changes: tuple[ServerChange, ...] = ()
     conflicts: tuple[ServerChange, ...] = ()
+    floor: int = 0
+    began: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +188,7 @@ def encode_request(request: SyncRequest) -> str:
         value = getattr(request, name)
         if value is not None:
             message[name] = value
+    message |= {"began": request.began} if request.began else {}
     return dumps(message)
 
 
@@ -205,6 +211,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         epoch=_optional(_id, message.get("epoch"), "epoch"),
         limit=_integer(message.get("limit", MAX_PAGE), "limit", 0 if changes else 1, MAX_PAGE),
         collections=None if collections is None else decode_collections(collections),
+        began=_integer(message.get("began", 0), "began", 0, MAX_INTEGER),
     )
 
 
@@ -243,6 +250,8 @@ def _response(message: dict[str, JSON]) -> SyncResponse:
         results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
         server_changes=tuple(_decode_page(page, "server_changes")),
         conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
+        floor=_integer(message.get("floor", 0), "floor", 0, MAX_INTEGER),
+        began=_integer(message.get("began", 0), "began", 0, MAX_INTEGER),
     )
 
 

@@ -170,6 +170,7 @@ def _message_of(request: Request) -> dict[str, JSON]:
         message["version_vector"] = decode(query["version_vector"], "version_vector")
     if "collections" in query:
         message["collections"] = [name.strip() for name in query["collections"].split(",") if name.strip()]
-    if "limit" in query:
-        message["limit"] = int(query["limit"]) if query["limit"].isdecimal() else query["limit"]
+    for name in ("limit", "began"):
+        if name in query:
+            message[name] = int(query[name]) if query[name].isdecimal() else query[name]
     return message
