@@ -43,6 +43,7 @@ from .errors import (
 from .manager import (
     Bucket,
     BucketEntry,
+    CompactResult,
     KeyValueStore,
     Ledger,
     LocalStore,
@@ -53,6 +54,7 @@ from .manager import (
     Statistics,
     Stop,
     StorageEngine,
+    StorageEstimate,
     SyncCommand,
     SyncConfig,
     SyncManager,
@@ -61,6 +63,7 @@ from .manager import (
     SyncResult,
     SyncStatus,
     Transaction,
+    Ttl,
 )
 from .manager import open_manager as open
 from .transport import (
@@ -86,6 +89,7 @@ __all__ = [
     "Change",
     "ChangeInFlight",
     "ChangeRejected",
+    "CompactResult",
     "Conflict",
     "ConflictResolution",
     "ConflictStrategy",
@@ -123,6 +127,7 @@ __all__ = [
     "Stop",
     "StorageEngine",
     "StorageError",
+    "StorageEstimate",
     "StorageReset",
     "Strategy",
     "SyncCommand",
@@ -138,6 +143,7 @@ __all__ = [
     "Transaction",
     "TransactionError",
     "TransportError",
+    "Ttl",
     "Unauthorized",
     "Unreachable",
     "Wait",

@@ -7,7 +7,7 @@ replica without a server do the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple, TypeAlias
 
 from ..causality import normalize_timestamp, parse_timestamp
@@ -17,7 +17,7 @@ from .document import Body
 from .fields import shown
 from .indexes import value_at
 from .outbox import Name
-from .ports import ReadTransaction, WriteTransaction
+from .ports import Key, ReadTransaction, WriteTransaction
 
 SETTINGS: Final = "_ttl"
 """The reserved collection of settings: the key names a collection."""
@@ -48,14 +48,14 @@ class Setting(NamedTuple):
     after_ms: int
 
     def body(self) -> Body:
-        """Give the document that holds the setting."""
-        return {"field": self.field, "after_s": self.after_ms / 1000}
+        """Give the document that holds the setting, in one member, so that two settings never mix."""
+        return {"expires": [self.field, self.after_ms / 1000]}
 
 
 def decode_setting(body: Body | None) -> Setting | None:
     """Read a setting; what is none, as anybody may write there, is no setting."""
     match body:
-        case {"field": str(field), "after_s": int(after_s) | float(after_s)} if 0 <= after_s <= MOST_SECONDS:
+        case {"expires": [str(field), int(after_s) | float(after_s)]} if 0 <= after_s <= MOST_SECONDS:
             return Setting(field, round(after_s * 1000))
     return None
 
@@ -84,19 +84,17 @@ async def read_settings(tx: ReadTransaction, body_of: BodyOf) -> dict[str, Setti
     return {collection: setting for collection, setting in found.items() if setting is not None}
 
 
-async def note_written(tx: WriteTransaction, written: Mapping[Name, Body | None]) -> None:
+async def note_written(tx: WriteTransaction, names: Collection[Key], body_of: BodyOf) -> None:
     """Bring the entries up to date with documents that a transaction has written."""
-    collections = sorted({name[0] for name in written})
-    plans = dict(zip(collections, await tx.get_many(_PLANS, [(one,) for one in collections]), strict=True))
-    for name, body in written.items():
-        plan = plans[name[0]]
-        if plan is not None:
-            await _note(tx, name, moment_of(body, loads(plan)["field"]))
-
-
-async def has_plans(tx: ReadTransaction) -> bool:
-    """Tell whether documents of any collection expire, or a setting waits to be heard of."""
-    return bool(await tx.scan(_PLANS, limit=1) or await tx.scan("docs", (SETTINGS,), limit=1))
+    collections = sorted({(name[0],) for name in names})
+    texts = await tx.get_many(_PLANS, collections)
+    fields = {
+        key[0]: loads(text)["field"] for key, text in zip(collections, texts, strict=True) if text is not None
+    }
+    wanted = [name for name in names if name[0] in fields]
+    for name, text in zip(wanted, await tx.get_many("docs", wanted), strict=True):
+        body = body_of(text) if text is not None else None
+        await _note(tx, (str(name[0]), str(name[1])), moment_of(body, fields[name[0]]))
 
 
 async def is_due(tx: ReadTransaction, body_of: BodyOf, now_ms: int) -> bool:

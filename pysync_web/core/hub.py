@@ -114,6 +114,10 @@ class Hub:
                 has_more = done.has_more
         return total
 
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Let the storage give back what it does not need; give the bytes before and after."""
+        return await self._storage.compact(share=share)
+
     async def head(self) -> int:
         """Give the sequence of the last change."""
         return await self._storage.read(head_of)
@@ -627,8 +631,7 @@ class _Push:
             note_sequence(self.tx, name, *lies)
             self.tx.put("docs", name, encode_server_change(*name, document))
             self.tx.put("feed", (stored.sequence,), dumps(list(name)))
-        bodies = {name: stored.document.body for name, stored in self.after.items() if stored.document}
-        await note_written(self.tx, bodies)
+        await note_written(self.tx, self.after.keys(), _body_of)
         for collection_name, record in digests.items():
             record["digest"] %= 2**64
             text = dumps({"count": record["count"], "digest": f"{record['digest']:016x}"})

@@ -6,7 +6,17 @@ from .config import SyncConfig
 from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore
 from .opening import open_manager
-from .results import MeetingResult, PendingChange, Statistics, SyncMetadata, SyncResult, SyncStatus
+from .results import (
+    CompactResult,
+    MeetingResult,
+    PendingChange,
+    Statistics,
+    StorageEstimate,
+    SyncMetadata,
+    SyncResult,
+    SyncStatus,
+    Ttl,
+)
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager
 from .transaction import Transaction
@@ -14,6 +24,7 @@ from .transaction import Transaction
 __all__ = [
     "Bucket",
     "BucketEntry",
+    "CompactResult",
     "KeyValueStore",
     "Ledger",
     "LocalStore",
@@ -24,6 +35,7 @@ __all__ = [
     "Statistics",
     "Stop",
     "StorageEngine",
+    "StorageEstimate",
     "SyncCommand",
     "SyncConfig",
     "SyncManager",
@@ -32,5 +44,6 @@ __all__ = [
     "SyncResult",
     "SyncStatus",
     "Transaction",
+    "Ttl",
     "open_manager",
 ]

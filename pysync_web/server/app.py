@@ -27,6 +27,7 @@ from .edge import API, Edge
 from .live import EVENTS, Streams
 from .responses import json_text, problem
 from .site import Site
+from .upkeep import Upkeep
 
 logger = logging.getLogger("pysync_web.server")
 
@@ -40,6 +41,7 @@ class App:
         self.config = config
         limits = config.limits
         self.databases = Databases(config.data, durability=config.durability, most=limits.databases)
+        self.upkeep = Upkeep(self.databases, config.retention_days)
         self.streams = Streams(self.databases, most=limits.streams, ping_s=config.ping_s)
         self._site = None if config.web is None else Site(config.web)
         self._rng = random.SystemRandom()
@@ -69,10 +71,12 @@ class App:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self.upkeep.start()
         try:
             yield
         finally:
             self.streams.end()
+            await self.upkeep.stop()
             await self.databases.close()
 
     async def _delta(self, request: Request) -> Response:

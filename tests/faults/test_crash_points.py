@@ -149,7 +149,7 @@ def epoch_story(stage: Stage) -> list[Step]:
 
 def expiry_story(stage: Stage) -> list[Step]:
     """Documents expire; the setting, the entries and the deletes are all made in small steps."""
-    stage.one.write(("notes", {"field": "at", "after_s": 60}), collection="_ttl")
+    stage.one.write(("notes", {"expires": ["at", 60]}), collection="_ttl")
     stage.one.write(*((f"k{i}", {"at": 1}) for i in range(STEP + 1)))
     stage.one.write(("a", {"at": 2**50}), ("b", {"n": 1}))
     stage.lab.settle(stage.one, stage.two)

@@ -16,7 +16,7 @@ HOUR_S = 3600
 
 def set_ttl(device: Device, field: str | None, after_s: float = HOUR_S, collection: str = "notes") -> None:
     """Set how the documents of a collection expire, or (None) that they don't."""
-    body = None if field is None else {"field": field, "after_s": after_s}
+    body = None if field is None else {"expires": [field, after_s]}
     device.write((collection, body), collection="_ttl", replace=True)
     device.sync()
 
@@ -158,7 +158,9 @@ def test_a_shorter_time_needs_no_new_entries():
     assert lab.tend().expired == 1
 
 
-@pytest.mark.parametrize("body", [{}, {"field": 1, "after_s": 1}, {"field": "at"}, {"field": "at", "after_s": -1}])
+@pytest.mark.parametrize(
+    "body", [{}, {"expires": [1, 1]}, {"expires": ["at"]}, {"expires": ["at", -1]}, {"expires": 1}]
+)
 def test_what_is_no_setting_lets_nothing_expire(body: Body):
     lab = Lab()
     (a,) = lab.replicas("a")
