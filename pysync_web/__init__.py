@@ -43,6 +43,7 @@ from .errors import (
 from .manager import (
     Bucket,
     BucketEntry,
+    CompactResult,
     DeltaStats,
     KeyValueStore,
     Ledger,
@@ -54,6 +55,7 @@ from .manager import (
     Statistics,
     Stop,
     StorageEngine,
+    StorageEstimate,
     Subscribe,
     Subscribed,
     SyncCommand,
@@ -64,6 +66,7 @@ from .manager import (
     SyncResult,
     SyncStatus,
     Transaction,
+    Ttl,
     Unsubscribe,
 )
 from .manager import open_manager as open
@@ -90,6 +93,7 @@ __all__ = [
     "Change",
     "ChangeInFlight",
     "ChangeRejected",
+    "CompactResult",
     "Conflict",
     "ConflictResolution",
     "ConflictStrategy",
@@ -128,6 +132,7 @@ __all__ = [
     "Stop",
     "StorageEngine",
     "StorageError",
+    "StorageEstimate",
     "StorageReset",
     "Strategy",
     "Subscribe",
@@ -145,6 +150,7 @@ __all__ = [
     "Transaction",
     "TransactionError",
     "TransportError",
+    "Ttl",
     "Unauthorized",
     "Unreachable",
     "Unsubscribe",

@@ -58,6 +58,9 @@ async def answer(
         "has_more": has_more,
         "results": list(results),
     }
+    head |= {"floor": state.floor} if state.floor else {}
+    began = request.began if since else state.head
+    head |= {"began": began} if page.cursor < began else {}
     if snapshots:
         head["snapshots"] = snapshots
     if not has_more:

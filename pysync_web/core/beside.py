@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-from .ports import Key, ReadTransaction, Storage, Touched, WriteTransaction
+from .ports import Key, ReadTransaction, Storage, Touched, Usage, WriteTransaction
 
 T = TypeVar("T")
 
@@ -39,6 +39,14 @@ class Beside:
     async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
         """Wait until this handle leads all handles on the outer storage."""
         return await self._storage.lead(lost)
+
+    async def usage(self) -> Usage:
+        """Tell how much room the outer storage takes."""
+        return await self._storage.usage()
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Give back what the outer storage does not need."""
+        return await self._storage.compact(share=share)
 
     async def close(self) -> None:
         """Close the outer storage; a second call does nothing."""

@@ -38,10 +38,12 @@ from .ports import Random, ReadTransaction, WriteTransaction
 from .recorded import done_again
 from .replica import Event, LeaseLost, load_counters, size_of
 from .scope import SCOPE, Asked, Wish, again, begin_again, choose, choose_everything, load_scope
+from .shedding import forget_evicted
 from .waiting import held_changes
 from .wire import MAX_PAGE, PROTOCOL, Change, DeltaWish, Result, SyncRequest
 
 MERGE_FIELDS: Final = "fields"
+_SELDOM: Final = ("is_late", "doubts", "began", "floor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,11 @@ class ExchangeOptions:
 class SyncState:
     """Where a replica stands with its server; ``cursor`` is the server's sequence up to which it has everything.
 
-    At ``settled`` it had everything that there was. ``is_resync``: a full pull is under way; what it does not bring
-    will be dropped.
+    At ``settled`` it had everything that there was. ``is_resync``: a full pull is under way, and what it does not
+    bring will be dropped. ``is_late``: nothing is pushed until it is through, because the server has forgotten what
+    it would need to judge that; ``doubts`` are then the changes (collection, key, number) that were sent and may have
+    been decided. ``began`` is what the last answer said; ``floor`` the sequence up to which the server may have
+    forgotten deletes.
     """
 
     cursor: int = 0
@@ -85,11 +90,17 @@ class SyncState:
     was_forked: bool = False
     settled: int = 0
     totals: dict[str, int] = field(default_factory=dict)
+    is_late: bool = False
+    doubts: list[list[Any]] = field(default_factory=list)
+    began: int = 0
+    floor: int = 0
 
     def text(self) -> str:
         """Give the text that stores the state."""
+        seldom = {name: value for name in _SELDOM if (value := getattr(self, name))}
         return dumps(
-            {
+            seldom
+            | {
                 "cursor": self.cursor,
                 "epoch": self.epoch,
                 "fence": self.fence,
@@ -139,6 +150,8 @@ def read_sync(text: str | None) -> SyncState:
 
 async def has_pending(tx: ReadTransaction, skip: frozenset[int] = frozenset()) -> bool:
     """Tell whether changes may be sent, or wait for the answer to a request that had some."""
+    if (await load_sync(tx)).is_late:
+        return False
     if await tx.get("meta", ("inflight",)) is not None:
         return True
     if not await tx.scan("outbox", limit=1):
@@ -253,6 +266,7 @@ def _request(
         without=asked.without,
         delta=options.delta,
         settled=min(sync.settled, sync.cursor),
+        began=sync.began,
     )
 
 
@@ -344,13 +358,29 @@ async def begin_resync(tx: WriteTransaction, options: ExchangeOptions) -> None:
     sync = await load_sync(tx)
     for key, _ in await tx.scan("seen"):
         tx.delete("seen", key)
-    sync.cursor = sync.settled = 0
+    await forget_evicted(tx)
+    sync.cursor = sync.settled = sync.began = 0
     sync.is_resync = True
     tx.put("meta", ("sync",), sync.text())
     scope = await load_scope(tx)
     if scope is not None:
         begin_again(scope, options.collections)
         tx.put("meta", SCOPE, scope.text())
+
+
+async def begin_late_resync(tx: WriteTransaction, options: ExchangeOptions, *, is_doubtful: bool) -> None:
+    """Begin to pull everything again because the server has forgotten what this replica has not seen.
+
+    ``is_doubtful``: what is in flight may have been decided, so long ago that the server does not know it any more.
+    """
+    await begin_resync(tx, options)
+    sync = await load_sync(tx)
+    text = await tx.get("meta", ("inflight",))
+    if text is not None:
+        sync.doubts += loads(text)["entries"] if is_doubtful else []
+        tx.delete("meta", ("inflight",))
+    sync.is_late = True
+    tx.put("meta", ("sync",), sync.text())
 
 
 async def begin_part_again(tx: WriteTransaction, collection: str, options: ExchangeOptions) -> None:
@@ -376,7 +406,7 @@ async def choose_parts(
     if wishes is not None:
         return await choose(tx, wishes, sync.cursor, collections, is_exact=is_exact)
     if await choose_everything(tx):
-        sync.cursor = sync.settled = 0
+        sync.cursor = sync.settled = sync.began = 0
         tx.put("meta", ("sync",), sync.text())
         return True
     return False

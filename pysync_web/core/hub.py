@@ -6,11 +6,11 @@ document's last change to its name. So the feed is as long as there are document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from ..causality import SERVER, advance, covers, follows, includes, join, timestamp, without_server
 from ..causality import tick as next_timestamp
@@ -18,12 +18,14 @@ from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .answers import Digests, answer, conflict_text, status_of
 from .digest import digest
-from .document import ABSENT, Document, State, changed, lost, merge, restamped, united
+from .document import ABSENT, Body, Document, State, changed, deleted, lost, merge, restamped, united
+from .expiry import is_due, note_written, take_due
 from .feed import enter
 from .fields import check_authors, check_states, has_crdts, latest, with_kinds
 from .hub_state import HubState, begin_epoch, create_state, load_state, required_state
 from .lookups import build_step, is_needed, load_fields, refresh
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
+from .retention import forget, is_forgetting_due, note_commit, note_sequence
 from .selection import Selection
 from .wire import (
     MAX_TRANSACTION,
@@ -39,8 +41,25 @@ from .wire import (
     encode_server_change,
 )
 
+T = TypeVar("T")
+
 MAX_SKEW_MS: Final = 5 * 60 * 1000
 """How far in the future a change's timestamp may lie before the server gives it its own."""
+
+_TAKEN: Final = ("applied", "merged")
+
+
+class Tended(NamedTuple):
+    """How many documents have expired, and how many deletes were forgotten; whether there are more.
+
+    ``touched`` names the collections of what has expired.
+    """
+
+    expired: int = 0
+    forgotten: int = 0
+    has_more: bool = False
+    touched: frozenset[str] = frozenset()
+
 
 Guard = Callable[[Change, "Document | None", "Document | None"], "Problem | None"]
 """Decides on a change, the document before it and after it, in the same transaction: a problem refuses it."""
@@ -80,6 +99,36 @@ class Hub:
         answer, head = await self._storage.write(body)
         self._tell(head, _touched(request, answer))
         return answer
+
+    async def tend(self, now_ms: int, before_ms: int, rng: Random) -> Tended:
+        """Delete documents that have expired, and forget what was deleted or known before a time.
+
+        Many small transactions, none where there is nothing to do; the next call goes on wherever one ended.
+        """
+        before = timestamp(before_ms)
+        total = Tended()
+
+        async def has_expired(tx: ReadTransaction) -> bool:
+            return await is_due(tx, _body_of, now_ms)
+
+        async def has_old(tx: ReadTransaction) -> bool:
+            return await is_forgetting_due(tx, (await required_state(tx)).floor, before)
+
+        for is_due_now, step in (
+            (has_expired, lambda tx: _expire(tx, now_ms, rng)),
+            (has_old, lambda tx: _forget(tx, before)),
+        ):
+            has_more = await self._storage.read(is_due_now)
+            while has_more:
+                done = await self._storage.write(step)
+                self._tell(await self.head(), done.touched)
+                total = Tended(total.expired + done.expired, total.forgotten + done.forgotten)
+                has_more = done.has_more
+        return total
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Let the storage give back what it does not need; give the bytes before and after."""
+        return await self._storage.compact(share=share)
 
     async def _build_lookups(self, request: SyncRequest) -> None:
         """See that the filters of a first sync find their documents without reading their collections."""
@@ -134,11 +183,52 @@ async def head_of(tx: ReadTransaction) -> int:
     return (await required_state(tx)).head
 
 
+async def _bury(tx: WriteTransaction, names: Iterable[tuple[str, str]], now_ms: int, rng: Random) -> None:
+    """Delete documents as a change of the server's own; a hub that was restored makes the same one again."""
+    state = await required_state(tx)
+    push = _Push(tx, SyncRequest("", SERVER), state, now_ms, rng, None, 0)
+    for name in names:
+        document = (await push._current(name)).document
+        if document is not None and document.body is not None:
+            state.clock = next_timestamp(state.clock, now_ms)
+            state.head += 1
+            op_id = sha256(f"expired {document.op_id}".encode()).hexdigest()[:32]
+            gone = Document(deleted(state.clock), {**document.version, SERVER: state.head}, op_id)
+            push.after[name] = _Stored(gone, state.head)
+    if push.after:
+        await push._write()
+        note_commit(tx, state.clock, state.head, "", ())
+
+
+async def _expire(tx: WriteTransaction, now_ms: int, rng: Random) -> Tended:
+    names, has_more = await take_due(tx, _body_of, now_ms)
+    await _bury(tx, names, now_ms, rng)
+    return Tended(len(names), 0, has_more, frozenset(name for name, _ in names))
+
+
+async def _forget(tx: WriteTransaction, before: str) -> Tended:
+    state = await required_state(tx)
+    found = await forget(tx, state.floor, state.forgotten, before)
+    if found.at != state.forgotten:
+        state.floor, state.forgotten = found.floor, found.at
+        tx.put("hub", ("state",), state.text())
+    return Tended(forgotten=found.deletes, has_more=found.has_more)
+
+
+def _body_of(text: str) -> Body | None:
+    return decode_stored(text).body
+
+
 class _Stored(NamedTuple):
     """A document of the server with its sequence; ``document`` None: nobody has written it."""
 
     document: Document | None
     sequence: int = 0
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a document that was not deleted."""
+        return self.document is not None and self.document.body is not None
 
 
 async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, digests: Digests) -> Answer | None:
@@ -154,6 +244,7 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, digests:
         return None
     if _is_forked(state, request, replica):
         raise _forked([])
+    _check_floor(state, request, replica)
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     return await answer(tx, request, state, now_ms, fence=fence, n=n, digests=digests)
@@ -174,6 +265,7 @@ async def _exchange(
         return await _repeat(tx, request, state, now_ms, replica, digests)
     if _is_forked(state, request, replica):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
+    _check_floor(state, request, replica)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
     await push.run()
@@ -182,6 +274,8 @@ async def _exchange(
     record = {"fence": fence, "request": request.request_id, "results": results, "n": push.n}
     record |= {"cursor": request.since, "at": state.clock, "epoch": state.epoch}
     tx.put("replicas", (request.client_id,), dumps(record))
+    op_ids = [result.op_id for result in push.results if result.status in _TAKEN]
+    note_commit(tx, state.clock, state.head, request.client_id, op_ids)
     return await answer(
         tx,
         _page_request(request, results),
@@ -213,9 +307,10 @@ async def _repeat(
         if statuses.get(str(change.op_id)) == "conflict":
             text = await tx.get("docs", (change.collection, change.key))
             conflicts.append(text or conflict_text(change, None))
-    return await answer(
+    is_behind = _is_behind(state, request)
+    found = await answer(
         tx,
-        _page_request(request, results),
+        replace(request, limit=0) if is_behind else _page_request(request, results),
         state,
         now_ms,
         fence=replica["fence"],
@@ -225,6 +320,9 @@ async def _repeat(
         extras=[(change.collection, change.key) for change in request.changes if change.op_id in statuses],
         conflicts=conflicts,
     )
+    if is_behind:  # what lies behind its cursor is not all there any more: it hears so when it asks for that
+        found.head.update({"server_version": {SERVER: request.since}, "has_more": True})
+    return found
 
 
 def _page_request(request: SyncRequest, results: Sequence[JSON]) -> SyncRequest:
@@ -250,6 +348,31 @@ def _forked(known: list[str]) -> Rejected:
         code="replica_forked",
         detail={"known": known},
     )
+
+
+def _is_behind(state: HubState, request: SyncRequest) -> bool:
+    """Tell whether the server has forgotten deletes that a replica has not seen; one that begins needs none."""
+    return 0 < max(request.since, request.began) < state.floor and request.since > 0
+
+
+def _check_floor(state: HubState, request: SyncRequest, replica: dict[str, JSON] | None) -> None:
+    """Refuse a replica for which the server has forgotten too much, before any of its changes is decided.
+
+    Of one that never got an answer, and that the server does not know, no cursor tells how long it was away. So its
+    first changes are refused where they are as old as what is forgotten: they may have been decided then.
+    """
+    is_old = bool(request.protocol and state.floor and not request.since and replica is None) and any(
+        change.state.timestamp <= state.forgotten for change in request.changes
+    )
+    if is_old or _is_behind(state, request):
+        raise Rejected(
+            "the server has forgotten deletes, or changes, that this replica has not heard of: it pulls everything"
+            ' again, from version_vector {"server": 0} and with the "began" of each answer in the next request, and'
+            " drops what does not come",
+            status=410,
+            code="resync",
+            detail={"floor": state.floor, "known": replica is not None},
+        )
 
 
 def _is_rolled_back(state: HubState, request: SyncRequest) -> bool:
@@ -337,7 +460,7 @@ class _Push:
         """Note which documents the answer needs, and which changes are known from now on."""
         for change, result in self.decided:
             name = (change.collection, change.key)
-            if result.status in ("applied", "merged"):
+            if result.status in _TAKEN:
                 record = {"content": _fingerprint(change), **encode_losses(result)}
                 self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "conflict":
@@ -488,13 +611,15 @@ class _Push:
             text = encode_server_change(*name, document)
             body = before.document.body if before.document else None
             collection = await self._digest(digests, name[0])
-            for has, sign, sequence in ((document.body, 1, stored.sequence), (body, -1, before.sequence)):
-                if has is not None:
-                    collection["count"] += sign
-                    collection["digest"] += sign * digest(*name, sequence)
+            for there, sign in ((stored, 1), (before, -1)):
+                collection["count"] += sign * there.is_there
+                collection["digest"] += sign * there.is_there * digest(*name, there.sequence)
             await enter(self.tx, name, before, document, stored.sequence, len(text))
             refresh(self.tx, fields, name, body, document.body)
+            lies = [None if one.is_there else one.sequence for one in (before, stored)]
+            note_sequence(self.tx, name, *lies)
             self.tx.put("docs", name, text)
+        await note_written(self.tx, self.after.keys(), _body_of)
         for collection_name, record in digests.items():
             record["digest"] %= 2**64
             text = dumps({"count": record["count"], "digest": f"{record['digest']:016x}"})

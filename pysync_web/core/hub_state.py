@@ -5,22 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..errors import Rejected
-from ..values import dumps, loads
+from ..values import JSON, dumps, loads
 from .ports import Random, ReadTransaction, WriteTransaction
 
 
 @dataclass(slots=True)
 class HubState:
-    """What the server counts: its sequence and clock, its epoch, and where earlier epochs ended."""
+    """What the server counts: its sequence and clock, its epoch, and where earlier epochs ended.
+
+    Everything that was deleted, or known by its op id, up to ``floor`` may be forgotten; the last of that was noted
+    at ``forgotten``, a time of the server's clock.
+    """
 
     epoch: str
     head: int = 0
     clock: str = ""
     history: dict[str, int] = field(default_factory=dict)
+    floor: int = 0
+    forgotten: str = ""
 
     def text(self) -> str:
         """Give the text that stores it."""
-        return dumps({"epoch": self.epoch, "head": self.head, "clock": self.clock, "history": self.history})
+        state: dict[str, JSON] = {
+            "epoch": self.epoch,
+            "head": self.head,
+            "clock": self.clock,
+            "history": self.history,
+        }
+        return dumps(state | ({"floor": self.floor, "forgotten": self.forgotten} if self.floor else {}))
 
 
 async def load_state(tx: ReadTransaction) -> HubState | None:

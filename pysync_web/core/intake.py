@@ -31,14 +31,19 @@ from .optimistic import (
     view,
 )
 from .outbox import Appender, Bounds, Counters, Name, strike
-from .ports import Random, ReadTransaction, WriteTransaction
+from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
 from .replica import Event, Totals, load_counters, size_of
 from .scope import SCOPE, Asked, Scope, again, load_scope, settle
+from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
 from .wire import Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
 _NOBODY: Final = Document(ABSENT, {})
+_NO_DOCUMENT: Final = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
+_PURGED: Final = Problem(
+    "purged", "the document was deleted so long ago that the server has forgotten it: restore makes it anew"
+)
 
 
 async def apply_response(
@@ -140,6 +145,8 @@ class _Intake:
         self.origin = "Remote"
         self.taken_back: dict[Name, tuple[str, str]] = {}
         self.scope: Scope | None = None
+        self.stubs: dict[Name, int] = {}
+        self.gone: list[Name] = []
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
@@ -165,6 +172,9 @@ class _Intake:
             self.outcome.has_more = response.has_more
             if not response.has_more:
                 self.sync.settled = self.sync.cursor
+            self.sync.began = response.began
+            if self.sync.cursor > request.since:
+                self.sync.floor = response.floor
         self.sync.epoch = response.epoch
         if response.fence is not None:
             self.sync.fence = response.fence
@@ -178,6 +188,7 @@ class _Intake:
         names = list(dict.fromkeys(names))
         for name, text in zip(names, await self.tx.get_many("docs", names), strict=True):
             self.stored[name] = self.records[name] = decode_record(text)
+        self.stubs = await evicted(self.tx, names)
 
     def _verdict(self, name: Name, result: Result, found: Document, conflicting: Document | None) -> None:
         record = self.records[name]
@@ -247,11 +258,14 @@ class _Intake:
     def _incoming(self, change: ServerChange, server_time: str) -> None:
         """Take in a document of the server, under whatever is pending."""
         name = (change.collection, change.key)
-        record = self.records[name]
         if self.sync.is_resync or self._sweeps(name):
             self.tx.put("seen", name, "1")
+        self._settle_doubts(name, change.document)
+        record = self.records[name]
         sequence = change.document.version.get(SERVER, 0)
         known = record.confirmed
+        if name in self.stubs and self.stubs[name] >= sequence and not self.stored[name].pending:
+            return
         if known and record.sequence > sequence and not self.sync.is_resync:
             return
         if change.delta is not None:
@@ -280,6 +294,8 @@ class _Intake:
         """Let a document go that is no longer among those asked for, unless changes of it have yet to be sent."""
         name = (change.collection, change.key)
         record = self.records[name]
+        if record.confirmed is None and name in self.stubs:
+            self.gone.append(name)
         if record.confirmed is None or record.sequence > change.document.version.get(SERVER, 0):
             return
         if not record.pending:
@@ -320,7 +336,7 @@ class _Intake:
                 choice.snapshot = None if is_done else choice.snapshot._replace(after=after)
             if choice.sweeps and choice.snapshot is None and (is_done or not response.has_more):
                 choice.sweeps = False
-                await self._drop_unseen(collection, holds=True)
+                await self._drop_unseen((collection,))
         settle(scope)
         if scope.text() != before:
             self.tx.put("meta", SCOPE, scope.text())
@@ -341,12 +357,30 @@ class _Intake:
                 self._note_held(name, record)
             elif not record.pending:
                 self._let_go(name)
+        for name, sequence in (await all_evicted(self.tx, (collection,))).items():
+            await forget_stub(self.tx, self.totals, name, sequence)
         choice.leaves = len(rows) == limit
         choice.after = str(rows[-1][0][1]) if choice.leaves else None
         settle(scope)
         self.tx.put("meta", SCOPE, scope.text())
         await self._write()
         return choice.leaves or len(leaving) > 1
+
+    def _settle_doubts(self, name: Name, remote: Document) -> None:
+        """Take those changes for acknowledged of which it was not known, and which the server's document contains."""
+        numbers = self._doubts_of(name)
+        record = self.records[name]
+        known = remote.version.get(self.counters.replica, 0)
+        for change in [change for change in record.pending if change.n in numbers and change.n <= known]:
+            rest = tuple(one for one in record.pending if one is not change)
+            under = record.confirmed or _NOBODY
+            under = under._replace(state=applied(under.state, change))
+            self.struck.append((change.n, size_of(change)))
+            self.outcome.pushed += 1
+            record = self.records[name] = Record(under if rest else record.confirmed, rest)
+
+    def _doubts_of(self, name: Name) -> set[int]:
+        return {n for *place, n in self.sync.doubts if tuple(place) == name}
 
     def _has_met(self, record: Record, remote: Document) -> bool:
         """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
@@ -358,7 +392,7 @@ class _Intake:
         """Put the server's version under pending changes that had not seen it."""
         record = self.records[name]
         if not remote.version.get(SERVER, 0):
-            self._resolve_absent(name, record, remote)
+            self._resolve_absent(name, record)
             return
         local = view(record, self.counters.replica)
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
@@ -423,17 +457,24 @@ class _Intake:
             self._settle(name, record, remote, conflict, decision)
         await self._write()
 
-    def _resolve_absent(self, name: Name, record: Record, remote: Document) -> None:
-        """Keep what makes a document from nothing; changes of one that the server has not go to the ledger."""
-        inserts = [i for i, change in enumerate(record.pending) if change.operation == "insert"]
+    def _resolve_absent(self, name: Name, record: Record) -> None:
+        """Keep what makes a document from nothing; changes of one that the server has not go to the ledger.
+
+        So does what may have made a document that has been deleted since, if nobody knows that any more.
+        """
+        numbers = self._doubts_of(name)
+        begin = max((i + 1 for i, change in enumerate(record.pending) if change.n in numbers), default=0)
+        inserts = [i for i, change in enumerate(record.pending) if change.operation == "insert" and i >= begin]
         kept = record.pending[inserts[-1] :] if inserts else ()
-        if not kept:
-            self.outcome.conflicts += 1
-            problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
-            last = record.pending[-1]
-            result = Result(last.op_id, "rejected", error=problem)
-            self._note(name, "rejected", record.state or ABSENT, record.pending, None, result)
         gone = record.pending[: len(record.pending) - len(kept)]
+        if not kept and gone:
+            is_purged = bool(numbers) or record.confirmed is not None
+            kind, problem = ("purged", _PURGED) if is_purged else ("rejected", _NO_DOCUMENT)
+            self.outcome.conflicts += 1
+            self.taken_back[name] = (kind, gone[-1].op_id)
+            result = Result(gone[-1].op_id, "rejected", error=problem)
+            if record.is_shown or not is_purged:
+                self._note(name, kind, record.state or ABSENT, record.pending, None, result)
         self.struck += [(change.n, size_of(change)) for change in gone]
         self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
 
@@ -573,6 +614,9 @@ class _Intake:
             for collection in [name for name, one in self.scope.choices.items() if one.snapshot]:
                 again(self.scope, collection)
             self.tx.put("meta", SCOPE, self.scope.text())
+        for name, sequence in (await all_evicted(self.tx)).items():
+            if sequence > known_until:
+                await forget_stub(self.tx, self.totals, name, sequence)
         self.outcome.epoch_changed = True
         self.outcome.has_more = True
         await self._finish(response, is_next=False)
@@ -627,6 +671,9 @@ class _Intake:
             self.tx.put("meta", ("counters",), text)
 
     async def _put_records(self) -> None:
+        for name in self.gone:
+            if name in self.stubs:
+                await forget_stub(self.tx, self.totals, name, self.stubs.pop(name))
         for name, record in self.records.items():
             stored = self.stored[name]
             if record is stored:
@@ -636,6 +683,8 @@ class _Intake:
             else:
                 self.tx.put("docs", name, encode_record(record))
             index_conflict(self.tx, name, stored, record)
+            if record.confirmed is not None and name in self.stubs:
+                await forget_stub(self.tx, self.totals, name, self.stubs.pop(name))
             await self.totals.confirm(name, stored.confirmed, record.confirmed)
             await self.totals.count(name[0], record.is_shown - stored.is_shown)
             if self.options.wants_events:
@@ -648,34 +697,41 @@ class _Intake:
 
     async def _end_resync(self) -> None:
         """Drop what the full pull did not bring."""
-        for (collection,) in {key[:1] for key, _ in await self.tx.scan("collections")}:
-            if self._is_synced(str(collection)):
-                await self._drop_unseen(str(collection), holds=False)
+        await self._drop_unseen(())
         for key, _ in await self.tx.scan("seen"):
             self.tx.delete("seen", key)
-        self.sync.is_resync = False
+        self.sync.is_resync = self.sync.is_late = False
+        self.sync.doubts = []
 
-    async def _drop_unseen(self, collection: str, *, holds: bool) -> None:
-        """Drop what the server was to send of a collection, and has not.
+    async def _drop_unseen(self, prefix: Key) -> None:
+        """Drop what the server was to send, of all collections or of one, and has not.
 
-        It may still have it where a filter alone decided what it sends: then changes that wait hold the document.
+        It may still have it where a filter decided what it sends: then changes that wait hold the document.
         """
-        seen = {key for key, _ in await self.tx.scan("seen", (collection,))}
+        seen = {key for key, _ in await self.tx.scan("seen", prefix)}
         self.records.clear()
-        for key, text in await self.tx.scan("docs", (collection,)):
-            record = decode_record(text)
-            name = (collection, str(key[1]))
-            if record.confirmed is None or key in seen:
+        for key, text in await self.tx.scan("docs", prefix):
+            record, name = decode_record(text), (str(key[0]), str(key[1]))
+            has_doubts = bool(self._doubts_of(name))
+            if key in seen or not self._is_synced(name[0]) or not (record.confirmed or has_doubts):
                 continue
-            self.stored[name] = record
-            if holds and record.pending:
+            self.stored[name] = self.records[name] = record
+            if record.pending and not has_doubts and self._is_part(name[0]):
                 self._note_held(name, record)
             else:
-                self.records[name] = Record(None, record.pending)
+                self._resolve_absent(name, record)
         await self._put_records()
-        await self.totals.recount(collection)
+        for name, sequence in (await all_evicted(self.tx, prefix)).items():
+            if name not in seen and self._is_synced(name[0]):
+                await forget_stub(self.tx, self.totals, name, sequence)
+        for (collection, *_), _ in await self.tx.scan("collections", prefix):
+            await self.totals.recount(str(collection))
         for key in seen:
             self.tx.delete("seen", key)
+
+    def _is_part(self, collection: str) -> bool:
+        choice = self.scope.choices.get(collection) if self.scope else None
+        return choice is not None and (not self.sync.is_resync or bool(choice.wish and choice.wish.query))
 
     def _is_synced(self, collection: str) -> bool:
         wanted = self.options.collections

@@ -15,9 +15,9 @@ from .as_json import AsJson
 from .document import Body, Document, State
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 
-Kind: TypeAlias = Literal["lost", "rejected", "quarantined", "expired", "rolled_back", "removed"]
-"""Lost to another change, refused by the server, refused again and again as a message, too old, taken back, made to a
-document that was removed from this device."""
+Kind: TypeAlias = Literal["lost", "rejected", "quarantined", "expired", "rolled_back", "purged", "removed"]
+"""Lost to another change, refused by the server, refused again and again as a message, too old, taken back, made to
+a document that was deleted so long ago that the server has forgotten it, or to one that was removed from here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,12 @@ def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSO
     return document
 
 
+def body_of_text(text: str) -> Body | None:
+    """Give the body that a reader sees of a stored record, None where it is deleted."""
+    seen = view_text(text, "")
+    return seen.body if seen else None
+
+
 def view_text(text: str, replica: str) -> View | None:
     """Give what a reader sees of a stored record."""
     return None if is_deleted_text(text) else view(decode_record(text), replica)

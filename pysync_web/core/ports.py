@@ -7,7 +7,7 @@ nothing else, so every backend can drive it: at once (memory, SQLite, a page) or
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -19,6 +19,17 @@ Integers lie within ±(2^63-1); texts order by code point and hold no NUL and no
 
 Touched: TypeAlias = "list[tuple[str, Key]] | None"
 """(space, key) pairs that another handle wrote, or None where it is not known which."""
+
+
+class Usage(NamedTuple):
+    """How many bytes a storage takes, how many it may take as far as that is known, and whether it is for keeps.
+
+    ``is_persisted`` False: a browser may give it up when the disk is full; None: the question makes no sense here.
+    """
+
+    bytes: int
+    quota: int | None = None
+    is_persisted: bool | None = None
 
 
 class ReadTransaction(Protocol):
@@ -89,6 +100,17 @@ class Storage(Protocol):
         """Wait until this handle leads all handles on its database; the result gives that up.
 
         ``lost`` is called when leadership was taken away; a crash or ``close`` passes it on.
+        """
+        ...
+
+    async def usage(self) -> Usage:
+        """Tell how much room the storage takes."""
+        ...
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Give back what is not needed, if that is at least this share of all; give the bytes before and after.
+
+        What is stored stays as it is, for every handle.
         """
         ...
 

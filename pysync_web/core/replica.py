@@ -56,8 +56,9 @@ class Event(AsJson):
 
     The manager tells its watchers once the transaction is durable. ``document`` is None where it was deleted.
     ``reason`` says why, where it was not an ordinary edit: "rejected", "quarantined", "expired" or "rolled_back" for
-    a change that was taken back (``change_id``), "waiting" for a conflict that waits for a decision, "removed" for a
-    document that is none of those asked for any more: others keep it.
+    a change that was taken back (``change_id``), "purged" for one of a document that was deleted so long ago that
+    the server has forgotten it, "waiting" for a conflict that waits for a decision, "removed" for a document that is
+    none of those asked for any more, and "evicted" for a copy that was dropped: others keep both.
     """
 
     change_type: ChangeType
@@ -116,6 +117,9 @@ class WriteOptions:
         """Give what the server may merge in a collection."""
         return self.merges.get(collection, self.merge)
 
+
+STUBS: Final = "evicted"
+"""The space of copies that were dropped here alone: (collection, key) → the sequence of their version."""
 
 EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
 
@@ -447,9 +451,11 @@ class Totals:
             (await self._record(collection))[0] += more
 
     async def confirm(self, name: Name, before: Document | None, after: Document | None) -> None:
-        """Note that another version of a document is the confirmed one."""
-        old = before.version.get("server", 0) if before and before.body is not None else 0
-        new = after.version.get("server", 0) if after and after.body is not None else 0
+        """Note that another version of a document is the confirmed one; deleted ones are in no digest."""
+        await self.hold(name, _held_sequence(before), _held_sequence(after))
+
+    async def hold(self, name: Name, old: int, new: int) -> None:
+        """Note that a document is held here, or known and evicted, at another sequence than before, 0: it is not."""
         if old != new:
             record = await self._record(name[0])
             record[1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
@@ -462,6 +468,8 @@ class Totals:
             record[0] += stored.is_shown
             if stored.confirmed is not None and stored.confirmed.body is not None:
                 record[1] += digest(collection, str(key[1]), stored.sequence)
+        for key, text in await self._tx.scan(STUBS, (collection,)):
+            record[1] += digest(collection, str(key[1]), int(text))
 
     def write(self) -> None:
         """Put what changed."""
@@ -476,6 +484,10 @@ class Totals:
             stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
             record = self._records[collection] = [stored["count"], int(stored["digest"], 16)]
         return record
+
+
+def _held_sequence(document: Document | None) -> int:
+    return document.version.get("server", 0) if document and document.body is not None else 0
 
 
 def size_of(change: Pending) -> int:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..values import JSON, dumps, loads
+from .expiry import SETTINGS
 from .ports import ReadTransaction, WriteTransaction
 from .wire import Had, Snapshot, Subscription
 
@@ -116,7 +117,7 @@ async def choose(
 ) -> bool:
     """Choose what is wanted of some collections, a wish of None being nothing; tell whether that is another choice.
 
-    ``is_exact``: nothing is wanted of all others. ``cursor`` is where the replica stands.
+    ``is_exact``: nothing is wanted of all others, but for settings. ``cursor`` is where the replica stands.
     """
     scope = await load_scope(tx) or Scope()
     before = scope.text()
@@ -124,10 +125,12 @@ async def choose(
     if is_exact:
         there = [str(key[0]) for key, _ in await tx.scan("collections")]
         wanted |= dict.fromkeys(name for name in (*scope.choices, *there) if name not in wishes)
+        wanted[SETTINGS] = Wish()
     for name, wish in wanted.items():
         old = scope.choices.get(name) or Choice("", Wish() if scope.has_rest else None)
-        scope.choices[name] = old if old.wish == wish else _changed(scope, old, wish, cursor)
-        if scope.choices[name].sweeps and old.wish != wish:
+        begins = is_exact and cursor == 0 and not old.sweeps  # snapshots alone will bring what is wanted
+        scope.choices[name] = _changed(scope, old, wish, cursor) if begins or old.wish != wish else old
+        if scope.choices[name] is not old:
             for key, _ in await tx.scan("seen", (name,)):
                 tx.delete("seen", key)
     if is_exact:

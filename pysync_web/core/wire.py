@@ -121,9 +121,9 @@ class SyncRequest:
 
     ``limit`` is how many documents of others it takes, 0 only beside changes. ``collections`` None means all; of
     those in ``subscriptions`` it wants what these say, of those in ``without`` nothing. ``delta`` None: documents
-    come whole. ``settled`` is the last cursor at which it had everything. ``protocol`` 0 is a plain client without
-    identity or idempotence. ``diverged`` tells the server's operator of which collections, when all had been
-    exchanged, the replica's documents were others than the server's.
+    come whole. ``settled`` is the last cursor at which it had everything; ``began`` is what the last answer said.
+    ``protocol`` 0 is a plain client without identity or idempotence. ``diverged`` tells the server's operator of
+    which collections, when all had been exchanged, the replica's documents were others than the server's.
     """
 
     database: str
@@ -141,6 +141,7 @@ class SyncRequest:
     without: tuple[str, ...] = ()
     delta: DeltaWish | None = None
     settled: int = 0
+    began: int = 0
 
     @property
     def since(self) -> int:
@@ -193,7 +194,9 @@ class SyncResponse:
 
     ``digest`` is the sum over the documents that the replica should now have, or None while ``has_more``;
     ``digests`` those of collections that it asks for in part, as far as they are known. ``snapshots`` tell by
-    subscription the last key that was looked at, and whether it was the last.
+    subscription the last key that was looked at, and whether it was the last. ``floor`` is the sequence up to which
+    the server may have forgotten deletes; ``began``, as long as a pull from 0 has not come so far, the sequence where
+    it began, to be said again in the next request.
     """
 
     request_id: str | None
@@ -209,6 +212,8 @@ class SyncResponse:
     results: tuple[Result, ...] = ()
     server_changes: tuple[ServerChange, ...] = ()
     conflicts: tuple[ServerChange, ...] = ()
+    floor: int = 0
+    began: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +260,7 @@ def encode_request(request: SyncRequest) -> str:
         message["settled"] = request.settled
     if request.delta is not None:
         message["delta"] = {"threshold": request.delta.threshold, "off": request.delta.off}
+    message |= {"began": request.began} if request.began else {}
     return dumps(message)
 
 
@@ -337,6 +343,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         without=decode_collections(message.get("without", []), "without"),
         delta=_optional(_decode_wish, message.get("delta"), "delta"),
         settled=_integer(message.get("settled", 0), "settled", 0, MAX_INTEGER),
+        began=_integer(message.get("began", 0), "began", 0, MAX_INTEGER),
     )
 
 
@@ -388,6 +395,8 @@ def _response(message: dict[str, JSON]) -> SyncResponse:
         results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
         server_changes=tuple(_decode_page(page, "server_changes")),
         conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
+        floor=_integer(message.get("floor", 0), "floor", 0, MAX_INTEGER),
+        began=_integer(message.get("began", 0), "began", 0, MAX_INTEGER),
     )
 
 

@@ -7,14 +7,17 @@ from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore
 from .opening import open_manager
 from .results import (
+    CompactResult,
     DeltaStats,
     MeetingResult,
     PendingChange,
     Statistics,
+    StorageEstimate,
     Subscribed,
     SyncMetadata,
     SyncResult,
     SyncStatus,
+    Ttl,
 )
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager
@@ -23,6 +26,7 @@ from .transaction import Transaction
 __all__ = [
     "Bucket",
     "BucketEntry",
+    "CompactResult",
     "DeltaStats",
     "KeyValueStore",
     "Ledger",
@@ -34,6 +38,7 @@ __all__ = [
     "Statistics",
     "Stop",
     "StorageEngine",
+    "StorageEstimate",
     "Subscribe",
     "Subscribed",
     "SyncCommand",
@@ -44,6 +49,7 @@ __all__ = [
     "SyncResult",
     "SyncStatus",
     "Transaction",
+    "Ttl",
     "Unsubscribe",
     "open_manager",
 ]

@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from ..causality import timestamp
 from ..core.conflict import AcceptLocal, AcceptRemote, Conflict, Decision, Resolver
+from ..core.expiry import SETTINGS
 from ..core.optimistic import Record, decode_record
 from ..core.ports import Key, ReadTransaction
 from ..errors import CorruptData, InvalidDocument
@@ -38,8 +39,8 @@ _PAGE = 16
 
 
 def is_reserved(collection: str) -> bool:
-    """Tell whether a collection is one of those in which buckets lie."""
-    return collection == CHUNKS or collection.startswith(BUCKET)
+    """Tell whether a collection is one of those in which buckets lie, or settings."""
+    return collection in (CHUNKS, SETTINGS) or collection.startswith(BUCKET)
 
 
 def keeping(decide: Resolver) -> Resolver:

@@ -14,6 +14,7 @@ from ..core.delta import DeltaMismatch
 from ..core.exchange import (
     ExchangeOptions,
     Outcome,
+    begin_late_resync,
     begin_part_again,
     begin_resync,
     build_pull,
@@ -151,8 +152,9 @@ class Exchanger:
             self._on_events(outcome.events)
 
     async def _round(self, options: ExchangeOptions, tally: Tally) -> Outcome | None:
-        """Do one exchange; None where this replica had to become another one first."""
-        request = replace(await self._build(options), diverged=self._diverged[:MAX_COLLECTIONS])
+        """Do one exchange; None where this replica had to become another one first, or has to begin again."""
+        request, is_repeated = await self._build(options)
+        request = replace(request, diverged=self._diverged[:MAX_COLLECTIONS])
         sent = encode_request(request)
         try:
             text = await self._exchange(options.database, sent)
@@ -160,9 +162,13 @@ class Exchanger:
             if error.status in UNREADABLE:
                 self.refused = frozenset(change.n for change in request.changes if change.n is not None)
                 await self._storage.write(lambda tx: withdraw(tx, request))
-            if error.code != "replica_forked":
+            if error.code == "replica_forked":
+                return await self._fork(request, options)
+            if error.code != "resync":
                 raise
-            return await self._fork(request, options)
+            is_doubtful = is_repeated and not error.detail.get("known")
+            await self._storage.write(lambda tx: begin_late_resync(tx, options, is_doubtful=is_doubtful))
+            return None
         tally.transferred += len(sent) + len(text)
         try:
             response = decode_response(text)
@@ -185,8 +191,10 @@ class Exchanger:
         """Send what the next request will probably be, so that the server works while this answer is written."""
         version = {SERVER: response.server_version.get(SERVER, 0)}
         fence = response.fence or request.fence
-        then = replace(request, version_vector=version, epoch=response.epoch, fence=fence, diverged=())
-        text = encode_request(then)
+        following = replace(
+            request, version_vector=version, epoch=response.epoch, fence=fence, began=response.began, diverged=()
+        )
+        text = encode_request(following)
         self._ahead = (text, asyncio.ensure_future(self._transport.exchange(request.database, text)))
         await asyncio.sleep(0)
 
@@ -219,14 +227,18 @@ class Exchanger:
         self.was_forked = True
         return None
 
-    async def _build(self, options: ExchangeOptions) -> SyncRequest:
+    async def _build(self, options: ExchangeOptions) -> tuple[SyncRequest, bool]:
+        """Give the next request, and whether it may have been sent before."""
+
         async def idle(tx: ReadTransaction) -> SyncRequest | None:
             return None if await has_pending(tx, options.skip) else await build_pull(tx, options)
 
+        async def push(tx: WriteTransaction) -> tuple[SyncRequest, bool]:
+            is_repeated = await tx.get("meta", ("inflight",)) is not None
+            return await build_push(tx, self._rng, options), is_repeated
+
         request = await self._storage.read(idle)
-        if request is None:
-            request = await self._storage.write(lambda tx: build_push(tx, self._rng, options))
-        return request
+        return (request, False) if request is not None else await self._storage.write(push)
 
     async def _is_all_sent(self, request: SyncRequest, options: ExchangeOptions) -> bool:
         """Tell whether nothing waits that this sync may send."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, Final, TypeAlias, TypeVar
 
+from ..core.expiry import note_written
 from ..core.indexes import refresh_written
-from ..core.ports import Key, ReadTransaction, Storage, Touched, WriteTransaction
+from ..core.optimistic import body_of_text
+from ..core.ports import Key, ReadTransaction, Storage, Touched, Usage, WriteTransaction
 
 T = TypeVar("T")
 
@@ -62,6 +64,7 @@ class IndexedStorage:
             names = tx.written("docs")
             if names:
                 await refresh_written(tx, names, may_refuse=is_local)
+                await note_written(tx, names, body_of_text)
                 await _stamp(tx)
                 names = list(names)
             return result
@@ -103,6 +106,14 @@ class IndexedStorage:
     async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
         """Wait until this handle leads all handles on its database."""
         return await self._storage.lead(lost)
+
+    async def usage(self) -> Usage:
+        """Tell how much room the storage takes."""
+        return await self._storage.usage()
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Give back what the storage does not need."""
+        return await self._storage.compact(share=share)
 
     async def close(self) -> None:
         """Close the storage; a second call does nothing."""

@@ -143,3 +143,38 @@ class PendingChange(AsJson):
     operation: str
     timestamp: str
     state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ttl(AsJson):
+    """Documents of a collection are deleted ``expire_after_s`` seconds after the moment that ``field`` tells."""
+
+    collection: str
+    field: str
+    expire_after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CompactResult(AsJson):
+    """What compacting gave back: bytes before and after (of IndexedDB characters), and deletes that were dropped."""
+
+    before_bytes: int
+    after_bytes: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class StorageEstimate(AsJson):
+    """How much a store takes.
+
+    ``usage_bytes`` and ``quota_bytes`` (None: not known) are those of the web site in a page; natively the size of
+    the file, and that with the free room of its disk; in memory the texts. ``is_persisted`` False says that the
+    browser may give the data up when the disk is full; natively it is None. ``ledger`` counts its entries.
+    """
+
+    usage_bytes: int
+    quota_bytes: int | None
+    documents: int
+    pending: int
+    ledger: int
+    is_persisted: bool | None

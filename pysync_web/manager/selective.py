@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from ..core.exchange import choose_parts
+from ..core.expiry import SETTINGS
 from ..core.scope import Wish, load_scope
 from ..core.selection import filter_of
 from ..errors import InvalidDocument, QueryError
@@ -49,6 +50,8 @@ class Selective:
         scope = await self._storage.read(load_scope)
         found = []
         for name, one in sorted(scope.choices.items()) if scope else ():
+            if name == SETTINGS:
+                continue
             query, binds = one.wish if one.wish else (None, {})
             is_ready = one.snapshot is None and not one.leaves
             found.append(Subscribed(name, query, dict(binds), one.wish is not None, is_ready))

@@ -17,6 +17,7 @@ from ..causality import parse_timestamp
 from ..core import replica as local
 from ..core.conflict import Answer, Conflict, Resolver, Strategy
 from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
+from ..core.expiry import SETTINGS
 from ..core.ledger import Entry
 from ..core.optimistic import View, decode_record
 from ..core.outbox import all_runs, oldest
@@ -37,6 +38,7 @@ from ..errors import (
     Unauthorized,
     Unreachable,
 )
+from ..storage import request_persistence
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
 from .bucket import Bucket
@@ -53,15 +55,18 @@ from .ledger import Ledger
 from .logged import KeyValueStore, LoggedStore, on_body, only_in
 from .optimism import Optimism
 from .results import (
+    CompactResult,
     DeltaStats,
     MeetingResult,
     PendingChange,
     State,
     Statistics,
+    StorageEstimate,
     Subscribed,
     SyncMetadata,
     SyncResult,
     SyncStatus,
+    Ttl,
 )
 from .selective import Filters, Selective, collection_of
 from .store import LocalStore
@@ -71,6 +76,7 @@ if TYPE_CHECKING:
     from ..core.indexes import Index
     from ..crdt import Operation
     from .devices import Devices
+    from .hygiene import Hygiene
     from .meeting import Meeting
     from .queries import LiveQuery, Queries
 
@@ -119,6 +125,8 @@ class SyncManager:
         )
         self._optimism = Optimism(self._storage, self._rng, _now_ms, store.device_id, self._tell)
         self._devices: Devices | None = None
+        self._hygiene: Hygiene | None = None
+        self._expiring: asyncio.Task[None] | None = None
         self._engine: Queries | None = None
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
@@ -147,6 +155,8 @@ class SyncManager:
         self._undo.append(self._storage.watch(self._on_touched))
         await self._load_retry()
         await self.ledger.look()
+        if self._client is None or hasattr(self._client, "attach"):  # no server of ours deletes what has expired
+            self._expiring = asyncio.ensure_future(self._cleaner().run())
         if self._client is None:
             return
         watch_online = getattr(self._client, "watch_online", None)
@@ -168,9 +178,10 @@ class SyncManager:
         """End background sync; documents can still be read and saved."""
         if self._background is not None:
             await self._background.stop()
-        if self._exchanging is not None:
-            self._exchanging.cancel()
-            await asyncio.gather(self._exchanging, return_exceptions=True)
+        for task in (self._exchanging, self._expiring):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop, and close the client and the store; a second call does nothing."""
@@ -333,7 +344,7 @@ class SyncManager:
         return await self._storage.read(body)
 
     async def list_collections(self, *, include_reserved: bool = False) -> list[str]:
-        """Name the collections that have a document, by default without those in which buckets lie."""
+        """Name the collections that have a document, without those in which buckets and settings lie by default."""
         names = await self._storage.read(local.collections)
         return [name for name in names if include_reserved or not is_reserved(name)]
 
@@ -671,6 +682,56 @@ class SyncManager:
     def get_last_delta_stats(self) -> DeltaStats:
         """Tell what documents took on the wire in the last sync that had some as deltas, and would have whole."""
         return self._delta_stats
+
+    # Keeping it small
+
+    async def set_ttl(self, collection: str, field: str | None, expire_after_s: float = 0.0) -> None:
+        """Let documents of a collection be deleted so many seconds after the moment in a field; None: no more.
+
+        The field (``a.b`` lies deeper) holds an ISO 8601 time with a zone, or a number since 1970: seconds below
+        10^11, else milliseconds. A document with anything else there stays. The setting is a document of the reserved
+        collection ``_ttl`` and syncs; the server deletes, within a minute, and every device hears of it as of any
+        delete. A store without a server does it itself while it is open.
+        """
+        self._collection(SETTINGS)
+        await self._cleaner().set_ttl(
+            self._collection(collection), field, expire_after_s, self.save_document, self.delete_document
+        )
+
+    async def list_ttl(self) -> list[Ttl]:
+        """List the settings of :meth:`set_ttl`, in the order of the collections."""
+        return await self._cleaner().list_ttl()
+
+    async def evict(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> int:
+        """Drop the local copies of the documents that a query gives, ``FOR d IN col FILTER … RETURN d``; count them.
+
+        It is no delete: nobody else hears of it, watchers here do (``reason`` "evicted"). A document with changes
+        that the server does not have, or with a conflict, stays. A copy comes again when the document changes on the
+        server, with :meth:`full_resync`, or when it is saved here and synced.
+        """
+        return await self._cleaner().evict(sdbql, bind_vars or {})
+
+    async def compact(self) -> CompactResult:
+        """Drop old deletes that the server has forgotten too, and give room back to the disk."""
+        return await self._cleaner().compact()
+
+    async def storage_estimate(self) -> StorageEstimate:
+        """Tell how much room this store takes, how much there is, and what is in it."""
+        return await self._cleaner().estimate()
+
+    async def request_persistence(self) -> bool:
+        """Ask the browser not to give this site's data up when the disk is full; tell whether it promises that."""
+        return await request_persistence()
+
+    def _cleaner(self) -> Hygiene:
+        """Give what keeps the store small, which is imported when it is first asked for."""
+        if self._hygiene is None:
+            from .hygiene import Hygiene
+
+            self._hygiene = Hygiene(
+                self._storage, self._queries, self._rng, _now_ms, lambda: self._options, self._tell, self._emit
+            )
+        return self._hygiene
 
     # Device to device
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,10 +54,21 @@ LogFormat = Annotated[
         envvar="PYSYNC_LOG_FORMAT", help="How each exchange is logged: a line of `text`, or one of `json`."
     ),
 ]
+Retention = Annotated[
+    float,
+    typer.Option(
+        envvar="PYSYNC_TOMBSTONE_RETENTION_DAYS",
+        help="How long deletes are kept: a device that was away for longer pulls everything again.",
+    ),
+]
 
 
-@cli.command(help="Run a **pysync_web** server: it keeps the documents of its databases and syncs their replicas.")
+@cli.callback(
+    invoke_without_command=True,
+    help="Run a **pysync_web** server: it keeps the documents of its databases and syncs their replicas.",
+)
 def main(
+    context: typer.Context,
     host: Host = "127.0.0.1",
     port: Port = 6745,
     data: Data = Path("pysync-data"),
@@ -66,15 +78,46 @@ def main(
     durability: Durable = "strict",
     max_body: MaxBody = DEFAULT.body_bytes,
     log_format: LogFormat = "text",
+    tombstone_retention_days: Retention = 90.0,
 ) -> None:
     """Check what was given, listen, and serve until a signal ends it."""
+    if context.invoked_subcommand is not None:
+        return
     _check_door(host, token)
     try:
         limits = Limits(body_bytes=max_body)
-        config = Config(data, token or None, tuple(cors or ()), web, durability, limits=limits)
+        config = Config(
+            data,
+            token or None,
+            tuple(cors or ()),
+            web,
+            durability,
+            retention_days=tombstone_retention_days,
+            limits=limits,
+        )
     except SchemaError as error:
         raise typer.BadParameter(str(error)) from error
     serve(config, host, port, log_format)
+
+
+@cli.command(help="Forget what is too old in each database and write its file anew; a server may run meanwhile.")
+def compact(data: Data = Path("pysync-data"), tombstone_retention_days: Retention = 90.0) -> None:
+    """Compact all databases of a folder, and say what that gave back."""
+    asyncio.run(_compact(Config(data, retention_days=tombstone_retention_days)))
+
+
+async def _compact(config: Config) -> None:
+    from .databases import Databases
+    from .upkeep import Upkeep
+
+    databases = Databases(config.data, durability=config.durability)
+    upkeep = Upkeep(databases, config.retention_days)
+    try:
+        for name in databases.names(is_for_all=True):
+            before, after = await upkeep.compact(name)
+            print(f"{name}: {before} bytes before, {after} after", flush=True)
+    finally:
+        await databases.close()
 
 
 def serve(config: Config, host: str, port: int, log_format: Literal["text", "json"] = "text") -> None:

@@ -29,6 +29,7 @@ from .metrics import MEDIA_TYPE, Metrics
 from .observed import Observed, record_of
 from .responses import json_text, problem
 from .site import Site
+from .upkeep import Upkeep
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -40,6 +41,7 @@ class App:
         self.config = config
         limits = config.limits
         self.databases = Databases(config.data, durability=config.durability, most=limits.databases)
+        self.upkeep = Upkeep(self.databases, config.retention_days)
         self.metrics = Metrics(databases=lambda: self.databases.open_count, streams=lambda: self.streams.count)
         self.streams = Streams(
             self.databases, most=limits.streams, ping_s=config.ping_s, on_poke=self.metrics.on_poke
@@ -72,10 +74,12 @@ class App:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self.upkeep.start()
         try:
             yield
         finally:
             self.streams.end()
+            await self.upkeep.stop()
             await self.databases.close()
 
     async def _delta(self, request: Request) -> Response:
@@ -196,6 +200,7 @@ def _message_of(request: Request) -> dict[str, JSON]:
         message["version_vector"] = decode(query["version_vector"], "version_vector")
     if (names := _names(request)) is not None:
         message["collections"] = names
-    if "limit" in query:
-        message["limit"] = int(query["limit"]) if query["limit"].isdecimal() else query["limit"]
+    for name in ("limit", "began"):
+        if name in query:
+            message[name] = int(query[name]) if query[name].isdecimal() else query[name]
     return message

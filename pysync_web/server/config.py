@@ -45,7 +45,8 @@ class Config:
 
     ``data`` is the folder with one SQLite file for each database; None keeps everything in memory. Without a
     ``token`` everybody who reaches the server may read and write. ``origins`` are the web sites whose pages may
-    call it, as ``https://app.example``; pages of its own site, ``web``, always may.
+    call it, as ``https://app.example``; pages of its own site, ``web``, always may. Deletes, and the ids of changes,
+    are forgotten after ``retention_days``: a device that was away for longer pulls everything again.
     """
 
     data: Path | None = None
@@ -54,6 +55,7 @@ class Config:
     web: Path | None = None
     durability: Durability = "strict"
     ping_s: float = 15.0
+    retention_days: float = 90.0
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
@@ -65,6 +67,8 @@ class Config:
             raise SchemaError("a token is not empty", place="token")
         if self.durability not in ("strict", "relaxed"):
             raise SchemaError("durability is strict or relaxed", place="durability")
+        if not 0 < self.retention_days <= 36_500:
+            raise SchemaError("the retention time is over 0 days", place="retention_days")
         for origin in self.origins:
             check_origin(origin)
         if self.web is not None and not self.web.is_dir():

@@ -77,6 +77,22 @@ class Databases:
             database.users -= 1
             await self._close_unused()
 
+    def names(self, *, is_for_all: bool) -> list[str]:
+        """Name the databases that are open, or all there are."""
+        names = set(self._open)
+        if is_for_all and self._folder is not None:
+            names |= {_name_of(path) for path in self._folder.glob(f"*{SUFFIX}")}
+        return sorted(names)
+
+    @asynccontextmanager
+    async def borrow(self, name: str) -> AsyncIterator[Hub]:
+        """Lend a database as :meth:`use` does, and leave it open or closed as it was."""
+        was_open = name in self._open
+        async with self.use(name) as hub:
+            yield hub
+        if not was_open and self._folder is not None and name in self._open and not self._open[name].users:
+            await self.forget(name)
+
     def watch(self, name: str, reader: Pokes) -> Callable[[], None]:
         """Poke a reader after each commit to a database, which need not exist yet; the result ends it."""
         self._readers.setdefault(name, set()).add(reader)
@@ -142,3 +158,9 @@ class Databases:
     def _poke(self, name: str, head: int, touched: Set[str]) -> None:
         for reader in list(self._readers.get(name, ())):
             reader.poke(head, touched)
+
+
+def _name_of(path: Path) -> str:
+    """Give the name of the database in a file."""
+    first, *others = path.name.removesuffix(SUFFIX).split("+")
+    return first + "".join(part[:1].upper() + part[1:] for part in others)

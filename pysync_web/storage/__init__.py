@@ -16,7 +16,7 @@ from ..errors import StorageError
 if sys.platform == "emscripten":
     from . import indexeddb  # noqa: F401
 
-__all__ = ["Durability", "Engine", "Storage", "open_storage"]
+__all__ = ["Durability", "Engine", "Storage", "open_storage", "request_persistence"]
 
 Engine: TypeAlias = Literal["memory", "sqlite", "indexeddb"]
 Durability: TypeAlias = Literal["strict", "relaxed"]
@@ -55,6 +55,15 @@ async def open_storage(
 
             return await IndexedDBStorage.open(str(name), durability=durability)
     raise StorageError(f"{engine!r} is no storage engine: choose memory, sqlite or indexeddb")
+
+
+async def request_persistence() -> bool:
+    """Ask the browser to keep what this web site stores, and tell whether it does; natively files are kept anyway."""
+    if sys.platform == "emscripten":
+        from .idb import persist
+
+        return await persist()
+    return True
 
 
 def _default_engine(name: str | os.PathLike[str]) -> Engine:

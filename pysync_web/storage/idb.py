@@ -403,6 +403,18 @@ def leave_torn_log() -> None:
     request.onsuccess = request.onerror = create_once_callable(on_end)
 
 
+async def usage() -> tuple[int, int | None, bool]:
+    """Give the bytes that this origin takes, those that it may take if that is said, and whether they are kept."""
+    manager = js.navigator.storage
+    estimate = (await manager.estimate()).to_py()
+    return int(estimate.get("usage") or 0), estimate.get("quota"), bool(await manager.persisted())
+
+
+async def persist() -> bool:
+    """Ask the browser to keep what this origin stores; it may ask the user, or say no by itself."""
+    return bool(await js.navigator.storage.persist())
+
+
 async def delete(name: str) -> None:
     """Delete a database, once every handle on it has given way."""
     await _answered(js.indexedDB.deleteDatabase(name))

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from ..core.ports import Key, ReadTransaction, Touched, WriteTransaction
+from ..core.ports import Key, ReadTransaction, Touched, Usage, WriteTransaction
 from ..errors import QuotaExceeded, StorageError, StorageReset, TransactionError
 from . import idb
 from .idb import Conflict, Connection, Lost, Prompt
@@ -537,6 +537,19 @@ class IndexedDBStorage:
         self._manifest = manifest
         self._log_chars -= sum(entry.chars for entry in self._log[:count])
         del self._log[:count]
+
+    async def usage(self) -> Usage:
+        """Ask the browser how much this origin takes, may take, and is sure to keep."""
+        self._check_usable()
+        return Usage(*await idb.usage())
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Fold the log, whatever its length; sizes are in characters."""
+        self._check_usable()
+        before = self._manifest.chars + self._log_chars
+        if self._log and self._log_chars >= share * before:
+            await self._retried(self._fold)
+        return before, self._manifest.chars + self._log_chars
 
     # The end
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from ..core.ports import ReadTransaction, Touched, WriteTransaction
+from ..core.ports import ReadTransaction, Touched, Usage, WriteTransaction
 from ..errors import StorageError, TransactionError
 from .step import run
 from .table import Table, TableReader, TableWriter, Writes, touched_by
@@ -73,8 +73,7 @@ class MemoryStorage:
 
     def _run(self, body: Callable[[Any], Coroutine[Any, Any, T]], transaction: TableReader | TableWriter) -> T:
         database = self._database
-        if self._is_closed:
-            raise StorageError("the storage is closed")
+        self._check_open()
         if database.is_busy:
             raise TransactionError("a body may not begin another transaction")
         database.is_busy = True
@@ -97,8 +96,7 @@ class MemoryStorage:
 
     async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
         """Wait for one's turn to lead; nobody ever takes it away."""
-        if self._is_closed:
-            raise StorageError("the storage is closed")
+        self._check_open()
         claim = _Claim(self, asyncio.get_running_loop().create_future())
         line = self._database.line
         line.append(claim)
@@ -109,6 +107,21 @@ class MemoryStorage:
             _leave(line, claim)
             raise
         return lambda: _leave(line, claim)
+
+    async def usage(self) -> Usage:
+        """Count the bytes of all texts."""
+        self._check_open()
+        spaces = self._database.table.values()
+        return Usage(sum(len(text.encode()) for space in spaces for text in space.texts.values()))
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Do nothing: there is nothing but what is stored."""
+        size = (await self.usage()).bytes
+        return size, size
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StorageError("the storage is closed")
 
     async def close(self) -> None:
         """Leave the database; it lives on as long as another handle has it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
 
-from ..core.ports import Key, ReadTransaction, Touched, WriteTransaction
+from ..core.ports import Key, ReadTransaction, Touched, Usage, WriteTransaction
 from ..errors import (
     CorruptData,
     DatabaseLocked,
@@ -106,6 +107,14 @@ class SqliteStorage:
     async def lead(self, lost: Callable[[], None]) -> Callable[[], None]:
         """Wait until no other handle leads; nobody ever takes it away."""
         return await self._neighbours.lead()
+
+    async def usage(self) -> Usage:
+        """Tell the size of the file with its log, and what the disk has room for."""
+        return self._file.usage()
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Write the file anew without its free pages, and empty its log."""
+        return self._file.compact(share)
 
     async def close(self) -> None:
         """Close the file; a second call does nothing."""
@@ -267,6 +276,30 @@ class DatabaseFile:
         self._read_until = rows[-1][0]
         changes = [_read_note(touched) for _, source, touched in rows if source != self._source]
         return [None] if is_gap or None in changes else changes
+
+    def usage(self) -> Usage:
+        """Tell the size of the file with its log, and what the disk has room for."""
+        self._idle_connection()
+        log = Path(f"{self.path}-wal")
+        size = self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
+        return Usage(size, size + shutil.disk_usage(self.path.parent).free)
+
+    def compact(self, share: float) -> tuple[int, int]:
+        """Write the file anew where at least a share of its pages is free, and move the log into it."""
+        connection = self._idle_connection()
+        self._check_identity()
+        before = self.usage().bytes
+        with self._translated(), self._turn.held(self._busy_timeout_s):
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+            if free >= share * pages:
+                connection.execute("PRAGMA temp_store = FILE")  # it may not fit into memory
+                try:
+                    connection.execute("VACUUM")
+                finally:
+                    connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return before, self.usage().bytes
 
     def _file_identity(self) -> tuple[int, int]:
         status = os.stat(self.path)

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread, get_ident
 from typing import Any, Final, TypeVar
 
-from ..core.ports import ReadTransaction, Touched, WriteTransaction
+from ..core.ports import ReadTransaction, Touched, Usage, WriteTransaction
 from ..errors import StorageError, TransactionError
 from .processes import Neighbours
 from .sqlite import Body, DatabaseFile, Outcome
@@ -58,11 +58,27 @@ class ThreadedSqliteStorage:
         self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool = False
     ) -> T:
         """Run a body in the writing thread, and return when what it wrote is durable."""
+        is_relaxed = relaxed or self._is_relaxed
+        result: T = await self._done(body, is_relaxed, lambda file: file.write(body, relaxed=is_relaxed))
+        return result
+
+    async def usage(self) -> Usage:
+        """Tell the size of the file with its log, and what the disk has room for."""
+        self._check_caller()
+        return self._file.usage()
+
+    async def compact(self, *, share: float = 0.0) -> tuple[int, int]:
+        """Write the file anew in the writing thread; writes wait meanwhile, reads go on."""
+        result: tuple[int, int] = await self._done(None, True, lambda file: file.compact(share))
+        return result
+
+    async def _done(self, body: Body | None, is_relaxed: bool, alone: Callable[[DatabaseFile], Any]) -> Any:
+        """Let the writing thread do something, and wait for it."""
         self._check_caller()
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-        self._jobs.put(_Job(body, relaxed or self._is_relaxed, done, loop))
-        return await done
+        job = _Job(body, is_relaxed, alone, loop.create_future(), loop)
+        self._jobs.put(job)
+        return await job.done
 
     def _check_caller(self) -> None:
         if self._is_closed:
@@ -90,10 +106,11 @@ class ThreadedSqliteStorage:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A body that waits to be run, and whom to tell."""
+    """A body that waits to be run, and whom to tell; without a body something else, which is done ``alone``."""
 
-    body: Body
+    body: Body | None
     is_relaxed: bool
+    alone: Callable[[DatabaseFile], Any]
     done: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
 
@@ -136,15 +153,16 @@ def _waiting(jobs: SimpleQueue[_Job | None]) -> tuple[list[_Job], bool]:
 
 def _run_together(file: DatabaseFile, jobs: Sequence[_Job]) -> list[Outcome]:
     """Run all bodies in one commit; if that fails as a whole, each in its own."""
-    if len(jobs) > 1:
+    bodies = [job.body for job in jobs if job.body is not None]
+    if len(jobs) == len(bodies) > 1:
         with suppress(Exception):  # below each body learns what is wrong
-            return file.write_group([job.body for job in jobs], relaxed=all(job.is_relaxed for job in jobs))
+            return file.write_group(bodies, relaxed=all(job.is_relaxed for job in jobs))
     return [_run_alone(file, job) for job in jobs]
 
 
 def _run_alone(file: DatabaseFile, job: _Job) -> Outcome:
     try:
-        return file.write(job.body, relaxed=job.is_relaxed), None
+        return job.alone(file), None
     except BaseException as error:
         return None, error
 

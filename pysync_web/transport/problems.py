@@ -35,6 +35,7 @@ _TITLES: Final = {
     405: "Method not allowed",
     408: "Request timeout",
     409: "Conflict",
+    410: "Gone",
     413: "Content too large",
     415: "Unsupported media type",
     421: "Misdirected request",

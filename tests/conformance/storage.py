@@ -633,6 +633,64 @@ async def check_closing_finishes_what_was_begun(place: Place) -> None:
     assert await exchange(other, ("count",), "0") == (str(done) if done else None)
 
 
+# Room
+
+
+async def check_compacting_changes_nothing_that_is_stored(place: Place) -> None:
+    storage, other = await place.open(), await place.open()
+    told: list[Touched] = []
+    await put_all(storage, {("k", n): '"%s"' % ("x" * 500) for n in range(400)})
+    other.watch(told.append)
+    await storage.write(lambda tx: delete_all(tx, [("k", n) for n in range(0, 400, 3)]))
+    before = await scan(storage)
+    for _ in range(2):
+        first, last = await storage.compact()
+        assert 0 <= last <= first or not place.is_durable
+        assert await scan(storage) == before
+        await until(lambda: has_rows(other, before))
+    await put(other, ("k", 0), "1")
+    await put(storage, ("k", 3), "3")
+    await until(lambda: is_there(storage, ("k", 0), "1"))
+    await until(lambda: is_there(other, ("k", 3), "3"))
+    assert await scan(storage) == sorted([*before, (("k", 0), "1"), (("k", 3), "3")])
+    await until(lambda: has_heard(told, ("s", ("k", 3))))
+
+
+async def check_what_was_deleted_leaves_no_room_taken(place: Place) -> None:
+    storage = await place.open()
+    await put_all(storage, {("k", n): '"%s"' % (chr(97 + n % 26) * 1000) for n in range(1000)})
+    await storage.compact()
+    (_, full) = await storage.compact()
+    assert full >= 1_000_000
+    await storage.write(lambda tx: delete_all(tx, [("k", n) for n in range(990)]))
+    assert (await storage.compact())[1] < full / 10
+
+
+async def check_compacting_while_others_write_loses_nothing(place: Place) -> None:
+    storage, other = await place.open(), await place.open()
+    writing = [increment(one) for one in (storage, other) for _ in range(20)]
+    await asyncio.gather(*writing, storage.compact(), other.compact())
+    await storage.compact()
+    await until(lambda: is_there(storage, ("count",), "40"))
+    await until(lambda: is_there(other, ("count",), "40"))
+
+
+async def check_a_share_says_whether_compacting_is_worth_it(place: Place) -> None:
+    storage = await place.open()
+    await put_all(storage, {("k", n): '"%s"' % ("x" * 1000) for n in range(100)})
+    first, last = await storage.compact(share=1.1)
+    assert last >= 100_000 or not place.is_durable
+    assert len(await scan(storage)) == 100 and first >= 0
+
+
+async def check_a_storage_knows_its_size(place: Place) -> None:
+    storage = await place.open()
+    await put_all(storage, {("k", n): '"%s"' % ("x" * 1000) for n in range(100)})
+    usage = await storage.usage()
+    assert usage.bytes >= 0 and usage.is_persisted in (None, True, False)
+    assert usage.quota is None or usage.quota >= usage.bytes
+
+
 CHECKS: dict[str, Check] = {
     name.removeprefix("check_"): check for name, check in list(globals().items()) if name.startswith("check_")
 }
@@ -651,6 +709,12 @@ async def put_in(tx: WriteTransaction, key: Key, text: str) -> None:
 
 async def delete_in(tx: WriteTransaction, key: Key) -> None:
     tx.delete("s", key)
+
+
+async def delete_all(tx: WriteTransaction, keys: list[Key]) -> None:
+    """Delete several keys."""
+    for key in keys:
+        tx.delete("s", key)
 
 
 async def put(storage: Storage, key: Key, text: str) -> None:
@@ -699,6 +763,10 @@ async def exchange(storage: Storage, key: Key, text: str) -> str | None:
 
 async def is_there(storage: Storage, key: Key, text: str) -> bool:
     return await get(storage, key) == text
+
+
+async def has_rows(storage: Storage, rows: list[tuple[Key, str]]) -> bool:
+    return await scan(storage) == rows
 
 
 async def has_heard(told: list[Touched], name: tuple[str, Key]) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
+from pysync_web.core.expiry import STEP
+from pysync_web.core.wire import encode_request
 from pysync_web.values import loads
 from tests.simulator.lab import Lab
 from tests.simulator.storage import Crash, SimulatedStorage
@@ -58,7 +60,9 @@ class Stage:
             storage.on_commit = str
         self.lab.settle(self.one, self.two, self.one)
         seen = {}
-        for (_, key), text in self.lab.server.rows("docs"):
+        for (collection, key), text in self.lab.server.rows("docs"):
+            if collection != "notes":
+                continue
             body = loads(text).get("document")
             assert self.one.see(key) == self.two.see(key) == body, key
             seen[key] = body
@@ -143,12 +147,58 @@ def epoch_story(stage: Stage) -> list[Step]:
     return [lambda: stage.one.save("c", {"n": 1}), stage.one.sync, stage.two.sync]
 
 
+def expiry_story(stage: Stage) -> list[Step]:
+    """Documents expire; the setting, the entries and the deletes are all made in small steps."""
+    stage.one.write(("notes", {"expires": ["at", 60]}), collection="_ttl")
+    stage.one.write(*((f"k{i}", {"at": 1}) for i in range(STEP + 1)))
+    stage.one.write(("a", {"at": 2**50}), ("b", {"n": 1}))
+    stage.lab.settle(stage.one, stage.two)
+    stage.watch([stage.lab.server])
+    return [stage.lab.tend, lambda: stage.two.save("a", {"n": 1}), stage.two.sync, stage.lab.tend]
+
+
+def forget_story(stage: Stage) -> list[Step]:
+    """The server forgets old deletes, and a replica that had not seen them comes back with edits."""
+    stage.one.write(*((f"k{i}", {"n": i}) for i in range(4)))
+    stage.lab.settle(stage.one, stage.two)
+    stage.one.write(("k0", None), ("k1", None))
+    stage.one.sync()
+    stage.two.save("a", {"n": 1})
+    stage.lab.serve(encode_request(stage.two.request()))
+    stage.two.save("k1", {"mine": 1})
+    stage.two.save("k2", {"mine": 2})
+    stage.two.page_limit = 2
+    stage.lab.pass_days(100)
+    stage.watch([stage.two.storage, stage.lab.server])
+    return [stage.lab.tend, stage.two.sync]
+
+
+def evict_story(stage: Stage) -> list[Step]:
+    """Copies are dropped, some change elsewhere, and then everything is pulled again."""
+    stage.one.write(*((f"k{i}", {"n": i}) for i in range(3)))
+    stage.lab.settle(stage.one, stage.two)
+    stage.watch([stage.two.storage, stage.lab.server])
+    return [
+        lambda: stage.two.evict("k0", "k1", "k2"),
+        lambda: stage.one.save("k1", {"n": 10}),
+        stage.one.sync,
+        stage.two.sync,
+        lambda: stage.two.save("k2", {"mine": 2}),
+        stage.two.sync,
+        lambda: stage.lab.subject.begin_resync(stage.two.storage, stage.two.options),
+        stage.two.sync,
+    ]
+
+
 STORIES: dict[Story, tuple[int, dict[str, object]]] = {
     write_story: (5, {"a": {"n": 1, "m": {"x": 1}}, "b": {"again": True}, "c": {"n": 2}}),
     push_story: (12, {"a": {"n": 3, "m": {"x": 1}}, "b": {"again": True}, "c": {"n": 2}}),
     pull_story: (10, {"a": {"mine": 1, "theirs": 1}, **{f"k{i}": {"n": i} for i in range(5)}, "k3": None}),
     fork_story: (9, {"a": {"n": 2}, "b": {"n": 1}, "c": {"n": 1}, "d": {"n": 1}}),
     resync_story: (7, {"a": {"n": 1}, **{f"k{i}": {"n": i} for i in range(5)}}),
+    expiry_story: (5, {"a": {"at": 2**50, "n": 1}, "b": {"n": 1}, **{f"k{i}": None for i in range(STEP + 1)}}),
+    forget_story: (7, {"a": {"n": 1}, "k2": {"n": 2, "mine": 2}, "k3": {"n": 3}}),
+    evict_story: (9, {"k0": {"n": 0}, "k1": {"n": 10}, "k2": {"n": 2, "mine": 2}}),
     epoch_story: (10, {"a": {"n": 2}, "b": {"n": 1}, "c": {"n": 1}}),
 }
 

@@ -13,11 +13,13 @@ from typing import Any
 from pysync_web.core.conflict import ConflictStrategy, last_write_wins
 from pysync_web.core.exchange import ExchangeOptions, Outcome, load_sync
 from pysync_web.core.fields import field_path, shown
-from pysync_web.core.hub import Guard
+from pysync_web.core.hub import Guard, Tended
 from pysync_web.core.ledger import Entry, read_entries
+from pysync_web.core.optimistic import decode_record
 from pysync_web.core.outbox import Bounds
 from pysync_web.core.recorded import Deed
-from pysync_web.core.replica import Write, WriteOptions
+from pysync_web.core.replica import Event, Write, WriteOptions
+from pysync_web.core.shedding import evict
 from pysync_web.core.wire import SyncRequest, decode_request, decode_response, encode_request
 from pysync_web.crdt import Operation
 from pysync_web.errors import Rejected
@@ -27,6 +29,7 @@ from .storage import SimulatedStorage, run
 from .subject import Subject
 
 START_MS = 1_800_000_000_000
+DAY_MS = 86_400_000
 MOST_ROUNDS = 50
 Body = dict[str, Any]
 
@@ -58,6 +61,15 @@ class Lab:
         self.now_ms += 1
         request = decode_request(text, database="db")
         return self.subject.serve(self.server, request, self.now_ms + self.server_skew_ms, self.rng, self.guard)
+
+    def tend(self, *, days: float = 90.0) -> Tended:
+        """Let the server do its upkeep, with a retention time."""
+        self.now_ms += 1
+        return self.subject.tend(self.server, self.now_ms, self.now_ms - round(days * DAY_MS), self.rng)
+
+    def pass_days(self, days: float) -> None:
+        """Let time go by."""
+        self.now_ms += round(days * DAY_MS)
 
     def document(self, key: str, collection: str = "notes") -> Any:
         """Give a document as it lies on the server, parsed, or None."""
@@ -141,6 +153,13 @@ class Device:
         """Delete a document."""
         self.write((key, None), **options)
 
+    def evict(self, *keys: str, collection: str = "notes") -> list[Event]:
+        """Drop the copies of documents, as they are now."""
+        records = {key: self.storage.text("docs", (collection, key)) for key in keys}
+        decoded = {(collection, key): decode_record(text).confirmed for key, text in records.items()}
+        versions = {name: document.version for name, document in decoded.items() if document is not None}
+        return run(self.storage.write(lambda tx: evict(tx, versions)))
+
     def see(self, key: str, collection: str = "notes") -> Body | None:
         """Read a document's body."""
         seen = self.lab.subject.read(self.storage, collection, key)
@@ -185,13 +204,12 @@ class Device:
         """Exchange until both sides have everything, as a manager does."""
         outcomes: list[Outcome] = []
         for _ in range(MOST_ROUNDS):
+            is_repeated = self.storage.text("meta", ("inflight",)) is not None
             request = self.request()
             try:
                 answer = self.lab.serve(encode_request(request))
             except Rejected as refusal:
-                if refusal.code != "replica_forked":
-                    raise
-                self.lab.subject.fork(self.storage, self.lab.rng, self.options)
+                self._begin_again(refusal, is_repeated)
                 continue
             outcome = self.take(request, answer)
             outcomes.append(outcome)
@@ -200,6 +218,15 @@ class Device:
             elif not (outcome.is_stale or outcome.epoch_changed or outcome.has_more or self.pending()):
                 return outcomes
         raise AssertionError(f"{self.name} does not come to an end in {MOST_ROUNDS} exchanges")
+
+    def _begin_again(self, refusal: Rejected, is_repeated: bool) -> None:
+        if refusal.code == "replica_forked":
+            self.lab.subject.fork(self.storage, self.lab.rng, self.options)
+        elif refusal.code == "resync":
+            is_doubtful = is_repeated and not refusal.detail["known"]
+            self.lab.subject.begin_late_resync(self.storage, self.options, is_doubtful=is_doubtful)
+        else:
+            raise refusal
 
     def copy(self, name: str, **options: Any) -> Device:
         """Clone the storage, as a copied profile does; both are opened anew."""

@@ -12,13 +12,14 @@ from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Strat
 from pysync_web.core.exchange import (
     ExchangeOptions,
     Outcome,
+    begin_late_resync,
     begin_resync,
     build_pull,
     build_push,
     fork,
     has_pending,
 )
-from pysync_web.core.hub import Guard, Hub
+from pysync_web.core.hub import Guard, Hub, Tended
 from pysync_web.core.intake import apply_response, read_conflict, settle_conflict
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.optimistic import View
@@ -124,6 +125,10 @@ class Subject:
         """Begin to pull everything again."""
         run(storage.write(lambda tx: begin_resync(tx, options)))
 
+    def begin_late_resync(self, storage: SimulatedStorage, options: ExchangeOptions, *, is_doubtful: bool) -> None:
+        """Begin to pull everything again because the server has forgotten too much."""
+        run(storage.write(lambda tx: begin_late_resync(tx, options, is_doubtful=is_doubtful)))
+
     def open_server(self, storage: SimulatedStorage, rng: Any) -> None:
         """Open the server's database."""
         run(Hub(storage).open(rng))
@@ -133,6 +138,10 @@ class Subject:
     ) -> str:
         """Answer a request."""
         return run(Hub(storage, guard=guard).exchange(request, now_ms, rng)).text()
+
+    def tend(self, storage: SimulatedStorage, now_ms: int, before_ms: int, rng: Any) -> Tended:
+        """Let documents expire, and forget what is old."""
+        return run(Hub(storage).tend(now_ms, before_ms, rng))
 
     def new_epoch(self, storage: SimulatedStorage, rng: Any) -> str:
         """Say that the server's storage was restored."""
