@@ -22,6 +22,7 @@ from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
     MAX_PAGE_BYTES,
     MAX_TRANSACTION,
+    NO_DOCUMENT,
     Answer,
     Change,
     Problem,
@@ -406,6 +407,8 @@ class _Push:
         if problem is not None:
             return Result(op_id, "rejected", current.version if current else {}, problem)
         is_covered = current is None or self._has_seen(change, current)
+        if is_covered and self._changes_nothing(change, current):
+            return Result(op_id, "rejected", current.version if current else {}, NO_DOCUMENT)
         change = self._timed(change, current if is_covered else None)
         state = _outcome(change, current, is_covered, is_plain=not self.request.protocol)
         if state is None:
@@ -429,6 +432,11 @@ class _Push:
         if current is None or includes(contained, known) or includes(known, contained):
             return result
         return _with_losses(result, change, current, after)
+
+    def _changes_nothing(self, change: Change, current: Document | None) -> bool:
+        """Tell whether a change is a part of a document, where there is none: no resolution would make it whole."""
+        is_part = change.operation == "update" and not change.is_whole and bool(self.request.protocol)
+        return is_part and (current is None or current.body is None)
 
     def _has_seen(self, change: Change, current: Document) -> bool:
         """Tell whether a change was made on the current version, or right on one that was known by its id.

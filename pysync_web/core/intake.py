@@ -34,7 +34,7 @@ from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
 from .replica import Event, Totals, load_counters, size_of
 from .waiting import index_conflict
-from .wire import Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
+from .wire import NO_DOCUMENT, Operation, Result, ServerChange, SyncRequest, SyncResponse
 
 _NOBODY: Final = Document(ABSENT, {})
 
@@ -324,9 +324,8 @@ class _Intake:
         kept = record.pending[inserts[-1] :] if inserts else ()
         if not kept:
             self.outcome.conflicts += 1
-            problem = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
             last = record.pending[-1]
-            result = Result(last.op_id, "rejected", error=problem)
+            result = Result(last.op_id, "rejected", error=NO_DOCUMENT)
             self._note(name, "rejected", record.state or ABSENT, record.pending, None, result)
         gone = record.pending[: len(record.pending) - len(kept)]
         self.struck += [(change.n, size_of(change)) for change in gone]

@@ -607,7 +607,6 @@ class World:
     def heal(self) -> None:
         """End all faults, let every device sync until nothing more happens, and check that all agree."""
         self.is_calm = self._server_up = True
-        self.profile.refuse = 0
         while self._heap:
             time, _, happen, details = heappop(self._heap)
             if happen == self._arrive:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from pysync_web.core.wire import Problem, encode_request
 from tests.simulator.lab import Lab
 
@@ -150,6 +152,52 @@ def test_changes_of_a_refused_document_are_refused_with_it():
         ("rejected", "refused"),
         ("rejected", "no_document"),
     ]
+
+
+@pytest.mark.parametrize("is_tombstone", [False, True])
+@pytest.mark.parametrize("is_one_request", [False, True])
+def test_changes_behind_a_refused_insert_are_refused_and_no_half_document_stays(is_tombstone, is_one_request):
+    """Found by the simulator: in one request they were in conflict with nothing, so no refusal was ever told."""
+    lab = Lab(guard=refuse_bad)
+    a, b = lab.replicas("a b")
+    if is_tombstone:
+        a.save("k", {"x": 0})
+        a.sync()
+        a.delete("k")
+    lab.settle(a, b)
+    a.write(("k", {"x": 1, "bad": True}), ("j", {"y": 1}), is_atomic=True)
+    if not is_one_request:
+        a.request()
+    a.write(("k", {"x": 2, "bad": False}), ("i", {"y": 2}), is_atomic=True)
+    a.save("h", {"y": 3})
+    lab.settle(a, b)
+    assert [a.see(key) for key in "kjih"] == [b.see(key) for key in "kjih"] == [None, None, None, {"y": 3}]
+    codes = {(entry.key, entry.code) for entry in a.ledger()}
+    refused = {("k", "refused"), ("j", "transaction_rejected"), ("i", "transaction_rejected"), ("k", "no_document")}
+    assert codes == refused
+
+
+def test_a_delete_of_ones_own_refused_document_is_no_loss():
+    """Found by the simulator: with an update in flight between them, none of the three was ever accounted for."""
+    lab = Lab(guard=refuse_bad)
+    a, b = lab.replicas("a b", merging=True)
+    a.save("k", {"x": 0})
+    a.sync()
+    a.delete("k")
+    lab.settle(a, b)
+    a.write(("k", {"x": 1, "bad": True}), ("j", {"y": 1}), is_atomic=True)
+    a.write(("k", {"x": 2, "bad": False}), is_atomic=True)
+    request = a.request()
+    a.delete("k")
+    a.take(request, lab.serve(encode_request(request)))
+    b.save("k", {"x": 3})
+    lab.settle(a, b)
+    assert a.see("k") == b.see("k") == {"x": 3}
+    assert {(entry.key, entry.code) for entry in a.ledger()} == {
+        ("k", "refused"),
+        ("j", "transaction_rejected"),
+        ("k", "no_document"),
+    }
 
 
 def test_a_document_made_again_after_its_refusal_stands():
