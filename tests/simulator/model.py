@@ -170,8 +170,20 @@ class Model:
         return False
 
     def _has_deleted_something(self, write: Written) -> bool:
-        """Tell whether there was a document for anybody else: not where all that made it was refused."""
-        return any(write.past >> i & 1 and not self.refused >> i & 1 for i in self.of_document[write.name])
+        """Tell whether there was a document for anybody else: not where what made it was refused."""
+        numbers = self.of_document[write.name]
+        past = [self.writes[i] for i in numbers if write.past >> i & 1 and not self.refused >> i & 1]
+        there = 0
+        for one in past:
+            ended = 0
+            for delete in past:
+                if delete.kind == "delete" and one.past >> delete.id & 1:
+                    ended |= delete.past
+            if one.kind == "insert" or (one.kind == "update" and one.past & there & ~ended):
+                there |= 1 << one.id
+        for delete in past:
+            there &= ~delete.past if delete.kind == "delete" else -1
+        return bool(there)
 
     def _same_deletes(self, write: Written) -> Iterator[Written]:
         """Give a delete and those that came to the same without having seen each other."""
