@@ -16,8 +16,8 @@ from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .digest import digest
-from .document import ABSENT, Document, State, changed, deleted, lost, merge, restamped, united
-from .fields import check_authors, check_states, has_crdts, latest, with_kinds
+from .document import ABSENT, TOUCHED, Document, State, changed, deleted, lost, merge, restamped, united
+from .fields import check_authors, check_states, has_crdts, is_author, latest, without_crdts
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .wire import (
     MAX_PAGE_BYTES,
@@ -181,7 +181,7 @@ async def _exchange(
     replica = loads(text) if text else None
     if replica and request.request_id is not None and request.request_id == replica["request"]:
         return await _repeat(tx, request, state, now_ms, replica)
-    if _is_forked(state, request, replica):
+    if _is_forked(state, request, replica) or await _is_copied(tx, request):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
@@ -243,6 +243,19 @@ def _is_forked(state: _State, request: SyncRequest, replica: dict[str, JSON] | N
     if not request.protocol or replica is None or request.fence == replica["fence"]:
         return False
     return request.fence is not None or replica.get("epoch") == state.epoch
+
+
+async def _is_copied(tx: ReadTransaction, request: SyncRequest) -> bool:
+    """Tell whether a copy of a replica has sent, under its own name, what the replica is about to count on from.
+
+    Both contain it then, and what the replica does later would count it again.
+    """
+    for change in request.changes if request.protocol else ():
+        if change.deeds and is_author(request.client_id, change.state):
+            text = await tx.get("ops", (str(change.op_id),))
+            if text is not None and loads(text).get("by", request.client_id) != request.client_id:
+                return True
+    return False
 
 
 def _forked(known: list[str]) -> Rejected:
@@ -341,6 +354,8 @@ class _Push:
             name = (change.collection, change.key)
             if result.status in ("applied", "merged"):
                 record = {"content": _fingerprint(change), **encode_losses(result)}
+                if change.deeds:
+                    record["by"] = self.request.client_id
                 self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "conflict":
                 self.conflicts.append(_conflict_text(change, self._seen(name).document))
@@ -600,11 +615,12 @@ def _rejected(op_id: str, code: str, message: str) -> Result:
 def _fingerprint(change: Change) -> str:
     """Tell one change's content from another's under the same op id.
 
-    What was done to CRDT values counts, not under which names: a replica that was cloned does it again under others.
+    What was done to CRDT values counts, not what came of it: a replica that was cloned does it again, over what it
+    has now and under other names.
     """
-    state = change.state
-    body = with_kinds(state.body) if state.body and change.deeds else state.body
-    content = [change.collection, change.key, change.operation, body, sorted(state.stamps)]
+    state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
+    stamps = sorted(path for path in state.stamps if path != TOUCHED)
+    content = [change.collection, change.key, change.operation, state.body, stamps]
     content += [change.deeds] if change.deeds else []
     return sha256(dumps(content).encode()).hexdigest()[:16]
 

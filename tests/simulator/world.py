@@ -102,7 +102,7 @@ class World:
         self.chance = Random(seed + 1_000_003)
         self.profile = draw(self.rng)
         self.counting = Random(seed + 4_000_003)
-        self.profile.tally_rate = tally_rate(self.counting, self.profile)
+        self.profile.tally_rate = tally_rate(self.counting)
         self.tactics = Random(seed + 2_000_003) if has_strategies else None
         self.say = say
         self.now_ms = 0
