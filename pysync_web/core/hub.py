@@ -467,7 +467,8 @@ class _Push:
     def _timed(self, change: Change, base: Document | None) -> Change:
         """Give a change the server's time where its own can't stand.
 
-        That is what lies too far ahead; all of it where it has none, or is not after what it was based on.
+        That is what lies too far ahead; all of it where it has none, or is not after what it was based on. The
+        server's time is after that, and after what of the change stays.
         """
         made, limit = change.state.timestamp, self.latest
         is_ahead = max(made, latest(change.state.body)) > limit
@@ -476,7 +477,11 @@ class _Push:
             if base is None or made > base.timestamp:
                 return change
         self.restamped.add((change.collection, change.key))
-        self.state.clock = next_timestamp(self.state.clock, self.now_ms)
+        before = [base.timestamp] if base else []
+        if is_ahead:
+            stamps = (change.state.since, *change.state.stamps.values(), latest(change.state.body))
+            before += [stamp for stamp in stamps if stamp <= limit]
+        self.state.clock = next_timestamp(max([self.state.clock, *before]), self.now_ms)
         return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:

@@ -419,6 +419,19 @@ def test_only_what_lies_in_the_future_gets_the_servers_time():
     assert a.see("k") == b.see("k") == {"x": 2, "y": 2}
 
 
+def test_a_delete_from_a_fast_clock_leaves_nothing_that_it_had_seen():
+    """Found by the simulator: the server's time for it was before that of a field which lay just not too far ahead."""
+    lab = Lab()
+    a, b = lab.replica("a", skew_ms=290_000), lab.replica("b", skew_ms=3_600_000)
+    a.save("k", {"x": 1})
+    a.skew_ms = 400_000
+    a.save("k", {"y": 2})
+    lab.settle(a, b)
+    b.delete("k")
+    lab.settle(b, a)
+    assert a.see("k") is None and b.see("k") is None and lab.document("k")["operation"] == "delete"
+
+
 def test_what_waits_for_a_conflict_does_not_meet_the_documents_of_others():
     """Found by the simulator: a clone's held change, known to the server by then, was called lost."""
     lab = Lab()
