@@ -90,6 +90,8 @@ class Model:
     gone: set[str] = field(default_factory=set)
     """The replicas whose storage was destroyed, with their ledgers."""
     ledger_deletes: int = 0
+    taken: int = 0
+    """Writes that the server took, whatever came of them."""
     refused: int = 0
     undone: int = 0
     """Writes that were taken back before they were sent, in one copy of a storage at least."""
@@ -170,19 +172,23 @@ class Model:
         return False
 
     def _has_deleted_something(self, write: Written) -> bool:
-        """Tell whether there was a document for anybody else: not where what made it was refused."""
-        numbers = self.of_document[write.name]
-        past = [self.writes[i] for i in numbers if write.past >> i & 1 and not self.refused >> i & 1]
+        """Tell whether there was a document for anybody else: not where the server never took what made it.
+
+        Whoever makes a document sees none, so all that they knew of it had ended.
+        """
+        past = [self.writes[i] for i in self.of_document[write.name] if write.past >> i & 1]
+        ends = [
+            one for one in past if one.kind == "insert" or (one.kind == "delete" and not self.refused >> one.id & 1)
+        ]
         there = 0
         for one in past:
             ended = 0
-            for delete in past:
-                if delete.kind == "delete" and one.past >> delete.id & 1:
-                    ended |= delete.past
-            if one.kind == "insert" or (one.kind == "update" and one.past & there & ~ended):
-                there |= 1 << one.id
-        for delete in past:
-            there &= ~delete.past if delete.kind == "delete" else -1
+            for end in ends:
+                ended |= end.past if one.past >> end.id & 1 else 0
+            is_made = one.kind == "insert" or (one.kind == "update" and one.past & there & ~ended)
+            there |= 1 << one.id if is_made and self.taken >> one.id & 1 else 0
+        for end in ends:
+            there &= ~end.past
         return bool(there)
 
     def _same_deletes(self, write: Written) -> Iterator[Written]:
