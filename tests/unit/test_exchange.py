@@ -420,7 +420,7 @@ def test_only_what_lies_in_the_future_gets_the_servers_time():
 
 
 def test_a_delete_from_a_fast_clock_leaves_nothing_that_it_had_seen():
-    """Found by the simulator: the server's time for it was before that of a field which lay just not too far ahead."""
+    """Found by the simulator: it got the server's time, before that of a field that was just not too far ahead."""
     lab = Lab()
     a, b = lab.replica("a", skew_ms=290_000), lab.replica("b", skew_ms=3_600_000)
     a.save("k", {"x": 1})
@@ -451,3 +451,23 @@ def test_what_waits_for_a_conflict_does_not_meet_the_documents_of_others():
     twin.sync()
     assert twin.see("l") == {"x": 2}
     assert {"x": 1} not in twin.lost()
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+@pytest.mark.parametrize("comes_first", ["made again", "changed"])
+def test_what_was_deleted_and_made_again_merges_by_field_whichever_comes_first(is_later, comes_first):
+    lab = Lab()
+    a, b = lab.replicas("a b", merging=True)
+    b.skew_ms = 1000 if is_later else -1000
+    a.save("k", {"x": 1})
+    lab.settle(a, b)
+    a.delete("k")
+    a.save("j", {"after": "the delete"})
+    a.save("k", {"y": 2})
+    a.save("k", {"z": 3})
+    b.save("k", {"w": 4})
+    lab.settle(*((a, b) if comes_first == "made again" else (b, a)))
+    assert a.see("k") == b.see("k") == lab.body("k") == ({"y": 2, "z": 3} | ({"w": 4} if is_later else {}))
+    assert a.lost() + b.lost() == ([] if is_later else [{"w": 4}])
+    counters = json.loads(a.storage.text("meta", ("counters",)))
+    assert (counters["pending"], counters["pending_bytes"]) == (0, 0)
