@@ -313,16 +313,16 @@ async def _do_again(tx: WriteTransaction, counters: Counters) -> None:
 
 
 def _done_again(record: Record) -> Record:
-    state = record.confirmed.state if record.confirmed else None
+    state = record.base.state if record.base else None
     pending = []
     for change in record.pending:
-        patch = done_again(state, change.deeds, change.op_id, change.state.timestamp)
-        if patch is not None:
+        if change.deeds:
+            patch = done_again(state, change.deeds, change.op_id, change.state.timestamp)
             rest = without_crdts(change.state)
             change = change._replace(state=merge(rest, patch) if rest else patch, relays=True)
         state = applied(state, change)
         pending.append(change)
-    return Record(record.confirmed, tuple(pending))
+    return Record(record.confirmed, tuple(pending), record.waiting)
 
 
 async def withdraw(tx: WriteTransaction, request: SyncRequest) -> None:

@@ -112,6 +112,12 @@ def author(replica: str, life: str) -> str:
     return replica if life == FIRST_LIFE else f"{replica}@{life}"
 
 
+def is_author(replica: str, state: State) -> bool:
+    """Tell whether there are CRDT values in a state on which a replica builds under its own name."""
+    names = {name.partition("@")[0] for _, value in crdts_in(state.body) for name in crdt.authors(value)}
+    return replica in names
+
+
 def check_authors(state: State, replica: str, known: State, place: str) -> None:
     """Raise :class:`SchemaError` where a replica's change says of others what is not known."""
     for path, delta in crdts_in(state.body):
@@ -126,11 +132,6 @@ def check_authors(state: State, replica: str, known: State, place: str) -> None:
 def latest(body: JSON) -> str:
     """Give the latest timestamp in the CRDT values of a body, "" of none."""
     return max([crdt.latest(value) for _, value in crdts_in(body)], default="")
-
-
-def with_kinds(body: Body) -> Body:
-    """Give a body with no more of its CRDT values than their kinds."""
-    return _mapped(body, lambda state: {MARK: state[MARK]})
 
 
 def without_crdts(state: State) -> State | None:

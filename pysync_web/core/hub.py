@@ -18,10 +18,10 @@ from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
 from .answers import Digests, answer, conflict_text, status_of
 from .digest import digest
-from .document import ABSENT, Body, Document, State, changed, deleted, lost, merge, restamped, united
+from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
 from .expiry import is_due, note_written, take_due
 from .feed import enter
-from .fields import check_authors, check_states, has_crdts, latest, with_kinds
+from .fields import check_authors, check_states, has_crdts, is_author, latest, without_crdts
 from .hub_state import HubState, begin_epoch, create_state, load_state, required_state
 from .lookups import build_step, is_needed, load_fields, refresh
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
@@ -29,6 +29,7 @@ from .retention import forget, is_forgetting_due, note_commit, note_sequence
 from .selection import Selection
 from .wire import (
     MAX_TRANSACTION,
+    NO_DOCUMENT,
     Answer,
     Change,
     Problem,
@@ -263,7 +264,7 @@ async def _exchange(
     replica = loads(text) if text else None
     if replica and request.request_id is not None and request.request_id == replica["request"]:
         return await _repeat(tx, request, state, now_ms, replica, digests)
-    if _is_forked(state, request, replica):
+    if _is_forked(state, request, replica) or await _is_copied(tx, request):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
     _check_floor(state, request, replica)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
@@ -339,6 +340,19 @@ def _is_forked(state: HubState, request: SyncRequest, replica: dict[str, JSON] |
     if not request.protocol or replica is None or request.fence == replica["fence"]:
         return False
     return request.fence is not None or replica.get("epoch") == state.epoch
+
+
+async def _is_copied(tx: ReadTransaction, request: SyncRequest) -> bool:
+    """Tell whether a copy of a replica has sent, under its own name, what the replica is about to count on from.
+
+    Both contain it then, and what the replica does later would count it again.
+    """
+    for change in request.changes if request.protocol else ():
+        if change.deeds and is_author(request.client_id, change.state):
+            text = await tx.get("ops", (str(change.op_id),))
+            if text is not None and loads(text).get("by", request.client_id) != request.client_id:
+                return True
+    return False
 
 
 def _forked(known: list[str]) -> Rejected:
@@ -462,6 +476,8 @@ class _Push:
             name = (change.collection, change.key)
             if result.status in _TAKEN:
                 record = {"content": _fingerprint(change), **encode_losses(result)}
+                if change.deeds:
+                    record["by"] = self.request.client_id
                 self.tx.put("ops", (result.op_id,), dumps(record))
             if result.status == "conflict":
                 self.conflicts.append(conflict_text(change, self._seen(name).document))
@@ -528,6 +544,8 @@ class _Push:
         if problem is not None:
             return Result(op_id, "rejected", current.version if current else {}, problem)
         is_covered = current is None or self._has_seen(change, current)
+        if is_covered and self._changes_nothing(change, current):
+            return Result(op_id, "rejected", current.version if current else {}, NO_DOCUMENT)
         change = self._timed(change, current if is_covered else None)
         state = _outcome(change, current, is_covered, is_plain=not self.request.protocol)
         if state is None:
@@ -552,6 +570,11 @@ class _Push:
             return result
         return _with_losses(result, change, current, after)
 
+    def _changes_nothing(self, change: Change, current: Document | None) -> bool:
+        """Tell whether a change is a part of a document, where there is none: no resolution would make it whole."""
+        is_part = change.operation == "update" and not change.is_whole and bool(self.request.protocol)
+        return is_part and (current is None or current.body is None)
+
     def _has_seen(self, change: Change, current: Document) -> bool:
         """Tell whether a change was made on the current version, or right on one that was known by its id.
 
@@ -566,7 +589,8 @@ class _Push:
     def _timed(self, change: Change, base: Document | None) -> Change:
         """Give a change the server's time where its own can't stand.
 
-        That is what lies too far ahead; all of it where it has none, or is not after what it was based on.
+        That is what lies too far ahead; all of it where it has none, or is not after what it was based on. The
+        server's time is after that, and after what of the change stays.
         """
         made, limit = change.state.timestamp, self.latest
         is_ahead = max(made, latest(change.state.body)) > limit
@@ -575,7 +599,11 @@ class _Push:
             if base is None or made > base.timestamp:
                 return change
         self.restamped.add((change.collection, change.key))
-        self.state.clock = next_timestamp(self.state.clock, self.now_ms)
+        before = [base.timestamp] if base else []
+        if is_ahead:
+            stamps = (change.state.since, *change.state.stamps.values(), latest(change.state.body))
+            before += [stamp for stamp in stamps if stamp <= limit]
+        self.state.clock = next_timestamp(max([self.state.clock, *before]), self.now_ms)
         return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
@@ -717,10 +745,11 @@ def _rejected(op_id: str, code: str, message: str) -> Result:
 def _fingerprint(change: Change) -> str:
     """Tell one change's content from another's under the same op id.
 
-    What was done to CRDT values counts, not under which names: a replica that was cloned does it again under others.
+    What was done to CRDT values counts, not what came of it: a replica that was cloned does it again, over what it
+    has now and under other names.
     """
-    state = change.state
-    body = with_kinds(state.body) if state.body and change.deeds else state.body
-    content = [change.collection, change.key, change.operation, body, sorted(state.stamps)]
+    state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
+    stamps = sorted(path for path in state.stamps if path != TOUCHED)
+    content = [change.collection, change.key, change.operation, state.body, stamps]
     content += [change.deeds] if change.deeds else []
     return sha256(dumps(content).encode()).hexdigest()[:16]

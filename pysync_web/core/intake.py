@@ -37,10 +37,9 @@ from .replica import Event, Totals, load_counters, size_of
 from .scope import SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
-from .wire import Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
+from .wire import NO_DOCUMENT, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
 _NOBODY: Final = Document(ABSENT, {})
-_NO_DOCUMENT: Final = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
 _PURGED: Final = Problem(
     "purged", "the document was deleted so long ago that the server has forgotten it: restore makes it anew"
 )
@@ -395,13 +394,12 @@ class _Intake:
             self._resolve_absent(name, record)
             return
         local = view(record, self.counters.replica)
-        is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
-        has_deletes = any(change.operation == "delete" for change in record.pending)
-        if is_merging and local and remote.body is not None and not has_deletes:
+        if _are_fields(record.pending) and local and remote.body is not None:
             known = record.base.body if record.base else None
-            over = _over(remote, record.pending)
+            merging = Record(record.confirmed, self._without_deletes(record.pending), record.waiting)
+            over = _over(remote, merging.pending)
             self._note_fields(name, lost(remote.state, over.state, known), remote.op_id, over, _by(remote, record))
-            self.records[name] = rebased(record, remote)
+            self.records[name] = rebased(merging, remote)
             return
         if record.waiting is None:
             self._note_hidden(name, record)
@@ -415,6 +413,21 @@ class _Intake:
             return
         self.outcome.conflicts += record.waiting is None
         self._settle(name, record, remote, conflict, decision)
+
+    def _without_deletes(self, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
+        """Let a delete of what was made again empty the document: that can be merged, whoever came first."""
+        if all(change.operation != "delete" for change in pending):
+            return pending
+        result: list[Pending] = []
+        for change in pending:
+            if change.operation != "update" and change.contains is None:
+                op_id = self.rng.randbytes(16).hex()
+                emptied = inserted({}, change.state.timestamp)
+                state = emptied if change.operation == "delete" else change.state
+                self._grow(size_of(change._replace(state=state)) - size_of(change))
+                change = change._replace(op_id=op_id, operation="update", state=state)
+            result.append(change)
+        return tuple(result)
 
     def _park(self, name: Name, record: Record, remote: Document, wait: Wait) -> None:
         """Keep both sides until somebody decides; a reader goes on to see the local one."""
@@ -469,7 +482,7 @@ class _Intake:
         gone = record.pending[: len(record.pending) - len(kept)]
         if not kept and gone:
             is_purged = bool(numbers) or record.confirmed is not None
-            kind, problem = ("purged", _PURGED) if is_purged else ("rejected", _NO_DOCUMENT)
+            kind, problem = ("purged", _PURGED) if is_purged else ("rejected", NO_DOCUMENT)
             self.outcome.conflicts += 1
             self.taken_back[name] = (kind, gone[-1].op_id)
             result = Result(gone[-1].op_id, "rejected", error=problem)
@@ -519,8 +532,7 @@ class _Intake:
             again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=())
             if has_crdts(patch.body):
                 again, deeds = again._replace(deeds=deeds, relays=True), ()
-            more = size_of(again) - size_of(change)
-            self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+            self._grow(size_of(again) - size_of(change))
             kept.append(again)
             now = merge(now, patch)
         self.counters.clock = max(self.counters.clock, at)
@@ -528,6 +540,9 @@ class _Intake:
         if kept:
             self._note_loser(name, remote, result, record, given_up)
         self.records[name] = result
+
+    def _grow(self, more: int) -> None:
+        self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
 
     def _note_loser(
         self,
@@ -769,6 +784,19 @@ def _over(remote: Document, pending: Sequence[Pending]) -> Document:
     for change in pending:
         state = merge(state, change.state)
     return Document(state, remote.version, remote.op_id)
+
+
+def _are_fields(pending: Sequence[Pending]) -> bool:
+    """Tell whether changes can be merged by fields: each delete is one of what was made again right after it."""
+    following = (*pending[1:], None)
+    return all(
+        one.merge == MERGE_FIELDS
+        and (
+            one.operation != "delete"
+            or (one.contains is None and after is not None and after.operation == "insert")
+        )
+        for one, after in zip(pending, following, strict=True)
+    )
 
 
 def _difference(old: State, new: Body | None, at: str) -> State | None:

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 from .. import crdt
 from ..crdt import Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, State, Update
 from ..values import JSON, dumps
+from .document import TOUCHED, merge
 from .document import State as DocumentState
-from .document import merge
 from .fields import author, changed_field
 
 
@@ -95,15 +95,18 @@ def fingerprint(deeds: Sequence[Deed]) -> str | None:
     return sha256(dumps([deed.to_json() for deed in deeds]).encode()).hexdigest()[:16] if deeds else None
 
 
-def done_again(before: DocumentState | None, deeds: Sequence[Deed], name: str, at: str) -> DocumentState | None:
-    """Give the partial state of doing deeds again under another name, over what is there before them."""
-    patch: DocumentState | None = None
+def done_again(before: DocumentState | None, deeds: Sequence[Deed], name: str, at: str) -> DocumentState:
+    """Give the partial state of doing deeds again under another name, over what is there before them.
+
+    What has no effect there, as to remove what this very change had added, leaves no more than its time.
+    """
+    patch = DocumentState({}, at, {TOUCHED: at})
     now = before
     for deed in deeds:
         step = done(now, deed, name, at)
         if step is not None:
             now = merge(now, step) if now else step
-            patch = merge(patch, step) if patch else step
+            patch = merge(patch, step)
     return patch
 
 

@@ -158,6 +158,10 @@ class Problem:
     hint: str = ""
 
 
+NO_DOCUMENT: Final = Problem("no_document", "there is no document to change: what made it was refused, or is gone")
+"""Why a part of a document is refused where there is none, as who made it had to know."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """The server's verdict on one change; ``version`` is the document's version after it.

@@ -21,6 +21,7 @@ from .kind import MARK, State
 from .maps import KINDS_IN_ORDER, MAX_NESTING
 from .operations import Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, Update
 from .state import (
+    authors,
     change,
     check,
     check_delta,
@@ -48,6 +49,7 @@ __all__ = [
     "Replace",
     "State",
     "Update",
+    "authors",
     "change",
     "check",
     "check_delta",

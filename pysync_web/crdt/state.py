@@ -111,6 +111,11 @@ def check_delta(delta: JSON, replica: str, known: State | None = None, place: st
     return state
 
 
+def authors(state: State) -> set[str]:
+    """Name those who have counts or dots in a state: what they do next builds on these."""
+    return {*state.get("counts", ()), *state.get("context", ())}
+
+
 def latest(state: State) -> str:
     """Give the latest hybrid timestamp in a state, "" where there is none: registers alone have them."""
     return _kind_of(state).latest(state)

@@ -178,11 +178,6 @@ async def recreate(device: ps.SyncManager, who: str) -> None:
     await device.save_document("notes", "k", {"again": who})
 
 
-ARRIVAL_DECIDES = pytest.mark.xfail(
-    reason="what is there depends on which of the two came first, not on their times", strict=True
-)
-
-
 @pytest.mark.parametrize(
     ("early", "late", "stands"),
     [
@@ -194,7 +189,7 @@ ARRIVAL_DECIDES = pytest.mark.xfail(
         (delete, recreate, {"again": "late"}),
         (recreate, delete, None),
         (recreate, recreate, {"again": "late"}),
-        pytest.param(recreate, modify, {"again": "early", "late": 1, "both": "late"}, marks=ARRIVAL_DECIDES),
+        (recreate, modify, {"again": "early", "late": 1, "both": "late"}),
     ],
 )
 async def test_two_writes_at_the_same_time_come_to_the_same_whichever_arrives_first(

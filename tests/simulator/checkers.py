@@ -375,6 +375,7 @@ class Checkers:
                 operation = self.model.sent[str(request.request_id), str(change.op_id)]
                 if status != "duplicate":
                     self.model.accepted[str(change.op_id)] = operation
+                    self.model.taken |= operation.own
                 self.model.server[name] = self.model.server.get(name, 0) | operation.behind
                 touched.append(name)
         for result in record["results"]:

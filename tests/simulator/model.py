@@ -90,6 +90,8 @@ class Model:
     gone: set[str] = field(default_factory=set)
     """The replicas whose storage was destroyed, with their ledgers."""
     ledger_deletes: int = 0
+    taken: int = 0
+    """Writes that the server took, whatever came of them."""
     refused: int = 0
     undone: int = 0
     """Writes that were taken back before they were sent, in one copy of a storage at least."""
@@ -170,8 +172,24 @@ class Model:
         return False
 
     def _has_deleted_something(self, write: Written) -> bool:
-        """Tell whether there was a document for anybody else: not where all that made it was refused."""
-        return any(write.past >> i & 1 and not self.refused >> i & 1 for i in self.of_document[write.name])
+        """Tell whether there was a document for anybody else: not where the server never took what made it.
+
+        Whoever makes a document sees none, so all that they knew of it had ended.
+        """
+        past = [self.writes[i] for i in self.of_document[write.name] if write.past >> i & 1]
+        ends = [
+            one for one in past if one.kind == "insert" or (one.kind == "delete" and not self.refused >> one.id & 1)
+        ]
+        there = 0
+        for one in past:
+            ended = 0
+            for end in ends:
+                ended |= end.past if one.past >> end.id & 1 else 0
+            is_made = one.kind == "insert" or (one.kind == "update" and one.past & there & ~ended)
+            there |= 1 << one.id if is_made and self.taken >> one.id & 1 else 0
+        for end in ends:
+            there &= ~end.past
+        return bool(there)
 
     def _same_deletes(self, write: Written) -> Iterator[Written]:
         """Give a delete and those that came to the same without having seen each other."""

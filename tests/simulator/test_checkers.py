@@ -210,10 +210,35 @@ def test_a_delete_is_settled_by_another_delete_that_was_overwritten():
     model = Model()
     model.add(NAME, "insert", None, {"a": 0}, past=0)
     mine = model.add(NAME, "delete", {"a": 0}, None, past=0b1)
+    model.taken = 0b1
     assert model.unaccounted(mine, {"a": 24}, 0b1111)
     model.add(NAME, "delete", {"a": 0}, None, past=0b1)
     model.add(NAME, "insert", None, {"a": 24}, past=0b101)
     assert not model.unaccounted(mine, {"a": 24}, 0b1111)
+
+
+def test_a_delete_of_what_only_its_writer_ever_had_is_accounted_for():
+    model = Model()
+    model.add(NAME, "insert", None, {"a": 0}, past=0)
+    model.add(NAME, "delete", {"a": 0}, None, past=0b1)
+    model.add(NAME, "insert", None, {"a": 16}, past=0b11)
+    model.add(NAME, "update", {"a": 16}, {"a": 24}, past=0b111)
+    mine = model.add(NAME, "delete", {"a": 24}, None, past=0b1111)
+    model.taken = 0b11111
+    assert model.unaccounted(mine, {"a": 40}, 0b111111)
+    model.taken = 0b11011
+    assert not model.unaccounted(mine, {"a": 40}, 0b111111)
+
+
+def test_a_delete_of_what_another_delete_had_not_seen_is_not_accounted_for():
+    model = Model()
+    model.add(NAME, "insert", None, {"a": 0}, past=0)
+    model.add(NAME, "delete", {"a": 0}, None, past=0b1)
+    model.add(NAME, "update", {"a": 0}, {"a": 16}, past=0b1)
+    mine = model.add(NAME, "delete", {"a": 16}, None, past=0b111)
+    model.add(NAME, "insert", None, {"a": 32}, past=0b11)
+    model.taken = 0b11111
+    assert model.unaccounted(mine, {"a": 32}, 0b11111)
 
 
 def test_values_tell_which_write_made_them():

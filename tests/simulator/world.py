@@ -102,7 +102,7 @@ class World:
         self.chance = Random(seed + 1_000_003)
         self.profile = draw(self.rng)
         self.counting = Random(seed + 4_000_003)
-        self.profile.tally_rate = tally_rate(self.counting, self.profile)
+        self.profile.tally_rate = tally_rate(self.counting)
         self.tactics = Random(seed + 2_000_003) if has_strategies else None
         self.say = say
         self.now_ms = 0
@@ -607,7 +607,6 @@ class World:
     def heal(self) -> None:
         """End all faults, let every device sync until nothing more happens, and check that all agree."""
         self.is_calm = self._server_up = True
-        self.profile.refuse = 0
         while self._heap:
             time, _, happen, details = heappop(self._heap)
             if happen == self._arrive:

@@ -6,8 +6,9 @@ import pytest
 
 from pysync_web import crdt
 from pysync_web.core.fields import FIRST_LIFE
+from pysync_web.core.strategies import manual
 from pysync_web.crdt import Add, Assign, Clear, Discard, Increment, Remove, Replace, Update
-from pysync_web.errors import InvalidDocument, SchemaError
+from pysync_web.errors import InvalidDocument, Rejected, SchemaError
 from pysync_web.values import dumps
 from tests.simulator.lab import Device, Lab
 
@@ -185,6 +186,81 @@ def test_a_change_that_waits_in_blocks_is_counted_once_by_a_clone_whose_original
     a.sync()
     lab.settle(clone, a, b)
     assert a.see("k")["n"] == b.see("k")["n"] == clone.see("k")["n"] == 7
+
+
+def test_what_waited_in_both_counts_once_if_the_clone_sends_it_first():
+    """Found by the simulator: the original's later totals contained it, under another name than the clone's."""
+    lab, a, b = pair()
+    count(a, 1)
+    clone = a.copy("clone")
+    a.save("j", {"x": 1}, priority=1)
+    a.push_limit = 1
+    a.exchange()  # what is urgent alone
+    count(a, 2)
+    count(clone, 4)
+    clone.sync()
+    assert clone.id != a.id and lab.body("k")["n"]["counts"].keys().isdisjoint({a.id, clone.id})
+    a.sync()
+    count(a, 8)
+    count(clone, 16)
+    lab.settle(a, clone, b)
+    assert a.see("k")["n"] == b.see("k")["n"] == clone.see("k")["n"] == 31
+    assert a.ledger() == clone.ledger() == []
+
+
+def test_what_has_no_effect_when_it_is_done_again_is_still_known_as_the_same_change():
+    """Found by the simulator: what the clone made of it looked like another change, and was counted beside it."""
+    lab, a, b = pair()
+    count(a, 1)
+    a.do("k", "tags", "or_set", Add("x"))
+    a.do("k", "tags", "or_set", Remove("x"))
+    clone = a.copy("clone")
+    count(clone, 2)
+    a.sync()
+    lab.settle(clone, a, b)
+    count(clone, 4)
+    lab.settle(clone, a, b)
+    assert a.see("k") == b.see("k") == clone.see("k") == {"title": "one", "n": 7, "tags": []}
+
+
+def test_a_clone_that_removes_what_it_added_removes_nothing_of_its_original():
+    lab, a, b = pair()
+    clone = a.copy("clone")
+    a.do("k", "tags", "or_set", Add("of a"))
+    clone.do("k", "tags", "or_set", Add("of the clone"))
+    clone.do("k", "tags", "or_set", Remove("of the clone"))
+    lab.settle(a, clone, b)
+    assert a.see("k") == b.see("k") == clone.see("k") == {"title": "one", "tags": ["of a"]}
+
+
+def test_openings_without_a_server_add_no_names_to_a_counter():
+    lab, a, b = pair()
+    for _ in range(5):
+        a = a.copy("opened again")
+        count(a)
+    lab.settle(a, b)
+    assert b.see("k")["n"] == 5 and lab.body("k")["n"]["counts"].keys() == {a.id}
+
+
+def test_a_conflict_that_waits_goes_on_to_wait_in_a_clone():
+    lab = Lab()
+    a, b = lab.replicas("a b", resolver=manual)
+    a.save("k", {"title": "one"})
+    lab.settle(a, b)
+    b.save("k", {"title": "of b"})
+    b.sync()
+    a.save("k", {"title": "of a"})
+    count(a, 1)
+    a.exchange()
+    clone = a.copy("clone")
+    a.save("j", {"x": 1})
+    a.exchange()
+    with pytest.raises(Rejected):
+        clone.exchange()
+    lab.subject.fork(clone.storage, lab.rng, clone.options)
+    clone.exchange()
+    assert [conflict.key for conflict in lab.subject.waiting(clone.storage)] == ["k"]
+    assert clone.id != a.id and clone.see("k") == {"title": "of a", "n": 1}
 
 
 def test_a_document_is_saved_back_as_it_was_read():

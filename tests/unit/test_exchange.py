@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from pysync_web.core.wire import Problem, encode_request
 from tests.simulator.lab import Lab
 
@@ -150,6 +152,52 @@ def test_changes_of_a_refused_document_are_refused_with_it():
         ("rejected", "refused"),
         ("rejected", "no_document"),
     ]
+
+
+@pytest.mark.parametrize("is_tombstone", [False, True])
+@pytest.mark.parametrize("is_one_request", [False, True])
+def test_changes_behind_a_refused_insert_are_refused_and_no_half_document_stays(is_tombstone, is_one_request):
+    """Found by the simulator: in one request they were in conflict with nothing, so no refusal was ever told."""
+    lab = Lab(guard=refuse_bad)
+    a, b = lab.replicas("a b")
+    if is_tombstone:
+        a.save("k", {"x": 0})
+        a.sync()
+        a.delete("k")
+    lab.settle(a, b)
+    a.write(("k", {"x": 1, "bad": True}), ("j", {"y": 1}), is_atomic=True)
+    if not is_one_request:
+        a.request()
+    a.write(("k", {"x": 2, "bad": False}), ("i", {"y": 2}), is_atomic=True)
+    a.save("h", {"y": 3})
+    lab.settle(a, b)
+    assert [a.see(key) for key in "kjih"] == [b.see(key) for key in "kjih"] == [None, None, None, {"y": 3}]
+    codes = {(entry.key, entry.code) for entry in a.ledger()}
+    refused = {("k", "refused"), ("j", "transaction_rejected"), ("i", "transaction_rejected"), ("k", "no_document")}
+    assert codes == refused
+
+
+def test_a_delete_of_ones_own_refused_document_is_no_loss():
+    """Found by the simulator: with an update in flight between them, none of the three was ever accounted for."""
+    lab = Lab(guard=refuse_bad)
+    a, b = lab.replicas("a b", merging=True)
+    a.save("k", {"x": 0})
+    a.sync()
+    a.delete("k")
+    lab.settle(a, b)
+    a.write(("k", {"x": 1, "bad": True}), ("j", {"y": 1}), is_atomic=True)
+    a.write(("k", {"x": 2, "bad": False}), is_atomic=True)
+    request = a.request()
+    a.delete("k")
+    a.take(request, lab.serve(encode_request(request)))
+    b.save("k", {"x": 3})
+    lab.settle(a, b)
+    assert a.see("k") == b.see("k") == {"x": 3}
+    assert {(entry.key, entry.code) for entry in a.ledger()} == {
+        ("k", "refused"),
+        ("j", "transaction_rejected"),
+        ("k", "no_document"),
+    }
 
 
 def test_a_document_made_again_after_its_refusal_stands():
@@ -371,6 +419,19 @@ def test_only_what_lies_in_the_future_gets_the_servers_time():
     assert a.see("k") == b.see("k") == {"x": 2, "y": 2}
 
 
+def test_a_delete_from_a_fast_clock_leaves_nothing_that_it_had_seen():
+    """Found by the simulator: it got the server's time, before that of a field that was just not too far ahead."""
+    lab = Lab()
+    a, b = lab.replica("a", skew_ms=290_000), lab.replica("b", skew_ms=3_600_000)
+    a.save("k", {"x": 1})
+    a.skew_ms = 400_000
+    a.save("k", {"y": 2})
+    lab.settle(a, b)
+    b.delete("k")
+    lab.settle(b, a)
+    assert a.see("k") is None and b.see("k") is None and lab.document("k")["operation"] == "delete"
+
+
 def test_what_waits_for_a_conflict_does_not_meet_the_documents_of_others():
     """Found by the simulator: a clone's held change, known to the server by then, was called lost."""
     lab = Lab()
@@ -390,3 +451,23 @@ def test_what_waits_for_a_conflict_does_not_meet_the_documents_of_others():
     twin.sync()
     assert twin.see("l") == {"x": 2}
     assert {"x": 1} not in twin.lost()
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+@pytest.mark.parametrize("comes_first", ["made again", "changed"])
+def test_what_was_deleted_and_made_again_merges_by_field_whichever_comes_first(is_later, comes_first):
+    lab = Lab()
+    a, b = lab.replicas("a b", merging=True)
+    b.skew_ms = 1000 if is_later else -1000
+    a.save("k", {"x": 1})
+    lab.settle(a, b)
+    a.delete("k")
+    a.save("j", {"after": "the delete"})
+    a.save("k", {"y": 2})
+    a.save("k", {"z": 3})
+    b.save("k", {"w": 4})
+    lab.settle(*((a, b) if comes_first == "made again" else (b, a)))
+    assert a.see("k") == b.see("k") == lab.body("k") == ({"y": 2, "z": 3} | ({"w": 4} if is_later else {}))
+    assert a.lost() + b.lost() == ([] if is_later else [{"w": 4}])
+    counters = json.loads(a.storage.text("meta", ("counters",)))
+    assert (counters["pending"], counters["pending_bytes"]) == (0, 0)
