@@ -51,6 +51,11 @@ def dumps(value: JSON) -> str:
     return _join(_parts(value, 0))
 
 
+def dumps_many(values: Iterable[JSON]) -> list[str]:
+    """Give the canonical text of each of many values that are known to be valid."""
+    return list(map(_join, map(_parts, values, repeat(0))))
+
+
 _scan = json.scanner.make_scanner(json.JSONDecoder())  # type: ignore[attr-defined]
 
 
@@ -125,7 +130,7 @@ def canonical_many(documents: Sequence[JSON], places: Sequence[str]) -> list[str
     """Give the canonical texts of many documents: what :func:`canonical` does, for all at once."""
     if {dict}.issuperset(map(type, documents)) and _are_plain(documents):
         try:
-            texts = list(map(_join, map(_parts, documents, repeat(0))))
+            texts = dumps_many(documents)
         except ValueError:
             texts = []
         if texts and max(map(len, texts)) <= MAX_STRING_BYTES and not _BAD_ESCAPE.search(_join(texts)):
@@ -409,8 +414,8 @@ def _strictly(text: str) -> JSON:
 
 def _is_shallow(text: str) -> bool:
     """Tell quickly that brackets are not nested too deep: pairs are taken out, the innermost first."""
-    plain = text.replace("\\\\", "").replace('\\"', "").encode("utf-8", "replace")
-    brackets = plain.translate(_ONE_KIND, _NOT_BRACKETS).replace(b'""', b"")
+    plain = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
+    brackets = plain.encode("utf-8", "replace").translate(_ONE_KIND, _NOT_BRACKETS).replace(b'""', b"")
     if b'"' in brackets:
         brackets = _STRING.sub(b"", brackets)
     for _ in range(MAX_DEPTH + 8):

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..causality import SERVER, follows, includes, tick, without_server
-from ..values import dumps, loads
+from ..values import NoCollecting, dumps, loads
+from .arrivals import look_up
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
 from .delta import rebuilt, whole_size
 from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
@@ -33,7 +34,7 @@ from .optimistic import (
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
-from .replica import Event, Totals, load_counters, size_of
+from .replica import Event, Totals, change_event, load_counters, size_of
 from .scope import SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
@@ -65,10 +66,11 @@ async def apply_response(
         return Outcome(is_stale=True)
     intake = _Intake(tx, counters, sync, stored, now_ms, rng, options)
     intake.scope = await load_scope(tx)
-    if sync.epoch is not None and response.epoch != sync.epoch:
-        await intake.change_epoch(response)
-    else:
-        await intake.take(request, response)
+    with NoCollecting():
+        if sync.epoch is not None and response.epoch != sync.epoch:
+            await intake.change_epoch(response)
+        else:
+            await intake.take(request, response)
     return intake.outcome
 
 
@@ -149,23 +151,9 @@ class _Intake:
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
-        await self._load(request, response)
-        server_has = {(c.collection, c.key): c.document for c in response.server_changes}
-        in_conflict = {(c.collection, c.key): c.document for c in response.conflicts}
-        sent = {change.op_id: change for change in request.changes}
-        for result in response.results:
-            change = sent.get(result.op_id)
-            if change is not None:
-                name = (change.collection, change.key)
-                self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
         is_next = response.since == self.sync.cursor and _asks_for(request) == self._asked()
-        touched = {(change.collection, change.key) for change in request.changes}
-        for incoming in response.server_changes:
-            is_own = (incoming.collection, incoming.key) in touched
-            if incoming.is_removed and (is_next or is_own):
-                self._remove(incoming, is_own=is_own)
-            elif is_next or is_own:
-                self._incoming(incoming, response.timestamp)
+        if not (is_next and await self._take_together(request, response)):
+            await self._take_each(request, response, is_next)
         if is_next:
             self.sync.cursor = max(self.sync.cursor, response.server_version.get(SERVER, 0))
             self.outcome.has_more = response.has_more
@@ -180,6 +168,41 @@ class _Intake:
         if request.request_id is not None:
             self.tx.delete("meta", ("inflight",))
         await self._finish(response, is_next)
+
+    async def _take_together(self, request: SyncRequest, response: SyncResponse) -> bool:
+        """Take in a page that meets nothing, if this is one."""
+        if request.changes or not response.server_changes or self.sync.is_resync:
+            return False
+        if self.scope is not None and any(one.sweeps for one in self.scope.choices.values()):
+            return False
+        arrivals = await look_up(self.tx, response.server_changes)
+        if arrivals is None:
+            return False
+        await arrivals.write(self.tx, self.totals)
+        self.counters.clock = max(self.counters.clock, min(arrivals.latest, response.timestamp))
+        self.outcome.pulled += len(arrivals.names)
+        if self.options.wants_events:
+            self.outcome.events += arrivals.events(self.counters.replica)
+        return True
+
+    async def _take_each(self, request: SyncRequest, response: SyncResponse, is_next: bool) -> None:
+        """Take in verdicts, then documents one after the other."""
+        await self._load(request, response)
+        server_has = {(c.collection, c.key): c.document for c in response.server_changes}
+        in_conflict = {(c.collection, c.key): c.document for c in response.conflicts}
+        sent = {change.op_id: change for change in request.changes}
+        for result in response.results:
+            change = sent.get(result.op_id)
+            if change is not None:
+                name = (change.collection, change.key)
+                self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
+        touched = {(change.collection, change.key) for change in request.changes}
+        for incoming in response.server_changes:
+            is_own = (incoming.collection, incoming.key) in touched
+            if incoming.is_removed and (is_next or is_own):
+                self._remove(incoming, is_own=is_own)
+            elif is_next or is_own:
+                self._incoming(incoming, response.timestamp)
 
     async def _load(self, request: SyncRequest, response: SyncResponse) -> None:
         names = [(c.collection, c.key) for c in request.changes]
@@ -881,13 +904,3 @@ def _chosen_bodies(decision: Decision | None, record: Record, remote: Document) 
             return [*[remote.body] * (len(local) - 1), joined(remote.body, _bodies(record)[-1], base)]
         case _:
             return local
-
-
-def change_event(name: Name, old: View | None, new: View | None, origin: str = "Remote") -> Event | None:
-    """Say what happened to what a reader sees, None where that is nothing."""
-    kind: Any = f"{origin}Delete" if new is None else f"{origin}Insert" if old is None else f"{origin}Update"
-    if new is None:
-        return Event(kind, *name) if old is not None else None
-    if old is not None and old.timestamp == new.timestamp and old.body == new.body:
-        return None
-    return Event(kind, *name, new.document(name[1]))

@@ -6,12 +6,12 @@ change that was refused is all the rollback there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from ..causality import VersionVector, advance, join
-from ..values import JSON, dumps, loads, loads_many
+from ..causality import SERVER, VersionVector, advance, join
+from ..values import JSON, dumps, dumps_many, loads, loads_many
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .fields import shown
 from .ports import Key
@@ -88,7 +88,7 @@ class Record:
     @property
     def sequence(self) -> int:
         """The server's number of the confirmed version, 0 of none."""
-        return self.confirmed.version.get("server", 0) if self.confirmed else 0
+        return self.confirmed.version.get(SERVER, 0) if self.confirmed else 0
 
     @property
     def is_shown(self) -> bool:
@@ -201,6 +201,17 @@ def is_deleted_text(text: str) -> bool:
     return text.startswith(_DELETED_TEXT) and '"p":[' not in text
 
 
+def sequence_of_text(text: str) -> int | None:
+    """Give the server's number of a stored record without parsing its document; None where something is pending.
+
+    The version is the last member of what is confirmed, and that is the last member where nothing is pending.
+    """
+    if not text.endswith("}}}"):
+        return None
+    sequence: int = loads(text[text.rindex('"v":{') + 4 : -2]).get(SERVER, 0)
+    return sequence
+
+
 def decode_record(text: str | None) -> Record:
     """Read a stored record; None is the empty one."""
     return EMPTY if text is None else _decode(loads(text))
@@ -217,6 +228,11 @@ def encode_record(record: Record) -> str:
         base, *rest = record.waiting
         stored["w"] = [_encode_document(base) if base else None, *rest]
     return dumps(stored)
+
+
+def confirmed_texts(documents: Iterable[Document]) -> list[str]:
+    """Give the texts of records with nothing pending: what :func:`encode_record` gives for each."""
+    return dumps_many([{"c": _encode_document(document)} for document in documents])
 
 
 def new_record_text(

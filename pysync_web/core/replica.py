@@ -71,6 +71,16 @@ class Event(AsJson):
     change_id: str = ""
 
 
+def change_event(name: Name, old: View | None, new: View | None, origin: str = "Remote") -> Event | None:
+    """Say what happened to what a reader sees, None where that is nothing."""
+    kind: Any = f"{origin}Delete" if new is None else f"{origin}Insert" if old is None else f"{origin}Update"
+    if new is None:
+        return Event(kind, *name) if old is not None else None
+    if old is not None and old.timestamp == new.timestamp and old.body == new.body:
+        return None
+    return Event(kind, *name, new.document(name[1]))
+
+
 class Write(NamedTuple):
     """A document to save, with its canonical text, or (body None) to delete; or a deed to do to it."""
 
@@ -470,6 +480,14 @@ class Totals:
                 record[1] += digest(collection, str(key[1]), stored.sequence)
         for key, text in await self._tx.scan(STUBS, (collection,)):
             record[1] += digest(collection, str(key[1]), int(text))
+
+    async def confirm_many(self, names: Sequence[Name], before: Sequence[int], after: Sequence[int]) -> None:
+        """Note that many documents are held at other sequences than before, 0: one is not, or was deleted."""
+        changed = [row for row in zip(names, before, after, strict=True) if row[1] != row[2]]
+        for collection in {name[0] for name, _, _ in changed}:
+            await self._record(collection)
+        for name, old, new in changed:
+            self._records[name[0]][1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
 
     def write(self) -> None:
         """Put what changed."""

@@ -7,7 +7,7 @@ text that lies in the server's storage, so an answer is put together without enc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, compress
 from operator import itemgetter
@@ -48,6 +48,7 @@ MAX_ID = 128
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _MEMBERS = ("collection", "key", "operation", "document", "timestamp", "version_vector", "op_id")
 _members = itemgetter(*_MEMBERS)
+_UNSTAMPED: Final[dict[str, str]] = {}
 _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
@@ -437,32 +438,43 @@ def encode_server_change(collection: str, key: str, document: Document) -> str:
     return dumps(message)
 
 
-def _decode_page(page: Sequence[JSON], place: str) -> Iterator[ServerChange]:
+def _decode_page(page: Sequence[JSON], place: str) -> list[ServerChange]:
     """Read many documents; those that are as our server writes most of them are checked together."""
-    if not page:
-        return
-    usual = [type(message) is dict and len(message) == len(_MEMBERS) for message in page]
-    together = iter(_decode_usual(list(compress(page, usual))) or ())
-    for i, (message, is_usual) in enumerate(zip(page, usual, strict=True)):
-        change = next(together, None) if is_usual else None
-        yield change or decode_server_change(message, f"{place}[{i}]")
+    usual = list(map(_is_usual, page))
+    together = _decode_usual(list(compress(page, usual)))
+    if together is not None and all(usual):
+        return together
+    found = iter(together or ())
+    return [
+        (next(found, None) if is_usual else None) or decode_server_change(message, f"{place}[{i}]")
+        for i, (message, is_usual) in enumerate(zip(page, usual, strict=True))
+    ]
+
+
+def _is_usual(message: JSON) -> bool:
+    """Tell whether a document has as many members as one of our server that is there; which, is seen later."""
+    return type(message) is dict and len(message) == len(_MEMBERS) + ("since" in message) + ("stamps" in message)
 
 
 def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
-    """Read documents that were written whole, at one moment; None where there is anything to say against one."""
+    """Read documents with all usual members and no others; None where there is anything to say against one."""
     try:
-        collections, keys, operations, bodies, stamps, versions, op_ids = zip(*map(_members, page), strict=True)
+        collections, keys, operations, bodies, latest, versions, op_ids = zip(*map(_members, page), strict=True)
+        since = [message.get("since", at) for message, at in zip(page, latest, strict=True)]
+        stamps = [message.get("stamps", _UNSTAMPED) for message in page]
         check_keys(keys)
         for collection in set(collections):
             check_collection(collection)
         numbers = list(chain.from_iterable(map(dict.values, versions)))
+        times = {*latest, *since, *chain.from_iterable(map(dict.values, stamps))}
         is_usual = (
             {"update"}.issuperset(operations)
             and {dict}.issuperset(map(type, bodies))
             and {int}.issuperset(map(type, numbers))
             and {str}.issuperset(map(type, op_ids))
             and all(bodies)
-            and all(map(is_ours, stamps))
+            and all(map(is_ours, times))
+            and all(map(_is_pointer, set(chain.from_iterable(stamps))))
             and all(map(_ID.match, set(chain.from_iterable(versions))))
             and min(numbers, default=0) >= 0
             and max(map(len, versions)) <= MAX_VECTOR
@@ -470,7 +482,7 @@ def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    documents = map(Document, map(State, bodies, stamps), versions, op_ids)
+    documents = map(Document, map(State, bodies, since, stamps), versions, op_ids)
     return list(map(ServerChange, collections, keys, documents)) if is_usual else None
 
 
@@ -737,9 +749,13 @@ def _integer(value: JSON, place: str, low: int, high: int) -> int:
 
 
 def _pointer(path: JSON, place: str) -> str:
-    if isinstance(path, str) and (not path or path[0] == "/") and len(path) <= 16384 and path.count("/") <= 64:
+    if isinstance(path, str) and _is_pointer(path):
         return path
     raise SchemaError(f"{path!r:.60} is not a JSON Pointer of at most 64 members", place=place)
+
+
+def _is_pointer(path: str) -> bool:
+    return (not path or path[0] == "/") and len(path) <= 16384 and path.count("/") <= 64
 
 
 def _one_of(words: tuple[str, ...], value: JSON, place: str) -> Any:

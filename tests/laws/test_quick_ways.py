@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysync_web.core.wire import decode_response, decode_server_change
+from pysync_web.causality import timestamp
+from pysync_web.core import intake
+from pysync_web.core.document import Document
+from pysync_web.core.exchange import build_pull
+from pysync_web.core.optimistic import Pending, Record, Waiting, confirmed_texts, encode_record, sequence_of_text
+from pysync_web.core.wire import Answer, decode_response, decode_server_change, encode_server_change
 from pysync_web.errors import SchemaError
 from pysync_web.values import decode
-from tests.laws.strategies import documents, law, texts, values
+from tests.laws.strategies import documents, law, states, texts, values
+from tests.simulator.lab import Device, Lab
+from tests.simulator.storage import run
 
 TIME = "2026-11-21T07:49:30.12300000Z"
+times = st.sampled_from([TIME, TIME, "2026-11-21T07:49:31Z", "never", 1, None])
 odd = st.sampled_from([None, 1, True, -1, "", "x y", [], {}, {"server": -1}, {"server": True}, {"/a": TIME}, TIME])
 
 
@@ -30,6 +38,10 @@ def server_changes(draw: st.DrawFn) -> Any:
         "version_vector": draw(st.dictionaries(st.sampled_from(["server", "r1"]), st.integers(0, 3))),
         "op_id": "o" * draw(st.sampled_from([1, 32, 128, 129])),
     }
+    if draw(st.booleans()):
+        change["stamps"] = draw(st.dictionaries(st.sampled_from(["", "/a", "/b/c", "a", "/" * 65]), times))
+    if draw(st.booleans()):
+        change["since"] = draw(times)
     if draw(st.booleans()):
         change[draw(st.sampled_from([*change, "stamps", "since", "removed", "more"]))] = draw(odd)
     if draw(st.integers(0, 9)) == 0:
@@ -53,6 +65,38 @@ def test_a_page_of_documents_reads_as_each_of_them_does(page):
     assert outcome(lambda: decode_response(text).server_changes) == alone
 
 
+USUAL = {
+    "collection": "notes",
+    "key": "1",
+    "operation": "update",
+    "document": {"a": 1},
+    "timestamp": TIME,
+    "version_vector": {"server": 1},
+    "op_id": "o",
+}
+UNUSUAL: dict[str, list[Any]] = {
+    "collection": ["1", "", 1, None],
+    "key": ["", "a\x01", 1, None],
+    "operation": ["delete", "?", None],
+    "document": [{}, [], None],
+    "timestamp": ["never", "2026-11-21T07:49:31Z", 1, None],
+    "since": ["never", "2026-11-21T07:49:31Z", 1, None],
+    "stamps": [{}, [], None, {"a": TIME}, {"/" * 65: TIME}, {"/" + "a" * 16384: TIME}, {"/a": "never"}, {"/a": 1}],
+    "version_vector": [{}, [], None, {"server": -1}, {"server": True}, {"a b": 1}, {"server": "1"}],
+    "op_id": ["o" * 129, 1, None],
+    "removed": [["/a"], ["a"], 1],
+    "more": [1],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, some in UNUSUAL.items() for value in some])
+def test_one_thing_that_is_unusual_is_not_overlooked(name, value):
+    page = [USUAL, {**USUAL, "stamps": {"/a": TIME}, "since": TIME, name: value}, USUAL]
+    head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
+    alone = outcome(lambda: tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page)))
+    assert outcome(lambda: decode_response(json.dumps({**head, "server_changes": page})).server_changes) == alone
+
+
 @law
 @given(st.dictionaries(texts, values, min_size=1, max_size=4), st.data())
 def test_a_name_that_occurs_twice_is_found_however_the_text_is_written(document, data):
@@ -74,3 +118,54 @@ def test_nesting_is_counted_outside_of_texts(is_list, text):
     assert decode(f"[{nested(71)},{nested(71)}]")
     with pytest.raises(SchemaError, match="nested deeper"):
         decode(f"[{nested(72)},{nested(1)}]")
+
+
+keys = st.sampled_from(["1", "2", "3"])
+ids = st.sampled_from(["server", '"v":{', "}}}", "zed"])
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> list[tuple[str, str, Document]]:
+    """Documents that a server sends: mostly later ones than before, some twice, some deleted."""
+    found = []
+    for key in draw(st.lists(keys, min_size=1, max_size=3, unique=draw(st.integers(0, 4)) > 0)):
+        version = draw(st.dictionaries(ids, st.integers(0, 3), max_size=2)) | {"server": draw(st.integers(1, 9))}
+        found.append((draw(st.sampled_from(["notes", "tasks"])), key, Document(draw(states()), version, "op")))
+    return found
+
+
+def taken_in(device: Device, steps: list[Any]) -> list[Any]:
+    """Save documents, take in pages; give what each answer did, and all that is stored at last."""
+    outcomes = []
+    for number, step in enumerate(steps):
+        if isinstance(step, str):
+            device.save(step, {"a": number})
+            continue
+        request = run(device.storage.read(lambda tx: build_pull(tx, device.options)))
+        head = {"epoch": "e", "since": request.since, "server_version": {"server": 0}}
+        head |= {"timestamp": timestamp(1_700_000_000_004), "has_more": True}
+        outcomes.append(device.take(request, Answer(head, [encode_server_change(*one) for one in step], []).text()))
+    return [outcomes, device.storage.snapshot()]
+
+
+@law
+@given(st.lists(pages() | keys, min_size=1, max_size=5))
+def test_a_page_that_meets_nothing_is_taken_in_as_each_of_its_documents_is(steps):
+    async def nothing(*_: object) -> None:
+        return None
+
+    together = taken_in(Lab().replica(), steps)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake, "look_up", nothing)
+        assert taken_in(Lab().replica(), steps) == together
+
+
+@given(st.lists(pages(), min_size=1, max_size=3))
+def test_the_number_of_a_stored_record_is_read_from_the_end_of_its_text(steps):
+    for _, _, document in steps[-1]:
+        confirmed = Record(document)
+        assert sequence_of_text(encode_record(confirmed)) == confirmed.sequence
+        assert confirmed_texts([document]) == [encode_record(confirmed)]
+        change = Pending("op", 1, "update", document.state, base={"server": 1})
+        assert sequence_of_text(encode_record(Record(document, (change,)))) is None
+        assert sequence_of_text(encode_record(Record(document, (change,), Waiting(document, "}}}", 1)))) is None

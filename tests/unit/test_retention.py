@@ -64,7 +64,7 @@ def test_old_deletes_go_with_all_that_is_known_of_them():
     lab.pass_days(50)
     assert lab.tend()[:3] == (0, 1, False)
     assert lab.document("k0") is None and lab.document("k1")["operation"] == "delete"
-    assert [loads(text) for text in texts(lab.server, "feed")] == [["notes", "k2"], ["notes", "k1"]]
+    assert [loads(text)[:2] for text in texts(lab.server, "feed")] == [["notes", "k2"], ["notes", "k1"]]
     assert [loads(text) for text in texts(lab.server, "graves")] == [["notes", "k1"]]
     assert count(lab, "ops") == 1 and count(lab, "journal") == 1
     assert lab.tend()[:3] == (0, 0, False)
