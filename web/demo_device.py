@@ -50,6 +50,7 @@ class Device:
         client = ps.HttpClient(server, token=token)
         self._meter = Meter(client)
         sync = await ps.open(f"fieldnotes-{self.name}", server=client, database=database, device_id=self.label)
+        sync.set_delta_threshold(1.0)  # notes are short: whatever is shorter than the note is worth it
         self._book = Notebook(self.name, sync)
         self._book.sync.on_change(self._changed)
         await self._book.read()
