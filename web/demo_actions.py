@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from demo_book import Notebook
 from demo_dom import Element, part, spawn, toast
 from demo_editor import Draft, Editor
+from demo_holds import CHOICES
 from demo_keys import action_for
 from demo_list import NoteList
 from demo_notes import note_from
-from demo_panes import Panes
+from demo_panes import Desk, Panes
 from demo_search import Search
 from demo_status import Cable
 from js import document, getComputedStyle, history
@@ -25,26 +25,21 @@ class Actions:
 
     def __init__(
         self,
-        root: Element,
-        book: Notebook,
+        desk: Desk,
         notes: NoteList,
         search: Search,
         editor: Editor,
         cable: Cable,
         draw_list: Callable[[], None],
-        who: Callable[[str], str],
-        failed: Callable[[BaseException], None],
     ) -> None:
-        self._root = root
-        self._book = book
+        self._root, self._book, self._failed = desk.root, desk.book, desk.failed
         self._list = notes
         self._search = search
         self._editor = editor
         self._cable = cable
         self._draw_list = draw_list
-        self._failed = failed
-        self._panes = Panes(root, book, who, self._decided, failed)
-        self._toasts = part(root, "toasts")
+        self._panes = Panes(desk, self._decided)
+        self._toasts = part(desk.root, "toasts")
 
     def clicked(self, event: Any) -> None:
         """Act on a click."""
@@ -125,7 +120,7 @@ class Actions:
             self._editor.close()
             self._panes.open("conflict", str(key))
         else:
-            self._editor.show(self._book.notes.get(key) if key else None)
+            self._editor.show(self._book.notes.get(key) if key else None, self._book.choice.beginning)
         self._covered_list("note")
         self._draw_list()
         self._book.poke()
@@ -236,6 +231,13 @@ class Actions:
         """Let what was set aside stand after all."""
         if self._editor.key in self._book.lost:
             spawn(self._book.put_back(self._book.lost[self._editor.key].id), self._failed)
+
+    # Which notes are here
+
+    def do_hold(self, control: Element) -> None:
+        """Hold all notes on this device, or only some."""
+        filters = {choice.name: choice.filter for choice in CHOICES}
+        spawn(self._book.hold(filters[control.getAttribute("data-value")]), self._failed)
 
     # Finding notes
 

@@ -1,8 +1,9 @@
 """A device's notes, read once and then kept by the manager's events, and where each one stands on its way.
 
-A note is ``waiting`` or ``sending`` while the server has not acknowledged it, ``conflict`` while a person has to
-choose between two versions, ``aside`` while a change of it was set aside and nobody has looked, ``merged`` for a
-while after two devices' changes came together, else ``synced``.
+A note is ``waiting`` or ``sending`` while the server has not acknowledged it, or ``leaving`` where it is none of
+those held here and goes once it is sent; ``conflict`` while a person has to choose between two versions, ``aside``
+while a change of it was set aside and nobody has looked, ``merged`` for a while after two devices' changes came
+together, else ``synced``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any
 
+from demo_holds import ALL, choice_of
 from demo_notes import COLLECTION, SAMPLES, Note, arrange, in_order, note_from
 from demo_strategies import Strategies
 from js import Date, localStorage
@@ -35,6 +37,10 @@ class Notebook:
         self.marks: dict[str, str] = {}
         self.lost: dict[str, ps.Entry] = {}
         self.conflicts: dict[str, ps.Conflict] = {}
+        self.choice = ALL
+        self.is_fetching = False
+        self.left: set[str] = set()
+        self._departures: dict[str, tuple[str, bool]] = {}
         self._merged: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._changed.set()
@@ -54,10 +60,31 @@ class Notebook:
         if change.change_type == "Conflict" and change.reason != "waiting":
             self._merged[change.key] = monotonic() + MERGED_S
         if change.document is not None:
+            self.left.discard(change.key)
             self._put(change.key, change.document)
+        elif change.reason == "removed":
+            self._let_go(change.key)
         elif change.change_type.endswith("Delete"):
-            self.notes.pop(change.key, None)
-            self.versions.pop(change.key, None)
+            self._drop(change.key)
+
+    def _let_go(self, key: str) -> None:
+        """A note left this device; others have it still."""
+        was_changed = self.marks.get(key) in ("waiting", "sending", "leaving")
+        self._departures[key] = self.title_of(key), was_changed
+        self.left.add(key)
+        self._drop(key)
+
+    def take_departures(self) -> dict[str, tuple[str, bool]]:
+        """Give the notes that left since the last call: the title, and whether a change made here was sent first."""
+        departures, self._departures = self._departures, {}
+        return departures
+
+    async def hold(self, query: str | None) -> None:
+        """Hold only the notes that a filter lets through, or (None) all of them, from the next sync on."""
+        self.is_fetching = True
+        await self.sync.subscribe(COLLECTION, query)
+        await self.look()
+        self._changed.set()
 
     def in_order(self) -> list[Note]:
         """Give the notes as the list shows them; one that was deleted here stays while that is in conflict."""
@@ -94,11 +121,14 @@ class Notebook:
         self._changed.clear()
         pending = await self.sync.pending_changes()
         lost = await self.sync.lost_changes()
+        await self._look_at_choice()
         marks = {key: "merged" for key, until in self._merged.items() if monotonic() < until}
         for change in pending:
             if change.collection == COLLECTION:
                 is_sending = change.state == "in_flight" and self.sync.is_syncing
                 marks[change.key] = "sending" if is_sending else "waiting"
+                if change.key in self.notes and not self.choice.lets(self.notes[change.key]):
+                    marks[change.key] = "leaving"
         self.lost = {one.key: one for one in reversed(lost) if self._is_unsettled(one)}
         self.conflicts = {one.key: one for one in await self.sync.conflicts() if one.collection == COLLECTION}
         marks |= dict.fromkeys(self.lost, "aside") | dict.fromkeys(self.conflicts, "conflict")
@@ -110,6 +140,8 @@ class Notebook:
         match self.marks.get(key):
             case "conflict":
                 return "Saved on this device; not sent until you have chosen"
+            case "leaving":
+                return "Saved on this device, which it leaves when it is sent"
             case "waiting" | "sending":
                 return "Saved on this device, not sent yet"
             case "merged":
@@ -192,6 +224,19 @@ class Notebook:
         given = [sample | {OWN_STAMP: _minutes_ago(17 * place**2)} for place, sample in enumerate(SAMPLES)]
         await self.sync.save_documents(COLLECTION, given)
 
+    async def _look_at_choice(self) -> None:
+        """Learn what is held, and whether all of it is here."""
+        chosen = [one for one in await self.sync.subscriptions() if one.collection == COLLECTION]
+        choice = choice_of(chosen[0].query) if chosen else ALL
+        is_fetching = bool(chosen) and not chosen[0].is_ready
+        if (self.choice, self.is_fetching) != (choice, is_fetching):
+            self.choice, self.is_fetching = choice, is_fetching
+            self._changed.set()
+
+    def _drop(self, key: str) -> None:
+        self.notes.pop(key, None)
+        self.versions.pop(key, None)
+
     def _put(self, key: str, document: dict[str, Any]) -> None:
         self.notes[key] = note_from(key, document)
         self.versions[key] = document.get("_version")
@@ -204,6 +249,8 @@ class Notebook:
 
     def _is_unsettled(self, entry: ps.Entry) -> bool:
         if entry.collection != COLLECTION or entry.id in self._settled or entry.restored_ms:
+            return False
+        if entry.kind == "removed":  # nothing is lost: it was sent
             return False
         return entry.body is None or bool(told(entry.body))
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from demo_book import Notebook
 from demo_compare import MINE, OWN, THEIRS, WHOLE, Field, answer, authors, compare, value_of
 from demo_dom import Element, mark, part, say, spawn, stamp, toast
 from demo_list import when_words
 from demo_notes import TAGS_PER_NOTE, counted, tag_from
+from demo_panes import Desk
 from demo_values import define, in_words, show_text
 
 import pysync_web as ps
@@ -27,19 +27,9 @@ DELETED = "Deleted on one device and changed on another. Nothing is sent before 
 class ConflictPane:
     """Shows the conflict of one note. ``decided`` is told when there is nothing to decide any more."""
 
-    def __init__(
-        self,
-        root: Element,
-        book: Notebook,
-        who: Callable[[str], str],
-        decided: Callable[[str], None],
-        failed: Callable[[BaseException], None],
-    ) -> None:
-        self._root = root
-        self._book = book
-        self._who = who
+    def __init__(self, desk: Desk, decided: Callable[[str], None]) -> None:
+        self._root, self._book, self._who, self._failed = desk.root, desk.book, desk.who, desk.failed
         self._decided = decided
-        self._failed = failed
         self._cards: dict[str, Element] = {}
         self._fields: list[Field] = []
         self._seen: ps.Conflict | None = None

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from demo_book import Notebook
 from demo_dom import Element, listen, part, spawn, toast
 from demo_list import NoteList
-from demo_notes import note_from
+from demo_meter import Meter
+from demo_notes import counted, note_from
 from js import console, document, location, window
 
 import pysync_web as ps
@@ -45,9 +46,12 @@ class Device:
 
     async def open(self) -> None:
         """Open the database and draw the first list."""
-        self._book = Notebook(
-            self.name, await ps.open(f"fieldnotes-{self.name}", device_id=self.label, **self._connect)
-        )
+        server, token, database = (self._connect[name] for name in ("server", "token", "database"))
+        client = ps.HttpClient(server, token=token)
+        self._meter = Meter(client)
+        sync = await ps.open(f"fieldnotes-{self.name}", server=client, database=database, device_id=self.label)
+        sync.set_delta_threshold(1.0)  # notes are short: whatever is shorter than the note is worth it
+        self._book = Notebook(self.name, sync)
         self._book.sync.on_change(self._changed)
         await self._book.read()
         self._draw_list()
@@ -57,25 +61,19 @@ class Device:
         """Bring editor, status line, cable, buttons and keys to life."""
         from demo_actions import Actions
         from demo_editor import Editor
+        from demo_holds import Holds
+        from demo_panes import Desk
         from demo_search import Search
         from demo_status import Cable, StatusLine
 
         self._search = Search(self._book, self._draw_list, self.failed)
         self._editor = Editor(self.root, self._save, self.failed)
         self._status = StatusLine(self.root)
+        self._holds = Holds(self.root)
         self._cable = Cable(self.root, self._link, self.label)
         self._book.strategies.draw(self.root)
-        self.actions = Actions(
-            self.root,
-            self._book,
-            self._list,
-            self._search,
-            self._editor,
-            self._cable,
-            self._draw_list,
-            self._who,
-            self.failed,
-        )
+        desk = Desk(self.root, self._book, self._who, self.failed)
+        self.actions = Actions(desk, self._list, self._search, self._editor, self._cable, self._draw_list)
         self._is_wired = True
         self._listen()
         spawn(self._keep_drawn(), self.failed)
@@ -106,12 +104,13 @@ class Device:
 
     async def _save(self, draft: Draft, fields: dict[str, Any]) -> str:
         """Write what was typed; a note that was deleted meanwhile is written whole, so no typing is lost."""
-        is_gone = draft.is_known and draft.key not in self._book.notes
+        is_gone = draft.is_known and draft.key not in {*self._book.notes, *self._book.left}
         return await self._book.save(draft.key, draft.body if is_gone else fields)
 
     # What the manager and the browser tell
 
     def _changed(self, change: ps.Change) -> None:
+        self._meter.take(change, self._book.sync, self._book.is_fetching)
         self._book.take(change)
         if change.change_type == "SyncComplete" and self._is_wired:
             if change.pushed_count:
@@ -134,6 +133,7 @@ class Device:
             while True:
                 if await self._book.look():
                     self._offer_homeless()
+                    self._tell_departures()
                     self._draw_list()
                     self._draw_editor()
                     self.actions.draw_pane()
@@ -155,7 +155,7 @@ class Device:
 
     def _draw_list(self) -> None:
         chosen = self.actions.shown_key if self._is_wired else None
-        self._list.draw(self._book.in_order(), self._book.marks, chosen, self._search)
+        self._list.draw(self._book, chosen, self._search)
 
     def _draw_editor(self) -> None:
         draft = self._editor.draft
@@ -170,7 +170,20 @@ class Device:
         elif draft.is_known and not draft.typed:
             self._editor.close()
             self._draw_list()
-            toast(self._toasts, "This note was deleted on another device.")
+            if draft.key not in self._book.left:
+                toast(self._toasts, "This note was deleted on another device.")
+
+    def _tell_departures(self) -> None:
+        """Say which notes left that are open, or were changed here: what was changed was sent before."""
+        departures = self._book.take_departures()
+        changed = [title for title, was_changed in departures.values() if was_changed]
+        kind = self._book.choice.kind
+        why = f", which holds {kind} notes only" if kind else ""
+        if changed:
+            which = f"“{changed[0]}”" if len(changed) == 1 else counted(len(changed), "note")
+            toast(self._toasts, f"{which} left this device{why}. What was changed here was sent first.")
+        elif self._editor.key in departures:
+            toast(self._toasts, f"“{departures[self._editor.key][0]}” left this device{why}.")
 
     def _who(self, replica: str) -> str:
         """Say which device a replica is."""
@@ -198,4 +211,6 @@ class Device:
     async def _draw_status(self) -> None:
         status = await self._book.sync.status()
         self._status.draw(status, self._book, self._cable.plugged)
+        self._holds.draw(self._book)
+        self._meter.draw(self.root)
         self._cable.light(self._status.state)

@@ -54,9 +54,9 @@ class Editor:
         """The open note's key; None where nothing is open, or a note that is not saved yet."""
         return self.draft.key if self.draft else None
 
-    def show(self, note: Note | None) -> None:
-        """Open a note, or an empty one."""
-        self.draft = Draft(note.key if note else None, _body(note) if note else dict(EMPTY))
+    def show(self, note: Note | None, beginning: dict[str, Any] = EMPTY) -> None:
+        """Open a note, or a new one that begins with some fields."""
+        self.draft = Draft(note.key if note else None, _body(note) if note else EMPTY | beginning)
         self.draft.is_known = note is not None
         self._set_open(True)
         for name, box in self._fields.items():

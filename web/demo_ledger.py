@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from demo_book import Notebook, told
+from demo_book import told
 from demo_dom import Element, mark, part, say, spawn, stamp, toast
 from demo_list import when_words
 from demo_notes import COLLECTION, counted
+from demo_panes import Desk
 from demo_values import define
 from js import Date, document
 
@@ -22,20 +22,16 @@ KINDS = {
     "quarantined": ("Refused", "The server could not take it: {message}."),
     "expired": ("Too old", "It waited too long to be sent."),
     "rolled_back": ("Taken back", "It was taken back before it was sent."),
+    "removed": ("Sent, then left", "The note is none of those held on this device any more; the change was sent."),
 }
 
 
 class LedgerPane:
     """Shows what the ledger of one device holds, of all notes or of one."""
 
-    def __init__(
-        self, root: Element, book: Notebook, who: Callable[[str], str], failed: Callable[[BaseException], None]
-    ) -> None:
-        self._root = root
-        self._book = book
-        self._who = who
-        self._failed = failed
-        self._filter = part(root, "ledger-filter")
+    def __init__(self, desk: Desk) -> None:
+        self._root, self._book, self._who, self._failed = desk.root, desk.book, desk.who, desk.failed
+        self._filter = part(desk.root, "ledger-filter")
         self._rows: dict[str, tuple[Element, tuple[Any, ...]]] = {}
         self._limit = PAGE
         self._key = ""

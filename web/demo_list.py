@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from demo_dom import Element, mark, part, say, stamp
 from demo_notes import Note, age_words, counted, first_line
-from js import Date, Intl, Object
+from js import Date, Intl, Object, document, matchMedia
 from pyodide.ffi import to_js
 
 if TYPE_CHECKING:
+    from demo_book import Notebook
     from demo_search import Search
 
 PAGE = 100
+COME_S = 1.7
+LEAVE_S = 0.55
+"""How long a row takes to come or to leave; what is seen meanwhile is in style.css."""
 
 MARKS = {
     "synced": ("#i-synced", "On the server"),
     "waiting": ("#i-wait", "Waiting"),
     "sending": ("#i-up", "Sending"),
+    "leaving": ("#i-leave", "Leaving"),
     "conflict": ("#i-conflict", "Conflict"),
     "aside": ("#i-aside", "Set aside"),
     "merged": ("#i-merged", "Merged"),
@@ -35,21 +40,28 @@ class NoteList:
         self._rows: dict[str, tuple[Element, tuple[Any, ...]]] = {}
         self._limit = PAGE
         self._opened = False
+        self._coming: list[Element] = []
         self.shown: list[Note] = []
 
-    def draw(self, notes: list[Note], marks: Mapping[str, str], chosen: str | None, search: Search | None) -> None:
+    def draw(self, book: Notebook, chosen: str | None, search: Search | None) -> None:
         """Bring the rows up to date with the notes, or with those of them that a search found."""
+        notes = book.in_order()
         is_all = search is None or search.found is None
         found = notes if is_all else [note for note in notes if note.key in search.found]
         self.shown = found[: self._limit]
-        self._keep_rows({note.key for note in self.shown})
-        for place, note in enumerate(self.shown):
-            row = self._row(note, marks.get(note.key, "synced"), note.key == chosen)
-            at = self._list.children.item(place)
-            if not at or not at.isSameNode(row):
+        self._keep_rows({note.key for note in self.shown}, book.left)
+        at = self._list.firstElementChild
+        for note in self.shown:
+            row = self._row(note, book.marks.get(note.key, "synced"), note.key == chosen)
+            while at and at.inert:
+                at = at.nextElementSibling
+            if at and at.isSameNode(row):
+                at = at.nextElementSibling
+            else:
                 self._list.insertBefore(row, at or None)
+        self._unfold()
         part(self._root, "more").hidden = len(found) <= self._limit
-        self._hint(notes, found, search)
+        self._hint(book, notes, found, search)
         self._rove(chosen)
         self._opened = True
 
@@ -77,18 +89,42 @@ class NoteList:
         at = keys.index(key) if key in keys else (-1 if step > 0 else len(keys))
         return keys[min(max(at + step, 0), len(keys) - 1)]
 
-    def _keep_rows(self, keys: set[str]) -> None:
+    def _keep_rows(self, keys: set[str], left: set[str]) -> None:
         if not self._opened:
             self._list.replaceChildren()
         for key in [key for key in self._rows if key not in keys]:
-            self._rows.pop(key)[0].remove()
+            row, _ = self._rows.pop(key)
+            if key in left and not matchMedia("(prefers-reduced-motion: reduce)").matches:
+                self._send_off(row)
+            else:
+                row.remove()
+
+    def _send_off(self, row: Element) -> None:
+        """Let a row be seen leaving, from where it is; the keyboard's focus goes on to the row behind."""
+        beside = row.nextElementSibling or row.previousElementSibling
+        if beside and row.contains(document.activeElement):
+            beside.querySelector(".note-open").focus()
+        row.style.setProperty("--height", f"{row.offsetHeight}px")
+        row.inert = True
+        mark(row, "leaving", True)
+        asyncio.get_event_loop().call_later(LEAVE_S, row.remove)
+
+    def _unfold(self) -> None:
+        """Let new rows be seen coming."""
+        rows, self._coming = self._coming, []
+        for row, height in [(row, row.offsetHeight) for row in rows]:
+            row.style.setProperty("--height", f"{height}px")
+            mark(row, "coming", True)
+            asyncio.get_event_loop().call_later(COME_S, mark, row, "coming", None)
 
     def _row(self, note: Note, state: str, chosen: bool) -> Element:
         look = (note, state, chosen, when_words(note.edited))
         row, seen = self._rows.get(note.key) or (stamp("note-row"), None)
         if seen != look:
             self._fill(row, *look)
-            if self._opened and (seen is None or (seen[0] != note and not chosen)):
+            if self._opened and seen is None:
+                self._coming.append(row)
+            elif self._opened and seen[0] != note and not chosen:
                 _flash(row)
             self._rows[note.key] = (row, look)
         return row
@@ -114,7 +150,7 @@ class NoteList:
         badge.querySelector("use").setAttribute("href", picture)
         say(badge.lastElementChild, word)
 
-    def _hint(self, notes: list[Note], found: list[Note], search: Search | None) -> None:
+    def _hint(self, book: Notebook, notes: list[Note], found: list[Note], search: Search | None) -> None:
         if search is None or search.found is None:
             open_ones = sum(not note.done for note in notes)
             words = f"{counted(len(notes), 'note')}, {open_ones} open" if notes else "No notes"
@@ -126,10 +162,10 @@ class NoteList:
         part(self._root, "empty").hidden = bool(found)
         if found:
             return
-        title, text = _nothing(len(notes), search)
+        title, text = _nothing(book, len(notes), search)
         say(part(self._root, "empty-title"), title)
         say(part(self._root, "empty-text"), text)
-        part(self._root, "empty-actions").hidden = bool(notes)
+        part(self._root, "empty-actions").hidden = bool(notes or book.choice.filter or book.is_fetching)
         part(self._root, "empty-clear").hidden = not notes
 
     def _rove(self, chosen: str | None) -> None:
@@ -139,8 +175,13 @@ class NoteList:
             row.children.item(1).tabIndex = 0 if key == stop else -1
 
 
-def _nothing(total: int, search: Search | None) -> tuple[str, str]:
+def _nothing(book: Notebook, total: int, search: Search | None) -> tuple[str, str]:
     """Say why the list is empty."""
+    kind = book.choice.kind
+    if not total and book.is_fetching:
+        return "Not here yet", f"The {kind} notes come as soon as the server answers."
+    if not total and kind:
+        return f"No {kind} notes", f"This device holds {kind} notes only. One that becomes so appears by itself."
     if not total or search is None:
         return (
             "Nothing noted yet",

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from demo_book import Notebook
 from demo_dom import Element, part
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every pane works with; ``who`` says which device a replica is."""
+
+    root: Element
+    book: Notebook
+    who: Callable[[str], str]
+    failed: Callable[[BaseException], None]
+
+
 class Panes:
     """Opens one pane at a time, and hands it what is done in it."""
 
-    def __init__(
-        self,
-        root: Element,
-        book: Notebook,
-        who: Callable[[str], str],
-        decided: Callable[[str], None],
-        failed: Callable[[BaseException], None],
-    ) -> None:
-        self._root = root
-        self._book = book
-        self._who = who
+    def __init__(self, desk: Desk, decided: Callable[[str], None]) -> None:
+        self._desk = desk
         self._decided = decided
-        self._failed = failed
         self._panes: dict[str, Any] = {}
         self.name: str | None = None
 
@@ -75,16 +76,16 @@ class Panes:
             case "queries":
                 from demo_queries import QueryPanel
 
-                return QueryPanel(self._root, self._book, self._failed)
+                return QueryPanel(self._desk)
             case "ledger":
                 from demo_ledger import LedgerPane
 
-                return LedgerPane(self._root, self._book, self._who, self._failed)
+                return LedgerPane(self._desk)
         from demo_conflict import ConflictPane
 
-        return ConflictPane(self._root, self._book, self._who, self._decided, self._failed)
+        return ConflictPane(self._desk, self._decided)
 
     def _say_expanded(self, name: str, is_open: bool) -> None:
-        button = part(self._root, f"open-{name}")
+        button = part(self._desk.root, f"open-{name}")
         if button:
             button.setAttribute("aria-expanded", "true" if is_open else "false")

@@ -6,14 +6,13 @@ A person's queries are documents like the notes, so they travel to the other dev
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from demo_book import Notebook
 from demo_dom import Element, mark, part, parts, say, spawn, toast
 from demo_live import Live
 from demo_notes import QUERIES
+from demo_panes import Desk
 from demo_results import Results
 from js import Date, document
 
@@ -101,14 +100,12 @@ BLANK = Saved("", "")
 class QueryPanel:
     """Shows the panel and puts it away; while it is away, no query of it runs."""
 
-    def __init__(self, root: Element, book: Notebook, failed: Callable[[BaseException], None]) -> None:
-        self._root = root
-        self._book = book
-        self._failed = failed
-        self._text, self._name = parts(root, "query-text", "query-name")
-        self._results = Results(part(root, "query-results"))
-        self._answers = Live(book.sync, self._show, self._refuse, failed)
-        self._owns = Live(book.sync, self._take_own, failed, failed)
+    def __init__(self, desk: Desk) -> None:
+        self._root, self._book, self._failed = desk.root, desk.book, desk.failed
+        self._text, self._name = parts(desk.root, "query-text", "query-name")
+        self._results = Results(part(desk.root, "query-results"))
+        self._answers = Live(desk.book.sync, self._show, self._refuse, desk.failed)
+        self._owns = Live(desk.book.sync, self._take_own, desk.failed, desk.failed)
         self._own: list[Saved] = []
         self._chosen = BLANK
         self._asked = self._answer = ""

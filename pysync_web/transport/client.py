@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..core.wire import MAX_BODY_BYTES
@@ -77,13 +77,20 @@ class Carrier(Protocol):
         ...
 
 
+class Traffic(NamedTuple):
+    """Bytes of the bodies of requests and answers, before they were compressed and after they were unpacked."""
+
+    sent: int = 0
+    received: int = 0
+
+
 class HttpClient:
     """A transport to the sync server at ``url``.
 
     ``url`` may lack a scheme: ``localhost:6745`` means HTTP, any other host HTTPS; in a page ``"/"`` means the
     page's own server. ``timeout_s`` bounds each exchange as a whole, in seconds; ``token`` is the server's. A stream
     that is silent for ``silence_s`` is dead; None: for 2.5 times as long as the server says that it may be quiet.
-    Natively it needs httpx, the extra ``http``.
+    ``traffic`` tells what exchanges and pokes have taken so far. Natively it needs httpx, the extra ``http``.
     """
 
     def __init__(
@@ -102,6 +109,7 @@ class HttpClient:
         self._silence_s = silence_s
         self._carrier = (carrier or _default_carrier)()
         self._closed = False
+        self.traffic = Traffic()
 
     def set_token(self, token: str | None) -> None:
         """Use another token from the next request on; None sends none."""
@@ -128,7 +136,10 @@ class HttpClient:
                 headers["content-encoding"] = "gzip"
             return await self._carrier.send("POST", f"{self.url}/_api/sync/delta", headers, packed)
 
-        return text_of(await self._within_deadline(post))
+        self._count(sent=len(content))
+        answer = await self._within_deadline(post)
+        self._count(received=len(answer.content))
+        return text_of(answer)
 
     async def ping(self) -> float:
         """Give the seconds that the server's ``/_api/health`` takes to answer; raise as ``exchange`` does."""
@@ -165,6 +176,9 @@ class HttpClient:
             self._closed = True
             await self._carrier.close()
 
+    def _count(self, sent: int = 0, received: int = 0) -> None:
+        self.traffic = Traffic(self.traffic.sent + sent, self.traffic.received + received)
+
     async def _packed(self, content: bytes) -> bytes:
         """Compress a long body; give it back as it is where that is not for the better."""
         if len(content) <= GZIP_FROM_BYTES:
@@ -196,6 +210,7 @@ class HttpClient:
                 raise Unreachable(f"the stream was silent for {silence_s:g} s") from error
             if not content:
                 raise Unreachable("the stream ended")
+            self._count(received=len(content))
             for event in reader.feed(content):
                 if self._silence_s is None:
                     silence_s = _silence_s(event, silence_s)

@@ -129,6 +129,15 @@ async def test_ping_gives_the_seconds_of_a_round_trip():
         assert 0 < await transport.ping() < 5
 
 
+@native
+async def test_traffic_counts_the_bodies_both_ways():
+    async with BadServer(answer("200 OK", b'{"a": 1}')) as server, client(server) as transport:
+        assert transport.traffic == (0, 0)
+        for times in (1, 2):
+            await transport.exchange("db", '"é"')
+            assert transport.traffic == (4 * times, 8 * times)
+
+
 @pytest.mark.parametrize(
     ("given", "url"),
     [
