@@ -29,6 +29,7 @@ WATCH = """list => {
 
 async def test_notes_leave_and_come_with_the_filter_and_with_what_others_change(open_demo: Open) -> None:
     tab = await open_demo()
+    await tab.emulate_media(reduced_motion="no-preference")
     tablet, phone = device(tab, "tablet"), device(tab, "phone")
     await add_samples(tab)
     await phone.locator("[data-part=list]").evaluate(WATCH)
