@@ -412,14 +412,20 @@ class _Push:
             return Result(op_id, "conflict", current.version if current else {})
         if is_covered or current is None:
             return self._stage(change, current, state, "applied")
-        return _with_losses(self._stage(change, current, state, "merged"), change, current, state)
+        result = self._stage(change, current, state, "merged")
+        if state == current.state and current.version.get(self.request.client_id, 0) >= (change.n or 0):
+            return result  # a device brought it before; what has changed since was made by who had seen it
+        return _with_losses(result, change, current, state)
 
     def _unite(self, change: Change, current: Document | None) -> Result:
         """Take in what came from device to device: its stamps decide, so what is known already changes nothing.
 
-        Only a part of a document, where there is none any more, is a conflict: half of it would come back.
+        Only a part of a document, where there is none any more, is a conflict: half of it would come back. A time
+        too far ahead can't be compared with those that the same changes were given when they came by another way.
         """
         before = current.state if current else ABSENT
+        if current is not None and self._is_ahead(change) and includes(current.version, change.contains or {}):
+            return Result(str(change.op_id), "merged", current.version)
         if before.body is None and change.operation == "update":
             return Result(str(change.op_id), "conflict", current.version if current else {})
         change = self._timed(change, None)
@@ -446,8 +452,7 @@ class _Push:
 
         That is what lies too far ahead; all of it where it has none, or is not after what it was based on.
         """
-        made, limit = change.state.timestamp, self.latest
-        is_ahead = max(made, latest(change.state.body)) > limit
+        made, limit, is_ahead = change.state.timestamp, self.latest, self._is_ahead(change)
         if made and not is_ahead:
             self.state.clock = max(self.state.clock, made)
             if base is None or made > base.timestamp:
@@ -455,6 +460,9 @@ class _Push:
         self.restamped.add((change.collection, change.key))
         self.state.clock = next_timestamp(self.state.clock, self.now_ms)
         return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
+
+    def _is_ahead(self, change: Change) -> bool:
+        return max(change.state.timestamp, latest(change.state.body)) > self.latest
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
         """Note the document's new state under the next number, unless nothing changes."""
@@ -574,9 +582,14 @@ def _with_losses(result: Result, change: Change, before: Document, after: State)
     """Add to a merged change's verdict what of it, and what of the document that it met, gave way."""
     if result.status != "merged":
         return result
-    gone = lost(before.state, after)
+    gone = _gave_way(before.state, after)
     overwritten = Document(gone, {}, before.op_id) if gone else None
-    return replace(result, lost=lost(change.state, after), overwritten=overwritten)
+    return replace(result, lost=_gave_way(change.state, after), overwritten=overwritten)
+
+
+def _gave_way(state: State, after: State) -> State | None:
+    """Give what of a state is not in what it became: some values, or a delete."""
+    return state if state.body is None and after.body is not None else lost(state, after)
 
 
 def _must_change(result: Result) -> bool:

@@ -12,7 +12,20 @@ from typing import Any, Final
 from ..causality import SERVER, follows, includes, tick, without_server
 from ..values import dumps, loads
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
-from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
+from .document import (
+    ABSENT,
+    Body,
+    Document,
+    State,
+    changed,
+    deleted,
+    inserted,
+    life_of,
+    lost,
+    merge,
+    news,
+    united,
+)
 from .exchange import MERGE_FIELDS, ExchangeOptions, Outcome, SyncState, checked_counters, load_sync, read_sync
 from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown
 from .ledger import Entry, lost_fields, record_entry
@@ -202,9 +215,12 @@ class _Intake:
             self._note(name, "rejected", change.state, [change], None, result)
         elif result.lost is not None:
             self._note_fields(name, result.lost, change.op_id, found, self.counters.replica)
+        elif result.status == "merged":
+            self._note_hidden(name, Record(record.confirmed, (change,)))
         if result.overwritten is not None:
             known = record.confirmed.body if record.confirmed else None
-            gone = lost(result.overwritten.state, ABSENT, known)
+            gone = result.overwritten.state
+            gone = gone if gone.body is None else lost(gone, ABSENT, known)
             stands = Document(change.state, {}, change.op_id)
             self._note_fields(name, gone, result.overwritten.op_id, stands, "")
 
@@ -234,26 +250,81 @@ class _Intake:
         if known and record.sequence == sequence and known.state == change.document.state:
             return
         self.outcome.pulled += 1
-        if record.pending and record.sequence != sequence and self._has_met(record, change.document):
-            pending = tuple(one._replace(base=None) for one in record.pending)
-            self.records[name] = Record(change.document, pending)
-        elif record.pending and record.sequence != sequence:
+        if record.pending and record.sequence != sequence:
             self._resolve(name, change.document)
         else:
             self.records[name] = Record(change.document, record.pending)
         self.counters.clock = max(self.counters.clock, min(change.document.timestamp, server_time))
 
+    def _without_brought(self, name: Name, record: Record, remote: Document) -> Record:
+        """Take away the first changes that are in the server's document, as some device took them there before."""
+        replica = self.counters.replica
+        under, pending, count = record.base, record.pending, 0
+        while count < len(pending) and _is_told_of(pending[count], remote, replica):
+            part = Record(record.base, pending[: count + 1])
+            state, version = part.state or ABSENT, version_of(part, replica)
+            if not includes(remote.version, without_server(version)) or news(
+                remote.state, united(remote.state, state)
+            ):
+                break
+            under, count = Document(state, version, pending[count].op_id), count + 1
+        if not count:
+            return record
+        self.struck += [(change.n, size_of(change)) for change in pending[:count]]
+        self._note_hidden(name, Record(record.confirmed, pending[:count]))
+        if record.waiting is None or count == len(pending):
+            return Record(under, pending[count:])
+        return Record(record.confirmed, pending[count:], record.waiting._replace(base=under))
+
     def _has_met(self, record: Record, remote: Document) -> bool:
         """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
-        if all(change.contains is None for change in record.pending):
-            return False
         return includes(version_of(record, self.counters.replica), without_server(remote.version))
+
+    def _on_known(self, record: Record, remote: Document) -> Record:
+        """Put pending changes on a server's document that they have met already.
+
+        Those before the last one that came from a device had not seen that, so they are merged by their stamps, too.
+        Where the server has a tombstone, only the whole document can come back.
+        """
+        replica, pending = self.counters.replica, record.pending
+        if pending and remote.body is None:
+            return self._brought_back(record, remote)
+        met = max((i for i, change in enumerate(pending) if change.contains is not None), default=0)
+        return Record(
+            remote,
+            tuple(
+                change._replace(base=None, contains={replica: change.n})
+                if i < met and change.contains is None
+                else change._replace(base=None)
+                for i, change in enumerate(pending)
+            ),
+        )
+
+    def _brought_back(self, record: Record, remote: Document) -> Record:
+        """Put a document that has met the server's tombstone on it as one change, in the place of the last."""
+        self.struck += [(change.n, size_of(change)) for change in record.pending[:-1]]
+        last, state = record.pending[-1], united(remote.state, record.state or ABSENT)
+        if state.body is None:
+            self.struck.append((last.n, size_of(last)))
+            return Record(remote)
+        op_id, version = self.rng.randbytes(16).hex(), without_server(version_of(record, self.counters.replica))
+        whole = Pending(op_id, last.n, "insert", state, MERGE_FIELDS, unit=last.unit, contains=version)
+        self.counters.pending_bytes = max(0, self.counters.pending_bytes + size_of(whole) - size_of(last))
+        return Record(remote, (whole,))
 
     def _resolve(self, name: Name, remote: Document) -> None:
         """Put the server's version under pending changes that had not seen it."""
         record = self.records[name]
         if not remote.version.get(SERVER, 0):
             self._resolve_absent(name, record, remote)
+            return
+        before, record = record, self._without_brought(name, record, remote)
+        has_met = record is not before or any(change.contains is not None for change in record.pending)
+        has_met = has_met and record.waiting is None and self._has_met(record, remote)
+        if has_met:
+            self._note_hidden(name, record)
+        if has_met or not record.pending:
+            self.records[name] = self._on_known(record, remote)
             return
         local = view(record, self.counters.replica)
         is_merging = all(change.merge == MERGE_FIELDS for change in record.pending)
@@ -371,6 +442,8 @@ class _Intake:
             operation: Operation = "delete" if body is None else "insert" if now.body is None else "update"
             op_id = self.rng.randbytes(16).hex()
             again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=())
+            if change.contains is not None:
+                again = again._replace(contains={**change.contains, self.counters.replica: change.n})
             if has_crdts(patch.body):
                 again, deeds = again._replace(deeds=deeds, relays=True), ()
             more = size_of(again) - size_of(change)
@@ -556,6 +629,11 @@ class _Intake:
         rows: Iterable[tuple[Key, str]] = await self.tx.scan("collections")
         total = sum(int(loads(text)["digest"], 16) for key, text in rows if wanted is None or key[0] in wanted)
         return f"{total % 2**64:016x}"
+
+
+def _is_told_of(change: Pending, remote: Document, replica: str) -> bool:
+    """Tell whether a server's version says that it contains a pending change."""
+    return includes(remote.version, {replica: change.n} if change.contains is None else change.contains)
 
 
 def _bodies(record: Record) -> list[Body | None]:

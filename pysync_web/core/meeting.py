@@ -37,7 +37,7 @@ MOST_AHEAD: Final = 1_000_000
 class Shown(NamedTuple):
     """A document as one device shows it to another; versions are without a server's sequence.
 
-    ``base`` is the version that its server confirmed and ``fresh`` names the registers that are not from there; None:
+    ``base`` is the version that its server confirmed (the last common one where that is in conflict) and ``fresh`` names the registers that are not from there; None:
     it can't be said, and all may be.
     """
 
@@ -118,16 +118,15 @@ async def _folding(tx: ReadTransaction, counters: Counters, rng: Random) -> _Fol
 
 
 def _shown(name: Name, record: Record, replica: str) -> Shown:
-    state, confirmed = record.state or ABSENT, record.confirmed
-    op_id = record.pending[-1].op_id if record.pending else confirmed.op_id if confirmed else ""
+    state, under = record.state or ABSENT, record.base
     base = fresh = None
-    if confirmed is not None:
-        base = without_server(confirmed.version)
-        later = news(confirmed.state, state) if record.pending else None
+    if under is not None:
+        base = without_server(under.version)
+        later = news(under.state, state) if record.pending else None
         fresh = tuple(paths_of(later)) if later else ()
         if len(fresh) > MAX_FRESH:
             base = fresh = None
-    return Shown(*name, state, without_server(version_of(record, replica)), op_id, base, fresh)
+    return Shown(*name, state, without_server(version_of(record, replica)), _last_op_id(record), base, fresh)
 
 
 def encode_shown(shown: Shown) -> str:
@@ -309,9 +308,9 @@ def _layers(record: Record, replica: str) -> list[tuple[State, VersionVector]]:
     """
     layers = []
     before: VersionVector = {}
-    if record.confirmed is not None:
-        before = without_server(record.confirmed.version)
-        layers.append((record.confirmed.state, before))
+    if record.base is not None:
+        before = without_server(record.base.version)
+        layers.append((record.base.state, before))
     for change in record.pending:
         version = {replica: change.n} if change.contains is None else change.contains
         before = join(before, version)

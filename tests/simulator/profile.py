@@ -7,7 +7,12 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
+from pysync_web.core.outbox import Bounds
+
+BOUNDS = Bounds(60, 1_000_000)
 YEAR_MS = 365 * 24 * 3_600_000
+STRATEGIES_SHARE = 0.2
+MEETINGS_SHARE = 0.2
 
 
 @dataclass(slots=True)
@@ -47,6 +52,15 @@ class Profile:
     """The server's guard refuses a document with a value that this divides; 0 refuses none."""
     tally_rate: float = 0.0
     """How many of the writes change CRDT values."""
+    has_strategies: bool = False
+    """Whether each device, and now and then a call, has a strategy of its own, and people decide."""
+    restore_rate: float = 0.0
+    """How often, of the times that a user does something, an entry of the ledger is restored."""
+    meet_ms: int = 0
+    """How long it is, on the average, until a device meets another one again; 0: they never meet."""
+    bundle_rate: float = 0.0
+    """How many of the meetings are files, which somebody else takes in later."""
+    channel_breaks: float = 0.0
 
     def text(self) -> str:
         """Name what is not as usual."""
@@ -101,6 +115,19 @@ def tally_rate(rng: Random, profile: Profile) -> float:
     A copy and its original may both send what waited in both; what the original adds to that is counted twice then.
     """
     return 0.0 if profile.clone or profile.restore else pick(rng, (0.0, 0.2, 0.6))
+
+
+def mix(rng: Random, profile: Profile, has_strategies: bool | None = None) -> None:
+    """Draw what else there is in a world: strategies (or as is said), restored entries, meetings; in most nothing."""
+    is_drawn = rng.random() < STRATEGIES_SHARE
+    profile.has_strategies = is_drawn if has_strategies is None else has_strategies
+    profile.restore_rate = 0.05 if profile.has_strategies or rng.random() < 0.05 else 0.0
+    if rng.random() < MEETINGS_SHARE:
+        profile.clone = profile.restore = 0.0
+        profile.meet_ms = pick(rng, (3, 10, 30)) * profile.pace_ms
+        profile.bundle_rate = pick(rng, (0.0, 0.1, 0.5))
+        profile.channel_breaks = pick(rng, (0.0, 0.05, 0.3))
+        profile.sync_ms *= pick(rng, (1, 1, 10))
 
 
 def below(rng: Random, n: int) -> int:
