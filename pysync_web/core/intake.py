@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..causality import SERVER, follows, includes, tick, without_server
+from ..causality import SERVER, advance, follows, includes, join, tick, without_server
 from ..values import dumps, loads
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
 from .document import (
@@ -38,9 +38,11 @@ from .optimistic import (
     applied,
     decode_record,
     encode_record,
+    made_on,
     rebased,
     version_of,
     view,
+    with_changes,
 )
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
@@ -208,7 +210,8 @@ class _Intake:
         else:
             # The server's document comes with this answer; what is pending was made on the change.
             under = record.confirmed or Document(ABSENT, {})
-            under = under._replace(state=merge(under.state, change.state))
+            version = join(under.version, change.contains or {})
+            under = under._replace(state=merge(under.state, change.state), version=version)
             self.records[name] = Record(under if rest else record.confirmed, rest, waiting)
         if result.status == "rejected":
             self.outcome.rejected.append((name, result))
@@ -218,9 +221,10 @@ class _Intake:
         elif result.status == "merged":
             self._note_hidden(name, Record(record.confirmed, (change,)))
         if result.overwritten is not None:
-            known = record.confirmed.body if record.confirmed else None
-            gone = result.overwritten.state
-            gone = gone if gone.body is None else lost(gone, ABSENT, known)
+            is_own = change.contains is None
+            known = record.confirmed.body if record.confirmed and is_own else None
+            was = result.overwritten.state
+            gone = was if was.body is None else lost(was, ABSENT, known)
             stands = Document(change.state, {}, change.op_id)
             self._note_fields(name, gone, result.overwritten.op_id, stands, "")
 
@@ -247,7 +251,7 @@ class _Intake:
         known = record.confirmed
         if known and record.sequence > sequence and not self.sync.is_resync:
             return
-        if known and record.sequence == sequence and known.state == change.document.state:
+        if known and known[:2] == change.document[:2]:
             return
         self.outcome.pulled += 1
         if record.pending and record.sequence != sequence:
@@ -262,19 +266,23 @@ class _Intake:
         under, pending, count = record.base, record.pending, 0
         while count < len(pending) and _is_told_of(pending[count], remote, replica):
             part = Record(record.base, pending[: count + 1])
-            state, version = part.state or ABSENT, version_of(part, replica)
-            if not includes(remote.version, without_server(version)) or news(
-                remote.state, united(remote.state, state)
-            ):
+            seen = Document(part.state or ABSENT, version_of(part, replica), pending[count].op_id)
+            if not _is_in(seen, remote):
                 break
-            under, count = Document(state, version, pending[count].op_id), count + 1
+            under, count = seen, count + 1
         if not count:
             return record
         self.struck += [(change.n, size_of(change)) for change in pending[:count]]
         self._note_hidden(name, Record(record.confirmed, pending[:count]))
-        if record.waiting is None or count == len(pending):
-            return Record(under, pending[count:])
-        return Record(record.confirmed, pending[count:], record.waiting._replace(base=under))
+        rest = tuple(
+            change
+            if change.base is None
+            else change._replace(base=with_changes(change.base, pending[:count], replica))
+            for change in pending[count:]
+        )
+        if record.waiting is None or not rest:
+            return Record(under, rest)
+        return Record(record.confirmed, rest, record.waiting._replace(base=under))
 
     def _has_met(self, record: Record, remote: Document) -> bool:
         """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
@@ -286,31 +294,46 @@ class _Intake:
         Those before the last one that came from a device had not seen that, so they are merged by their stamps, too.
         Where the server has a tombstone, only the whole document can come back.
         """
-        replica, pending = self.counters.replica, record.pending
+        pending = record.pending
         if pending and remote.body is None:
-            return self._brought_back(record, remote)
-        met = max((i for i, change in enumerate(pending) if change.contains is not None), default=0)
+            return self._on_tombstone(record, remote)
+        last = max((i for i, change in enumerate(pending) if change.contains is not None), default=-1)
         return Record(
             remote,
             tuple(
-                change._replace(base=None, contains={replica: change.n})
-                if i < met and change.contains is None
-                else change._replace(base=None)
+                self._as_shown(record, i)._replace(base=None) if i < last else change._replace(base=None)
                 for i, change in enumerate(pending)
             ),
         )
 
-    def _brought_back(self, record: Record, remote: Document) -> Record:
-        """Put a document that has met the server's tombstone on it as one change, in the place of the last."""
-        self.struck += [(change.n, size_of(change)) for change in record.pending[:-1]]
-        last, state = record.pending[-1], united(remote.state, record.state or ABSENT)
-        if state.body is None:
-            self.struck.append((last.n, size_of(last)))
-            return Record(remote)
-        op_id, version = self.rng.randbytes(16).hex(), without_server(version_of(record, self.counters.replica))
-        whole = Pending(op_id, last.n, "insert", state, MERGE_FIELDS, unit=last.unit, contains=version)
-        self.counters.pending_bytes = max(0, self.counters.pending_bytes + size_of(whole) - size_of(last))
-        return Record(remote, (whole,))
+    def _as_shown(self, record: Record, index: int) -> Pending:
+        """Give a change of this replica's own as if it had come from a device: it is merged by its stamps."""
+        change, replica = record.pending[index], self.counters.replica
+        if change.contains is not None:
+            return change
+        version = advance(made_on(record, index, replica), replica, change.n)
+        return change._replace(contains=without_server(version))
+
+    def _on_tombstone(self, record: Record, remote: Document) -> Record:
+        """Put pending changes that have met the server's tombstone on it, each in its place: the first is whole.
+
+        A delete may be among them that had seen what some device is still to bring.
+        """
+        now, kept = remote.state, []
+        for i, change in enumerate(record.pending):
+            after = united(remote.state, Record(record.base, record.pending[: i + 1]).state or ABSENT)
+            fresh = news(now, after)
+            if fresh is None:
+                self.struck.append((change.n, size_of(change)))
+                continue
+            operation, state = step_between(now, after, fresh)
+            again = self._as_shown(record, i)._replace(op_id=self.rng.randbytes(16).hex(), merge=MERGE_FIELDS)
+            again = again._replace(operation=operation, state=state, base=None, deeds=())
+            more = size_of(again) - size_of(change)
+            self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+            kept.append(again)
+            now = after
+        return Record(remote, tuple(kept))
 
     def _resolve(self, name: Name, remote: Document) -> None:
         """Put the server's version under pending changes that had not seen it."""
@@ -338,7 +361,10 @@ class _Intake:
         if record.waiting is None:
             self._note_hidden(name, record)
         if local is None and remote.body is None:
-            self._drop(name, record, remote)
+            if any(change.contains is not None for change in record.pending):
+                self.records[name] = self._on_tombstone(record, remote)
+            else:
+                self._drop(name, record, remote)
             return
         conflict = conflict_of(name, record, remote, local)
         decision = self.options.resolver(conflict)
@@ -636,6 +662,18 @@ def _is_told_of(change: Pending, remote: Document, replica: str) -> bool:
     return includes(remote.version, {replica: change.n} if change.contains is None else change.contains)
 
 
+def _is_in(seen: Document, remote: Document) -> bool:
+    """Tell whether a server's document comes after one here, by its version and by what is in it.
+
+    Its stamps tell, or all values are there: the server may have given them other times.
+    """
+    if not includes(remote.version, without_server(seen.version)):
+        return False
+    if news(remote.state, united(remote.state, seen.state)) is None:
+        return True
+    return (seen.body is None) == (remote.body is None) and lost(seen.state, remote.state) is None
+
+
 def _bodies(record: Record) -> list[Body | None]:
     """Give the body after each pending change."""
     bodies: list[Body | None] = []
@@ -660,6 +698,15 @@ def _difference(old: State, new: Body | None, at: str) -> State | None:
     if old.body is None:
         return inserted(new, at)
     return changed(old.body, new, at, lambda place: life_of(old, place, FIRST_LIFE))
+
+
+def step_between(here: State, after: State, fresh: State | None) -> tuple[Operation, State]:
+    """Give what turns one state into another: only what is new, where nothing else is needed to understand it."""
+    if after.body is None:
+        return "delete", after
+    if here.body is None or fresh is None or "" in fresh.stamps:
+        return "insert", after
+    return "update", fresh
 
 
 def conflict_of(name: Name, record: Record, remote: Document, local: View | None) -> Conflict:

@@ -85,6 +85,8 @@ class Checkers:
     copies: int = 0
     regrown: set[str] = field(default_factory=set)
     """Changes that contain part of what the server has under another id: the other copy sent it."""
+    brought: set[str] = field(default_factory=set)
+    """Changes that are what a device showed, here or elsewhere."""
     replicas: Sequence[Any] = ()
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
@@ -317,6 +319,9 @@ class Checkers:
         own = self.own(replica, entry["op_id"])
         if not own and self.copies:
             return  # it got another id and lost in one transaction
+        if entry["op_id"] in self.brought:
+            found = replica.knowledge.operations.get(entry["op_id"]) or self.model.accepted.get(entry["op_id"])
+            own |= found.behind if found else 0  # the document had what was made here, too
         numbers |= {written.id for written in self.model.members(own)}
         for number in sorted(numbers):
             if any(self.model.rivals(self.model.writes[number], behind)):

@@ -10,8 +10,9 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pysync_web.core.inventory import Inventory
-from pysync_web.core.meeting import Shown
+from pysync_web.core.document import ABSENT
+from pysync_web.core.meeting import Shown, is_wanted
+from pysync_web.core.optimistic import decode_record
 from pysync_web.values import loads
 
 from .checkers import Checkers, Replica, Violation, is_tally, originals, shown
@@ -43,10 +44,11 @@ class Hearsay:
         known = behind & replica.knowledge.know
         return Told(name, document.state.body, behind, known, document.op_id, own)
 
-    def promised(self, replica: Replica, inventory: Inventory) -> dict[Name, int]:
-        """Give what lies behind the documents that a replica compares; not where a conflict hides the server's."""
-        names = [(collection, key) for collection, marks in inventory.marks.items() for key in marks]
-        return {name: self._behind(replica, name) for name in names if "w" not in _record(replica, name)}
+    def promised(self, replica: Replica, wanted: Set[str] | None) -> dict[Name, int]:
+        """Give what lies behind documents that a replica is to tell of; not where a conflict hides the server's."""
+        rows = {(key[0], key[1]): loads(text) for key, text in replica.storage.rows("docs")}
+        names = [name for name, record in rows.items() if is_wanted(name[0], wanted) and "w" not in record]
+        return {name: self._behind(replica, name) for name in names}
 
     def folded(self, replica: Replica) -> None:
         """Note what is in changes that were made one when they were shown."""
@@ -61,8 +63,11 @@ class Hearsay:
             for change in _record(replica, (key[0], key[1])).get("p", ()):
                 know.operations.setdefault(change["i"], Operation((key[0], key[1]), own, behind))
 
-    def heard(self, replica: Replica, told: Sequence[Told]) -> None:
-        """Check what documents of another device changed in a replica, in a commit, and note what it knows now."""
+    def heard(self, replica: Replica, told: Sequence[Told], latest: str) -> None:
+        """Check what documents of another device changed in a replica, in a commit, and note what it knows now.
+
+        A time that is later than ``latest`` wins against what had seen it, where the server gave that another time.
+        """
         before = originals(replica.storage)
         news = [one for one in told if ("docs", one.name) in before]
         for one in news:
@@ -74,7 +79,8 @@ class Hearsay:
             if not is_tally(one.name):
                 self._check_kept(replica, one, shown(before[("docs", one.name)]))
         for entry in entries:
-            self.checkers.check_entry(replica, entry)
+            if entry["against_timestamp"] <= latest:
+                self.checkers.check_entry(replica, entry)
 
     def _note(self, replica: Replica, one: Told, before: str | None) -> None:
         """Note the change that a document became here, and that what caused it may come later, or not at all."""
@@ -87,6 +93,7 @@ class Hearsay:
         self.folded(replica)
         last = _record(replica, one.name)["p"][-1]
         know.operations[last["i"]] = Operation(one.name, own, one.behind | seen)
+        self.checkers.brought.add(last["i"])
         know.behind[one.name] = seen | one.behind
         causes = 0
         for written in model.members(one.known & ~know.know):
@@ -125,11 +132,12 @@ class Hearsay:
                 if problem and not model.unaccounted(written, mine, behind):
                     raise Violation("I20", f"{giver.label} met {taker.label}, which lacks: {problem}")
 
-    def show_the_same(self, one: Replica, other: Replica, names: Sequence[Name]) -> None:
-        """Check that two who have met, while nothing else happened, show the same."""
+    def show_the_same(self, one: Replica, other: Replica, names: Sequence[Name], latest: str) -> None:
+        """Check that two who have met, while nothing else happened, show the same, but for times after ``latest``."""
         for name in names:
-            mine, theirs = (shown(replica.storage.text("docs", name)) for replica in (one, other))
-            if mine != theirs:
+            states = [decode_record(replica.storage.text("docs", name)).state or ABSENT for replica in (one, other)]
+            mine, theirs = (state.body for state in states)
+            if mine != theirs and all(state.timestamp <= latest for state in states):
                 raise Violation("I3", f"{one.label} and {other.label} met; {name} is {mine} here, {theirs} there")
 
     def _behind(self, replica: Replica, name: Name) -> int:

@@ -1,13 +1,14 @@
 """Meetings of two devices, in steps between which anything else may happen, and files that are carried to others.
 
-A channel keeps the order and loses nothing until it breaks, which it may do at any message. Who meets whom, what breaks
-and how long it takes is drawn from a generator of its own, so that worlds without meetings are what they are without it.
+A channel keeps the order and loses nothing until it breaks, which it may do at any message. Who meets whom and what
+breaks is drawn from a generator of its own, so that worlds without meetings are what they are without it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -111,7 +112,7 @@ class Meetings:
         self.world.note(lambda: f"{one.label} and {other.label} meet")
         for side in sides:
             side.inventory = self.world.subject.inventory(side.device.storage, wanted)
-            side.promised = self.hearsay.promised(side.device, side.inventory)
+            side.promised = self.hearsay.promised(side.device, wanted)
             self._say_rows(meeting, side)
         return meeting
 
@@ -219,8 +220,12 @@ class Meetings:
         left_there |= {one[:2] for one in shown if one.state.timestamp > timestamp(now + MAX_SKEW_MS)}
         world.note(lambda: f"{device.label} takes in {[(one[:2], one.state.body) for one in shown]}: {is_taken}")
         if storage.commits != commits:
-            self.hearsay.heard(device, told)
+            self.hearsay.heard(device, told, self._latest())
         return is_taken
+
+    def _latest(self) -> str:
+        """Give the latest time that the server would take."""
+        return timestamp(self.world.server_ms + MAX_SKEW_MS)
 
     # A file
 
@@ -249,7 +254,7 @@ class Meetings:
         Give how many messages with documents were sent.
         """
         devices, chunks = self.world.devices, 0
-        for one, other in zip(devices, devices[1:], strict=False):
+        for one, other in pairwise(devices):
             meeting = self._begin(one, other)
             if meeting is None:
                 continue
@@ -257,7 +262,7 @@ class Meetings:
             a, b = meeting.sides
             if a.has_heard_all and b.has_heard_all:
                 names = (a.promised.keys() | b.promised.keys()) - a.left_there - b.left_there
-                self.hearsay.show_the_same(one, other, sorted(names))
+                self.hearsay.show_the_same(one, other, sorted(names), self._latest())
             chunks += a.chunks + b.chunks
         return chunks
 

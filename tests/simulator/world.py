@@ -27,8 +27,8 @@ from pysync_web.values import NoCollecting, dumps, loads
 
 from .checkers import Checkers, Plan, Violation
 from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
-from .model import Knowledge, Name
 from .meetings import Meetings
+from .model import Knowledge, Name
 from .profile import BOUNDS, below, draw, mix, pick, tally_rate
 from .sharing import shared_texts
 from .storage import Crash, SimulatedStorage, Snapshot
@@ -385,7 +385,7 @@ class World:
             answer = self.subject.serve(
                 self.server,
                 request,
-                START_MS + self.now_ms + self.profile.server_skew_ms,
+                self.server_ms,
                 self.chance,
                 self._guard(),
             )
@@ -665,6 +665,11 @@ class World:
     def at(self, in_ms: int, happen: Callable[..., None], *details: Any) -> None:
         self._order += 1
         heappush(self._heap, (self.now_ms + in_ms, self._order, happen, details))
+
+    @property
+    def server_ms(self) -> int:
+        """The time on the server's clock."""
+        return START_MS + self.now_ms + self.profile.server_skew_ms
 
     def _some(self, ms: int) -> int:
         """Give a time around a mean; 0 at a pace of 1, so that much falls into one millisecond."""
