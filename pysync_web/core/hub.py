@@ -422,6 +422,7 @@ class _Push:
 
         Only a part of a document, where there is none any more, is a conflict: half of it would come back. A time
         too far ahead can't be compared with those that the same changes were given when they came by another way.
+        What had seen the other side and gives way to its stamps all the same is told, as in a meeting.
         """
         before = current.state if current else ABSENT
         if current is not None and self._is_ahead(change) and includes(current.version, change.contains or {}):
@@ -432,9 +433,13 @@ class _Push:
         after = united(before, change.state)
         result = self._stage(change, current, after, "merged")
         known, contained = without_server(current.version if current else {}), change.contains or {}
-        if current is None or includes(contained, known) or includes(known, contained):
+        if current is None:
             return result
-        return _with_losses(result, change, current, after)
+        result = _with_losses(result, change, current, after)
+        is_later, is_earlier = includes(contained, known), includes(known, contained)
+        if is_later and not is_earlier:
+            return replace(result, overwritten=None)
+        return replace(result, lost=None) if is_earlier and not is_later else result
 
     def _has_seen(self, change: Change, current: Document) -> bool:
         """Tell whether a change was made on the current version, or right on one that was known by its id.

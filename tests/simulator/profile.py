@@ -118,9 +118,15 @@ def tally_rate(rng: Random, profile: Profile) -> float:
 
 
 def mix(rng: Random, profile: Profile, has_strategies: bool | None = None) -> None:
-    """Draw what else there is in a world: strategies (or as is said), restored entries, meetings; in most nothing."""
+    """Draw what else there is in a world: strategies (or as is said), restored entries, meetings; in most nothing.
+
+    Where strategies or meetings are drawn no storage is copied. Versions tell devices what they have seen, and two
+    copies count on under one name until the server tells them apart, which other devices can't.
+    """
     is_drawn = rng.random() < STRATEGIES_SHARE
     profile.has_strategies = is_drawn if has_strategies is None else has_strategies
+    if is_drawn and has_strategies is None:
+        profile.clone = profile.restore = 0.0
     profile.restore_rate = 0.05 if profile.has_strategies or rng.random() < 0.05 else 0.0
     if rng.random() < MEETINGS_SHARE:
         profile.clone = profile.restore = 0.0
