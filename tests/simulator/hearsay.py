@@ -70,6 +70,7 @@ class Hearsay:
         """
         before = originals(replica.storage)
         news = [one for one in told if ("docs", one.name) in before]
+        self.folded(replica)
         for one in news:
             self._note(replica, one, before[("docs", one.name)])
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
@@ -90,7 +91,6 @@ class Hearsay:
         own = one.behind & ~seen
         for written in model.members(one.behind | seen):
             own |= (written.kind == "delete") << written.id  # what it shows may be a tombstone that came before
-        self.folded(replica)
         last = _record(replica, one.name)["p"][-1]
         know.operations[last["i"]] = Operation(one.name, own, one.behind | seen)
         self.checkers.brought.add(last["i"])

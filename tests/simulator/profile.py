@@ -11,8 +11,9 @@ from pysync_web.core.outbox import Bounds
 
 BOUNDS = Bounds(60, 1_000_000)
 YEAR_MS = 365 * 24 * 3_600_000
-STRATEGIES_SHARE = 0.2
-MEETINGS_SHARE = 0.2
+STRATEGIES_SHARE = 0.15
+MEETINGS_SHARE = 0.12
+RESTORES_SHARE = 0.05
 
 
 @dataclass(slots=True)
@@ -123,11 +124,11 @@ def mix(rng: Random, profile: Profile, has_strategies: bool | None = None) -> No
     Where strategies or meetings are drawn no storage is copied. Versions tell devices what they have seen, and two
     copies count on under one name until the server tells them apart, which other devices can't.
     """
-    is_drawn = rng.random() < STRATEGIES_SHARE
+    is_drawn, restores = rng.random() < STRATEGIES_SHARE, rng.random() < RESTORES_SHARE
     profile.has_strategies = is_drawn if has_strategies is None else has_strategies
     if is_drawn and has_strategies is None:
         profile.clone = profile.restore = 0.0
-    profile.restore_rate = 0.05 if profile.has_strategies or rng.random() < 0.05 else 0.0
+    profile.restore_rate = 0.05 if profile.has_strategies or restores else 0.0
     if rng.random() < MEETINGS_SHARE:
         profile.clone = profile.restore = 0.0
         profile.meet_ms = pick(rng, (3, 10, 30)) * profile.pace_ms
