@@ -425,8 +425,12 @@ class _Push:
         What had seen the other side and gives way to its stamps all the same is told, as in a meeting.
         """
         before = current.state if current else ABSENT
-        if current is not None and self._is_ahead(change) and includes(current.version, change.contains or {}):
-            return Result(str(change.op_id), "merged", current.version)
+        if current is not None and includes(current.version, change.contains or {}):
+            is_there = _gave_way(change.state, before) is None and (change.state.body is None) == (
+                before.body is None
+            )
+            if is_there or self._is_ahead(change):
+                return Result(str(change.op_id), "merged", current.version)
         if before.body is None and change.operation == "update":
             return Result(str(change.op_id), "conflict", current.version if current else {})
         change = self._timed(change, None)
@@ -478,7 +482,10 @@ class _Push:
         if change.contains is None:
             version = advance(version, self.request.client_id, n, self.state.head + 1)
         else:
-            version = {**join(version, without_server(change.contains)), SERVER: self.state.head + 1}
+            joined = join(version, without_server(change.contains))
+            if joined == version:  # it was known, but its stamps are others: nobody has seen that
+                joined = advance(version, self.request.client_id, n)
+            version = {**joined, SERVER: self.state.head + 1}
         document = Document(state, version, op_id)
         problem = self.guard(change, current, document) if self.guard else None
         if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:

@@ -328,7 +328,8 @@ class _Intake:
                 continue
             operation, state = step_between(now, after, fresh)
             again = self._as_shown(record, i)._replace(op_id=self.rng.randbytes(16).hex(), merge=MERGE_FIELDS)
-            again = again._replace(operation=operation, state=state, base=None, deeds=())
+            contains = {**(again.contains or {}), self.counters.replica: change.n}
+            again = again._replace(operation=operation, state=state, base=None, deeds=(), contains=contains)
             more = size_of(again) - size_of(change)
             self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
             kept.append(again)
