@@ -552,23 +552,38 @@ class _Push:
             return Result(op_id, "conflict", current.version if current else {})
         if is_covered or current is None:
             return self._stage(change, current, state, "applied")
-        return _with_losses(self._stage(change, current, state, "merged"), change, current, state)
+        result = self._stage(change, current, state, "merged")
+        if state == current.state and current.version.get(self.request.client_id, 0) >= (change.n or 0):
+            return result  # a device brought it before; what has changed since was made by who had seen it
+        return _with_losses(result, change, current, state)
 
     def _unite(self, change: Change, current: Document | None) -> Result:
         """Take in what came from device to device: its stamps decide, so what is known already changes nothing.
 
-        Only a part of a document, where there is none any more, is a conflict: half of it would come back.
+        Only a part of a document, where there is none any more, is a conflict: half of it would come back. A time
+        too far ahead can't be compared with those that the same changes were given when they came by another way.
+        What had seen the other side and gives way to its stamps all the same is told, as in a meeting.
         """
         before = current.state if current else ABSENT
+        if current is not None and includes(current.version, change.contains or {}):
+            is_there = _gave_way(change.state, before) is None and (change.state.body is None) == (
+                before.body is None
+            )
+            if is_there or self._is_ahead(change):
+                return Result(str(change.op_id), "merged", current.version)
         if before.body is None and change.operation == "update":
             return Result(str(change.op_id), "conflict", current.version if current else {})
         change = self._timed(change, None)
         after = united(before, change.state)
         result = self._stage(change, current, after, "merged")
         known, contained = without_server(current.version if current else {}), change.contains or {}
-        if current is None or includes(contained, known) or includes(known, contained):
+        if current is None:
             return result
-        return _with_losses(result, change, current, after)
+        result = _with_losses(result, change, current, after)
+        is_later, is_earlier = includes(contained, known), includes(known, contained)
+        if is_later and not is_earlier:
+            return replace(result, overwritten=None)
+        return replace(result, lost=None) if is_earlier and not is_later else result
 
     def _changes_nothing(self, change: Change, current: Document | None) -> bool:
         """Tell whether a change is a part of a document, where there is none: no resolution would make it whole."""
@@ -592,8 +607,7 @@ class _Push:
         That is what lies too far ahead; all of it where it has none, or is not after what it was based on. The
         server's time is after that, and after what of the change stays.
         """
-        made, limit = change.state.timestamp, self.latest
-        is_ahead = max(made, latest(change.state.body)) > limit
+        made, limit, is_ahead = change.state.timestamp, self.latest, self._is_ahead(change)
         if made and not is_ahead:
             self.state.clock = max(self.state.clock, made)
             if base is None or made > base.timestamp:
@@ -606,6 +620,9 @@ class _Push:
         self.state.clock = next_timestamp(max([self.state.clock, *before]), self.now_ms)
         return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
 
+    def _is_ahead(self, change: Change) -> bool:
+        return max(change.state.timestamp, latest(change.state.body)) > self.latest
+
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
         """Note the document's new state under the next number, unless nothing changes."""
         op_id, n = str(change.op_id), int(change.n or 0)
@@ -615,7 +632,10 @@ class _Push:
         if change.contains is None:
             version = advance(version, self.request.client_id, n, self.state.head + 1)
         else:
-            version = {**join(version, without_server(change.contains)), SERVER: self.state.head + 1}
+            joined = join(version, without_server(change.contains))
+            if joined == version:  # it was known, but its stamps are others: nobody has seen that
+                joined = advance(version, self.request.client_id, n)
+            version = {**joined, SERVER: self.state.head + 1}
         document = Document(state, version, op_id)
         problem = self.guard(change, current, document) if self.guard else None
         if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:
@@ -727,9 +747,14 @@ def _with_losses(result: Result, change: Change, before: Document, after: State)
     """Add to a merged change's verdict what of it, and what of the document that it met, gave way."""
     if result.status != "merged":
         return result
-    gone = lost(before.state, after)
+    gone = _gave_way(before.state, after)
     overwritten = Document(gone, {}, before.op_id) if gone else None
-    return replace(result, lost=lost(change.state, after), overwritten=overwritten)
+    return replace(result, lost=_gave_way(change.state, after), overwritten=overwritten)
+
+
+def _gave_way(state: State, after: State) -> State | None:
+    """Give what of a state is not in what it became: some values, or a delete."""
+    return state if state.body is None and after.body is not None else lost(state, after)
 
 
 def _must_change(result: Result) -> bool:

@@ -9,12 +9,25 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from ..causality import SERVER, follows, includes, tick, without_server
+from ..causality import SERVER, advance, follows, includes, join, tick, without_server
 from ..values import NoCollecting, dumps, loads
 from .arrivals import look_up
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
 from .delta import rebuilt, whole_size
-from .document import ABSENT, Body, Document, State, changed, deleted, inserted, life_of, lost, merge
+from .document import (
+    ABSENT,
+    Body,
+    Document,
+    State,
+    changed,
+    deleted,
+    inserted,
+    life_of,
+    lost,
+    merge,
+    news,
+    united,
+)
 from .exchange import MERGE_FIELDS, ExchangeOptions, Outcome, SyncState, checked_counters, load_sync, read_sync
 from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown
 from .ledger import Entry, lost_fields, record_entry
@@ -27,9 +40,11 @@ from .optimistic import (
     applied,
     decode_record,
     encode_record,
+    made_on,
     rebased,
     version_of,
     view,
+    with_changes,
 )
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
@@ -251,16 +266,21 @@ class _Intake:
         else:
             # The server's document comes with this answer; what is pending was made on the change.
             under = record.confirmed or Document(ABSENT, {})
-            under = under._replace(state=merge(under.state, change.state))
+            version = join(under.version, change.contains or {})
+            under = under._replace(state=merge(under.state, change.state), version=version)
             self.records[name] = Record(under if rest else record.confirmed, rest, waiting)
         if result.status == "rejected":
             self.outcome.rejected.append((name, result))
             self._note(name, "rejected", change.state, [change], None, result)
         elif result.lost is not None:
             self._note_fields(name, result.lost, change.op_id, found, self.counters.replica)
+        elif result.status == "merged":
+            self._note_hidden(name, Record(record.confirmed, (change,)))
         if result.overwritten is not None:
-            known = record.confirmed.body if record.confirmed else None
-            gone = lost(result.overwritten.state, ABSENT, known)
+            is_own = change.contains is None
+            known = record.confirmed.body if record.confirmed and is_own else None
+            was = result.overwritten.state
+            gone = was if was.body is None else lost(was, ABSENT, known)
             stands = Document(change.state, {}, change.op_id)
             self._note_fields(name, gone, result.overwritten.op_id, stands, "")
 
@@ -294,13 +314,10 @@ class _Intake:
             if known and record.sequence >= sequence:
                 return
             change = self._rebuilt(change, known)
-        if known and record.sequence == sequence and known.state == change.document.state:
+        if known and known[:2] == change.document[:2]:
             return
         self.outcome.pulled += 1
-        if record.pending and record.sequence != sequence and self._has_met(record, change.document):
-            pending = tuple(one._replace(base=None) for one in record.pending)
-            self.records[name] = Record(change.document, pending)
-        elif record.pending and record.sequence != sequence:
+        if record.pending and record.sequence != sequence:
             self._resolve(name, change.document)
         else:
             self.records[name] = Record(change.document, record.pending)
@@ -404,17 +421,95 @@ class _Intake:
     def _doubts_of(self, name: Name) -> set[int]:
         return {n for *place, n in self.sync.doubts if tuple(place) == name}
 
+    def _without_brought(self, name: Name, record: Record, remote: Document) -> Record:
+        """Take away the first changes that are in the server's document, as some device took them there before."""
+        replica = self.counters.replica
+        under, pending, count = record.base, record.pending, 0
+        while count < len(pending) and _is_told_of(pending[count], remote, replica):
+            part = Record(record.base, pending[: count + 1])
+            seen = Document(part.state or ABSENT, version_of(part, replica), pending[count].op_id)
+            if not _is_in(seen, remote):
+                break
+            under, count = seen, count + 1
+        if not count:
+            return record
+        self.struck += [(change.n, size_of(change)) for change in pending[:count]]
+        self._note_hidden(name, Record(record.confirmed, pending[:count]))
+        rest = tuple(
+            change
+            if change.base is None
+            else change._replace(base=with_changes(change.base, pending[:count], replica))
+            for change in pending[count:]
+        )
+        if record.waiting is None or not rest:
+            return Record(under, rest)
+        return Record(record.confirmed, rest, record.waiting._replace(base=under))
+
     def _has_met(self, record: Record, remote: Document) -> bool:
         """Tell whether all of a server's document had come from device to device before: nothing is to be decided."""
-        if all(change.contains is None for change in record.pending):
-            return False
         return includes(version_of(record, self.counters.replica), without_server(remote.version))
+
+    def _on_known(self, record: Record, remote: Document) -> Record:
+        """Put pending changes on a server's document that they have met already.
+
+        Those before the last one that came from a device had not seen that, so they are merged by their stamps, too.
+        Where the server has a tombstone, only the whole document can come back.
+        """
+        pending = record.pending
+        if pending and remote.body is None:
+            return self._on_tombstone(record, remote)
+        last = max((i for i, change in enumerate(pending) if change.contains is not None), default=-1)
+        return Record(
+            remote,
+            tuple(
+                self._as_shown(record, i)._replace(base=None) if i < last else change._replace(base=None)
+                for i, change in enumerate(pending)
+            ),
+        )
+
+    def _as_shown(self, record: Record, index: int) -> Pending:
+        """Give a change of this replica's own as if it had come from a device: it is merged by its stamps."""
+        change, replica = record.pending[index], self.counters.replica
+        if change.contains is not None:
+            return change
+        version = advance(made_on(record, index, replica), replica, change.n)
+        return change._replace(contains=without_server(version))
+
+    def _on_tombstone(self, record: Record, remote: Document) -> Record:
+        """Put pending changes that have met the server's tombstone on it, each in its place: the first is whole.
+
+        A delete may be among them that had seen what some device is still to bring.
+        """
+        now, kept = remote.state, []
+        for i, change in enumerate(record.pending):
+            after = united(remote.state, Record(record.base, record.pending[: i + 1]).state or ABSENT)
+            fresh = news(now, after)
+            if fresh is None:
+                self.struck.append((change.n, size_of(change)))
+                continue
+            operation, state = step_between(now, after, fresh)
+            again = self._as_shown(record, i)._replace(op_id=self.rng.randbytes(16).hex(), merge=MERGE_FIELDS)
+            contains = {**(again.contains or {}), self.counters.replica: change.n}
+            again = again._replace(operation=operation, state=state, base=None, deeds=(), contains=contains)
+            more = size_of(again) - size_of(change)
+            self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
+            kept.append(again)
+            now = after
+        return Record(remote, tuple(kept))
 
     def _resolve(self, name: Name, remote: Document) -> None:
         """Put the server's version under pending changes that had not seen it."""
         record = self.records[name]
         if not remote.version.get(SERVER, 0):
             self._resolve_absent(name, record)
+            return
+        before, record = record, self._without_brought(name, record, remote)
+        has_met = record is not before or any(change.contains is not None for change in record.pending)
+        has_met = has_met and record.waiting is None and self._has_met(record, remote)
+        if has_met:
+            self._note_hidden(name, record)
+        if has_met or not record.pending:
+            self.records[name] = self._on_known(record, remote)
             return
         local = view(record, self.counters.replica)
         if _are_fields(record.pending) and local and remote.body is not None:
@@ -427,7 +522,10 @@ class _Intake:
         if record.waiting is None:
             self._note_hidden(name, record)
         if local is None and remote.body is None:
-            self._drop(name, record, remote)
+            if any(change.contains is not None for change in record.pending):
+                self.records[name] = self._on_tombstone(record, remote)
+            else:
+                self._drop(name, record, remote)
             return
         conflict = conflict_of(name, record, remote, local)
         decision = self.options.resolver(conflict)
@@ -553,6 +651,8 @@ class _Intake:
             operation: Operation = "delete" if body is None else "insert" if now.body is None else "update"
             op_id = self.rng.randbytes(16).hex()
             again = change._replace(op_id=op_id, operation=operation, state=patch, base=None, deeds=())
+            if change.contains is not None:
+                again = again._replace(contains={**change.contains, self.counters.replica: change.n})
             if has_crdts(patch.body):
                 again, deeds = again._replace(deeds=deeds, relays=True), ()
             self._grow(size_of(again) - size_of(change))
@@ -791,6 +891,23 @@ def _asks_for(request: SyncRequest) -> Asked:
     return Asked(request.collections, request.subscriptions, request.without)
 
 
+def _is_told_of(change: Pending, remote: Document, replica: str) -> bool:
+    """Tell whether a server's version says that it contains a pending change."""
+    return includes(remote.version, {replica: change.n} if change.contains is None else change.contains)
+
+
+def _is_in(seen: Document, remote: Document) -> bool:
+    """Tell whether a server's document comes after one here, by its version and by what is in it.
+
+    Its stamps tell, or all values are there: the server may have given them other times.
+    """
+    if not includes(remote.version, without_server(seen.version)):
+        return False
+    if news(remote.state, united(remote.state, seen.state)) is None:
+        return True
+    return (seen.body is None) == (remote.body is None) and lost(seen.state, remote.state) is None
+
+
 def _bodies(record: Record) -> list[Body | None]:
     """Give the body after each pending change."""
     bodies: list[Body | None] = []
@@ -828,6 +945,15 @@ def _difference(old: State, new: Body | None, at: str) -> State | None:
     if old.body is None:
         return inserted(new, at)
     return changed(old.body, new, at, lambda place: life_of(old, place, FIRST_LIFE))
+
+
+def step_between(here: State, after: State, fresh: State | None) -> tuple[Operation, State]:
+    """Give what turns one state into another: only what is new, where nothing else is needed to understand it."""
+    if after.body is None:
+        return "delete", after
+    if here.body is None or fresh is None or "" in fresh.stamps:
+        return "insert", after
+    return "update", fresh
 
 
 def conflict_of(name: Name, record: Record, remote: Document, local: View | None) -> Conflict:

@@ -63,11 +63,11 @@ _SELDOM: Final = ("replica", "device", "numbers", "restored_ms")
 
 
 def lost_fields(name: tuple[str, str], gone: State, op_id: str, after: Document, at_ms: int) -> Entry:
-    """Describe fields whose values did not survive in a document."""
+    """Describe fields whose values did not survive in a document, or a delete that did not."""
     return Entry(
         "lost",
         *name,
-        "update",
+        "delete" if gone.body is None else "update",
         gone.body,
         gone.timestamp,
         op_id,

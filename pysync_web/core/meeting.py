@@ -16,6 +16,7 @@ from ..values import JSON, dumps
 from .document import ABSENT, Document, State, lost, news, part, paths_of, united
 from .exchange import MERGE_FIELDS, load_sync
 from .hub import MAX_SKEW_MS
+from .intake import step_between
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import EMPTY, Pending, Record, decode_record, encode_record, version_of, view
 from .outbox import Appender, Bounds, Counters, Name, strike
@@ -36,8 +37,8 @@ MOST_AHEAD: Final = 1_000_000
 class Shown(NamedTuple):
     """A document as one device shows it to another; versions are without a server's sequence.
 
-    ``base`` is the version that its server confirmed and ``fresh`` names the registers that are not from there; None:
-    it can't be said, and all may be.
+    ``base`` is the version that its server confirmed (the last common one where that is in conflict) and ``fresh``
+    names the registers that are not from there; None: it can't be said, and all may be.
     """
 
     collection: str
@@ -117,16 +118,15 @@ async def _folding(tx: ReadTransaction, counters: Counters, rng: Random) -> _Fol
 
 
 def _shown(name: Name, record: Record, replica: str) -> Shown:
-    state, confirmed = record.state or ABSENT, record.confirmed
-    op_id = record.pending[-1].op_id if record.pending else confirmed.op_id if confirmed else ""
+    state, under = record.state or ABSENT, record.base
     base = fresh = None
-    if confirmed is not None:
-        base = without_server(confirmed.version)
-        later = news(confirmed.state, state) if record.pending else None
+    if under is not None:
+        base = without_server(under.version)
+        later = news(under.state, state) if record.pending else None
         fresh = tuple(paths_of(later)) if later else ()
         if len(fresh) > MAX_FRESH:
             base = fresh = None
-    return Shown(*name, state, without_server(version_of(record, replica)), op_id, base, fresh)
+    return Shown(*name, state, without_server(version_of(record, replica)), _last_op_id(record), base, fresh)
 
 
 def encode_shown(shown: Shown) -> str:
@@ -224,9 +224,9 @@ class _Intake:
         has_seen_it = includes(known, shown.version)
         if fresh is None and has_seen_it:
             return
-        if record != EMPTY and not has_seen_it and not includes(shown.version, known):
+        if record != EMPTY:
             self._note_losses(name, record, shown, known, after)
-        operation, state = _change(here, after, fresh)
+        operation, state = step_between(here, after, fresh)
         n = self.appender.add(name, len(dumps(state.body)))
         op_id = self.rng.randbytes(16).hex()
         change = Pending(op_id, n, operation, state, MERGE_FIELDS, contains=shown.version)
@@ -240,7 +240,10 @@ class _Intake:
             self.counters.seal()
 
     def _note_losses(self, name: Name, record: Record, shown: Shown, known: VersionVector, after: State) -> None:
-        """Note what neither side had known of the other and does not come through: theirs and what is here."""
+        """Note what does not come through, theirs or what is here, unless the other side had seen it.
+
+        Whoever had seen everything that stands and still gives way met a clock far ahead of the server's.
+        """
         replica = self.counters.replica
         here = Shown(*name, record.state or ABSENT, known, _last_op_id(record))
         layers = _layers(record, replica)
@@ -253,7 +256,12 @@ class _Intake:
             unseen_there = part(shown.state, set(shown.fresh))
         for state, _ in layers:
             unseen_there = news(state, unseen_there) if unseen_there is not None else None
-        entries = [self._loss(here, unseen_here, after, shown), self._loss(shown, unseen_there, after, here)]
+        is_later, is_earlier = includes(shown.version, known), includes(known, shown.version)
+        entries = []
+        if is_earlier or not is_later:
+            entries.append(self._loss(here, unseen_here, after, shown))
+        if is_later or not is_earlier:
+            entries.append(self._loss(shown, unseen_there, after, here))
         for entry in filter(None, entries):
             record_entry(self.tx, entry, self.rng)
         if any(entries):
@@ -292,15 +300,6 @@ class _Intake:
             self.tx.put("meta", ("counters",), self.counters.text())
 
 
-def _change(here: State, after: State, fresh: State | None) -> tuple[Operation, State]:
-    """Give what turns one state into another: only what is new, where nothing else is needed to understand it."""
-    if after.body is None:
-        return "delete", after
-    if here.body is None or fresh is None or "" in fresh.stamps:
-        return "insert", after
-    return "update", fresh
-
-
 def _layers(record: Record, replica: str) -> list[tuple[State, VersionVector]]:
     """Give the changes that a record remembers, each with the version of who has seen all of it.
 
@@ -308,9 +307,9 @@ def _layers(record: Record, replica: str) -> list[tuple[State, VersionVector]]:
     """
     layers = []
     before: VersionVector = {}
-    if record.confirmed is not None:
-        before = without_server(record.confirmed.version)
-        layers.append((record.confirmed.state, before))
+    if record.base is not None:
+        before = without_server(record.base.version)
+        layers.append((record.base.state, before))
     for change in record.pending:
         version = {replica: change.n} if change.contains is None else change.contains
         before = join(before, version)

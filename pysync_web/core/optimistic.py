@@ -127,10 +127,11 @@ def view_of(record: Record, state: State | None, replica: str) -> View | None:
 def version_of(record: Record, replica: str) -> VersionVector:
     """Give the version of what a record shows: what is confirmed, this replica's changes, what others have shown."""
     version = record.base.version if record.base else {}
-    return _with_changes(version, record.pending, replica)
+    return with_changes(version, record.pending, replica)
 
 
-def _with_changes(version: VersionVector, changes: Sequence[Pending], replica: str) -> VersionVector:
+def with_changes(version: VersionVector, changes: Sequence[Pending], replica: str) -> VersionVector:
+    """Give the version of who has seen some pending changes, too."""
     own = 0
     for change in changes:
         if change.contains is None:
@@ -261,10 +262,6 @@ def rebased(record: Record, confirmed: Document | None) -> Record:
 def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -> Change:
     """Give a pending change as it is sent; its base contains the changes of this replica before it."""
     pending = record.pending[index]
-    base = pending.base
-    if base is None:
-        base = record.confirmed.version if record.confirmed else {}
-    base = _with_changes(base, record.pending[:index], replica)
     return Change(
         collection=name[0],
         key=name[1],
@@ -273,13 +270,21 @@ def as_change(name: tuple[str, str], record: Record, index: int, replica: str) -
         is_whole=pending.operation == "insert",
         op_id=pending.op_id,
         n=pending.n,
-        base_version=base,
+        base_version=made_on(record, index, replica),
         merge=pending.merge,
         transaction=pending.unit,
         deeds=fingerprint(pending.deeds),
         relays=pending.relays,
         contains=pending.contains,
     )
+
+
+def made_on(record: Record, index: int, replica: str) -> VersionVector:
+    """Give the version that a pending change was made on."""
+    base = record.pending[index].base
+    if base is None:
+        base = record.confirmed.version if record.confirmed else {}
+    return with_changes(base, record.pending[:index], replica)
 
 
 def _current_state(record: Record) -> State | None:

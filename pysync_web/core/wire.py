@@ -168,7 +168,7 @@ class Result:
     """The server's verdict on one change; ``version`` is the document's version after it.
 
     Of a change that was merged, now or when it came first, ``lost`` is the part that later changes had already
-    replaced, and ``overwritten`` what it replaced without having seen it.
+    replaced, and ``overwritten`` what it replaced without having seen it; without a body, that is a delete.
     """
 
     op_id: str
@@ -671,7 +671,7 @@ def _encode_part(part: Document) -> dict[str, JSON]:
 
 def _decode_part(value: JSON, place: str) -> Document:
     message = _object(value, place)
-    body = _object(message.get("document"), f"{place}.document")
+    body = _optional(_object, message.get("document"), f"{place}.document")
     op_id = _optional(_id, message.get("op_id"), f"{place}.op_id")
     return Document(_decode_stamps(message, body, place), {}, op_id or "")
 

@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=1000, help="events before the healing (default: 1000)")
     parser.add_argument("--mutant", choices=MUTANTS, help="with --seed: a planted bug to look for")
     parser.add_argument("--write-traces", action="store_true", help="write down what the traces hash to, and end")
-    parser.add_argument("--strategies", action="store_true", help="let each device have a strategy of its own")
+    parser.add_argument(
+        "--strategies", action="store_const", const=True, help="strategies in every world (default: where drawn)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no trace")
     options = parser.parse_args()
     if options.write_traces:

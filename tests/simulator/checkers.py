@@ -33,6 +33,7 @@ INVARIANTS = {
     "I14": "the ledger has what was lost, and nothing else",
     "I16": "counters and sets are exact",
     "I19": "an idle exchange writes nothing",
+    "I20": "after a meeting that went through, each has what the other had",
 }
 
 
@@ -84,6 +85,8 @@ class Checkers:
     copies: int = 0
     regrown: set[str] = field(default_factory=set)
     """Changes that contain part of what the server has under another id: the other copy sent it."""
+    brought: set[str] = field(default_factory=set)
+    """Changes that are what a device showed, here or elsewhere."""
     replicas: Sequence[Any] = ()
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
@@ -163,19 +166,22 @@ class Checkers:
             self._note_held(replica)
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
         for entry in entries:
-            if entry["key"].startswith("t"):
-                raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
-            if entry["body"] is None:
-                own = self._own(replica, entry["op_id"]) or self._renamed(replica, entry, before)
-                self.model.ledger_deletes |= own
-            self.model.ledger_tokens |= tokens(entry["body"])
+            self.noted(replica, entry, self.own(replica, entry["op_id"]) or self._renamed(replica, entry, before))
         for (space, key), text in before.items():
             if space == "docs":
                 self._check_document(replica, (key[0], key[1]), text, request, response, is_new_epoch)
         for entry in entries:
-            self._check_entry(replica, entry)
+            self.check_entry(replica, entry)
         if response is not None and request is not None:
             self._check_cursor(replica, request, response, is_new_epoch)
+
+    def noted(self, replica: Replica, entry: Any, own: int) -> None:
+        """Note what an entry of the ledger keeps, given the writes of the change that it is about."""
+        if is_tally((entry["collection"], entry["key"])):
+            raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
+        if entry["body"] is None:
+            self.model.ledger_deletes |= own
+        self.model.ledger_tokens |= tokens(entry["body"])
 
     def _check_document(
         self,
@@ -239,7 +245,7 @@ class Checkers:
                 return replica.knowledge.operations[change["i"]].own
         return 0
 
-    def _own(self, replica: Replica, op_id: str) -> int:
+    def own(self, replica: Replica, op_id: str) -> int:
         """Give the writes that a change here, or one that the server took, was made of."""
         found = (replica.knowledge.operations.get(op_id), self.model.accepted.get(op_id))
         mine, theirs = (operation.own if operation else 0 for operation in found)
@@ -284,8 +290,11 @@ class Checkers:
         """Check that of two versions that had not seen each other the later one stands, in the total order."""
         old = loads(before or "{}")
         waiting, remote = old.get("p"), new.get("c")
-        if not waiting or remote is None or remote == old.get("c") or any("o" in change for change in waiting):
-            return  # CRDT values are never in conflict
+        if not waiting or remote is None or remote == old.get("c") or any("o" in c or "z" in c for c in waiting):
+            return  # CRDT values are never in conflict, nor is what came from device to device
+        counters = loads(replica.storage.text("meta", ("counters",)) or "{}")
+        if remote["v"].get(counters["replica"], 0) >= waiting[0]["n"]:
+            return  # some device brought it there
         mine, theirs = waiting[-1], (latest(remote), remote["o"])
         decided = {result.op_id for result in response.results if result.status != "conflict"}
         if any(change["i"] in self.applied or change["i"] in decided for change in waiting):
@@ -300,16 +309,19 @@ class Checkers:
                 f" {latest(mine), mine['i']} and {theirs}",
             )
 
-    def _check_entry(self, replica: Replica, entry: Any) -> None:
+    def check_entry(self, replica: Replica, entry: Any) -> None:
         """Check that a loser did lose: somebody who had not seen it wrote over it."""
         if entry["kind"] != "lost" or entry["op_id"] in self.regrown:
             return
         name = (entry["collection"], entry["key"])
         behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)
         numbers = {number // 8 for number in tokens(entry["body"])}
-        own = self._own(replica, entry["op_id"])
+        own = self.own(replica, entry["op_id"])
         if not own and self.copies:
             return  # it got another id and lost in one transaction
+        if entry["op_id"] in self.brought:
+            found = replica.knowledge.operations.get(entry["op_id"]) or self.model.accepted.get(entry["op_id"])
+            own |= found.behind if found else 0  # the document had what was made here, too
         numbers |= {written.id for written in self.model.members(own)}
         for number in sorted(numbers):
             if any(self.model.rivals(self.model.writes[number], behind)):
@@ -477,7 +489,7 @@ class Checkers:
     def _check_tallies(self, server: SimulatedStorage) -> None:
         """Check that a counter has counted every mark in the set beside it, and that no mark is missing."""
         for name, numbers in self.model.of_document.items():
-            if not name[1].startswith("t"):
+            if not is_tally(name):
                 continue
             text = server.text("docs", name)
             body = loads(text)["document"] if text else {}
@@ -528,6 +540,11 @@ class Checkers:
         confirmed = loads(text).get("c") if text else None
         sequence = confirmed["v"].get("server", 0) if confirmed else 0
         return self.model.server_at.get((name, sequence), 0)
+
+
+def is_tally(name: Name) -> bool:
+    """Tell whether a document has CRDT values, and nothing else."""
+    return name[1].startswith("t")
 
 
 def shown(text: str | None) -> Body | None:

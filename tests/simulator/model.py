@@ -97,13 +97,15 @@ class Model:
     """Writes that were taken back before they were sent, in one copy of a storage at least."""
     held: int = 0
     """Writes that waited, at some time, for the decision of a conflict."""
+    apart: int = 0
+    """Writes that somebody lacked who took in, from a device, what had come after them."""
     may_lose: int = 0
     """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
 
     @property
     def excused(self) -> int:
         """The writes that others need not see, though they may see what came after them."""
-        return self.may_lose | self.refused | self.undone | self.held
+        return self.may_lose | self.refused | self.undone | self.held | self.apart
 
     def add(
         self, name: Name, kind: str, before: Body | None, after: Body | None, past: int, at: str = ""

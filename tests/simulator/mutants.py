@@ -13,8 +13,10 @@ from pysync_web.core.conflict import AcceptLocal, AcceptRemote, Conflict
 from pysync_web.core.exchange import ExchangeOptions, load_sync
 from pysync_web.core.hub import Guard
 from pysync_web.core.intake import apply_response
+from pysync_web.core.inventory import Inventory
+from pysync_web.core.meeting import Shown, take_in
 from pysync_web.core.optimistic import Record, decode_record, encode_record
-from pysync_web.core.outbox import strike
+from pysync_web.core.outbox import Bounds, strike
 from pysync_web.core.replica import Write, WriteOptions, load_counters, size_of, write
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.crdt import MARK, value
@@ -267,6 +269,55 @@ def _from_values(stored: Any, replica: str) -> Any:
     return {name: _from_values(inner, replica) for name, inner in stored.items()}
 
 
+class MeetingForgetsWhatItTook(Subject):
+    """Takes what a device showed for a change of its own: it is sent as if nobody else had made or overwritten it."""
+
+    def take_in(
+        self, storage: SimulatedStorage, shown: Sequence[Shown], now_ms: int, rng: Any, bounds: Bounds
+    ) -> Any:
+        async def body(tx: Any) -> Any:
+            intake = await take_in(tx, shown, now_ms, rng, bounds)
+            for one in shown:
+                record = decode_record(await tx.get("docs", one[:2]))
+                pending = tuple(change._replace(contains=None) for change in record.pending)
+                if pending != record.pending:
+                    tx.put("docs", one[:2], encode_record(Record(record.confirmed, pending, record.waiting)))
+            return intake
+
+        return run(storage.write(body))
+
+
+class InventorySkipsADocument(Subject):
+    """Compares all documents but the last of each collection: what has changed there is never told."""
+
+    def inventory(self, storage: SimulatedStorage, wanted: frozenset[str] | None) -> Inventory:
+        found = super().inventory(storage, wanted)
+        for marks in found.marks.values():
+            marks.popitem()
+        return found
+
+
+class NoLedger(Later):
+    """A transaction that writes nothing into the ledger."""
+
+    def put(self, space: str, key: Any, text: str) -> None:
+        """Store a text, if it is none of the ledger's."""
+        if space != "ledger":
+            self._tx.put(space, key, text)
+
+
+class MeetingKeepsNoLedger(Subject):
+    """Takes documents in without a word about what gives way to them."""
+
+    def take_in(
+        self, storage: SimulatedStorage, shown: Sequence[Shown], now_ms: int, rng: Any, bounds: Bounds
+    ) -> Any:
+        async def body(tx: Any) -> Any:
+            return await take_in(NoLedger().over(tx), shown, now_ms, rng, bounds)
+
+        return run(storage.write(body))
+
+
 MUTANTS: dict[str, type[Subject]] = {
     "canary": Canary,
     "cursor_before_apply": CursorBeforeApply,
@@ -279,4 +330,7 @@ MUTANTS: dict[str, type[Subject]] = {
     "fence_but_no_op_id_dedup": FenceWithoutChangeIds,
     "push_not_idempotent": PushNotIdempotent,
     "crdt_state_lost_in_json": StateLostInJson,
+    "meeting_forgets_what_it_took": MeetingForgetsWhatItTook,
+    "meeting_keeps_no_ledger": MeetingKeepsNoLedger,
+    "inventory_skips_a_document": InventorySkipsADocument,
 }

@@ -7,7 +7,13 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
+from pysync_web.core.outbox import Bounds
+
+BOUNDS = Bounds(60, 1_000_000)
 YEAR_MS = 365 * 24 * 3_600_000
+STRATEGIES_SHARE = 0.15
+MEETINGS_SHARE = 0.12
+RESTORES_SHARE = 0.05
 
 
 @dataclass(slots=True)
@@ -47,6 +53,15 @@ class Profile:
     """The server's guard refuses a document with a value that this divides; 0 refuses none."""
     tally_rate: float = 0.0
     """How many of the writes change CRDT values."""
+    has_strategies: bool = False
+    """Whether each device, and now and then a call, has a strategy of its own, and people decide."""
+    restore_rate: float = 0.0
+    """How often, of the times that a user does something, an entry of the ledger is restored."""
+    meet_ms: int = 0
+    """How long it is, on the average, until a device meets another one again; 0: they never meet."""
+    bundle_rate: float = 0.0
+    """How many of the meetings are files, which somebody else takes in later."""
+    channel_breaks: float = 0.0
 
     def text(self) -> str:
         """Name what is not as usual."""
@@ -98,6 +113,25 @@ def draw(rng: Random) -> Profile:
 def tally_rate(rng: Random) -> float:
     """Draw how many of the writes change CRDT values."""
     return pick(rng, (0.0, 0.2, 0.6))
+
+
+def mix(rng: Random, profile: Profile, has_strategies: bool | None = None) -> None:
+    """Draw what else there is in a world: strategies (or as is said), restored entries, meetings; in most nothing.
+
+    Where strategies or meetings are drawn no storage is copied. Versions tell devices what they have seen, and two
+    copies count on under one name until the server tells them apart, which other devices can't.
+    """
+    is_drawn, restores = rng.random() < STRATEGIES_SHARE, rng.random() < RESTORES_SHARE
+    profile.has_strategies = is_drawn if has_strategies is None else has_strategies
+    if is_drawn and has_strategies is None:
+        profile.clone = profile.restore = 0.0
+    profile.restore_rate = 0.05 if profile.has_strategies or restores else 0.0
+    if rng.random() < MEETINGS_SHARE:
+        profile.clone = profile.restore = 0.0
+        profile.meet_ms = pick(rng, (3, 10, 30)) * profile.pace_ms
+        profile.bundle_rate = pick(rng, (0.0, 0.1, 0.5))
+        profile.channel_breaks = pick(rng, (0.0, 0.05, 0.3))
+        profile.sync_ms *= pick(rng, (1, 1, 10))
 
 
 def below(rng: Random, n: int) -> int:

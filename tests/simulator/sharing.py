@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pysync_web.core import exchange, hub, intake, optimistic, outbox, replica, wire
+from pysync_web.core import exchange, hub, intake, inventory, meeting, optimistic, outbox, replica, wire
 from pysync_web.core.optimistic import decode_record
 from pysync_web.core.wire import decode_request, decode_response, decode_stored
 from pysync_web.values import loads
 
-from . import checkers
+from . import checkers, hearsay
 
 MOST_TEXTS = 20_000
 
@@ -22,7 +22,7 @@ Reader = Callable[..., Any]
 Known = dict[str | None, Any]
 
 _READERS: tuple[Reader, ...] = (loads, decode_record, decode_stored, decode_request, decode_response)
-_MODULES = (checkers, exchange, hub, intake, optimistic, outbox, replica, wire)
+_MODULES = (checkers, hearsay, exchange, hub, intake, inventory, meeting, optimistic, outbox, replica, wire)
 
 
 @contextmanager

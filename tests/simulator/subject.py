@@ -21,8 +21,11 @@ from pysync_web.core.exchange import (
 )
 from pysync_web.core.hub import Guard, Hub, Tended
 from pysync_web.core.intake import apply_response, read_conflict, settle_conflict
+from pysync_web.core.inventory import Inventory, read_inventory
 from pysync_web.core.ledger import Entry, read_entries
+from pysync_web.core.meeting import Intake, Shown, show, take_in
 from pysync_web.core.optimistic import View
+from pysync_web.core.outbox import Bounds, Name
 from pysync_web.core.replica import (
     Write,
     WriteOptions,
@@ -36,6 +39,8 @@ from pysync_web.core.waiting import waiting_names
 from pysync_web.core.wire import SyncRequest, SyncResponse
 
 from .storage import SimulatedStorage, run
+
+MOST_DOCUMENTS = 1000
 
 
 class Subject:
@@ -128,6 +133,22 @@ class Subject:
     def begin_late_resync(self, storage: SimulatedStorage, options: ExchangeOptions, *, is_doubtful: bool) -> None:
         """Begin to pull everything again because the server has forgotten too much."""
         run(storage.write(lambda tx: begin_late_resync(tx, options, is_doubtful=is_doubtful)))
+
+    def inventory(self, storage: SimulatedStorage, wanted: frozenset[str] | None) -> Inventory:
+        """Look what there is to compare with another device."""
+        found = Inventory()
+        run(storage.read(lambda tx: read_inventory(tx, found, None, MOST_DOCUMENTS, wanted)))
+        return found
+
+    def show(self, storage: SimulatedStorage, names: Sequence[Name], rng: Any) -> list[Shown]:
+        """Give documents as another device is to see them."""
+        return run(storage.write(lambda tx: show(tx, names, rng)))
+
+    def take_in(
+        self, storage: SimulatedStorage, shown: Sequence[Shown], now_ms: int, rng: Any, bounds: Bounds
+    ) -> Intake:
+        """Take documents of another device in."""
+        return run(storage.write(lambda tx: take_in(tx, shown, now_ms, rng, bounds)))
 
     def open_server(self, storage: SimulatedStorage, rng: Any) -> None:
         """Open the server's database."""

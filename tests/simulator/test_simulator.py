@@ -14,6 +14,28 @@ EVENTS = 1000
 PART = 200
 
 
+def make_up(seed: int) -> frozenset[str]:
+    """Name what else there is in a world."""
+    profile = World(seed).profile
+    parts = {
+        "strategies": profile.has_strategies,
+        "CRDT values": profile.tally_rate,
+        "meetings": profile.meet_ms,
+        "files": profile.bundle_rate,
+        "restored entries": profile.restore_rate,
+    }
+    return frozenset(name for name, is_there in parts.items() if is_there)
+
+
+def test_some_worlds_have_strategies_and_some_meetings_and_some_all():
+    drawn = [make_up(seed) for seed in range(500)]
+    names = frozenset().union(*drawn)
+    assert len(names) == 5
+    assert drawn.count(frozenset()) > 100
+    assert all(sum(name in one for one in drawn) > 25 for name in names)
+    assert names in drawn
+
+
 def failures(first: int) -> list[str]:
     """Run a part of the seeds; say how those that fail can be seen again."""
     found = []

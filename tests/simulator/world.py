@@ -17,7 +17,6 @@ from zlib import crc32
 from pysync_web.core import wire
 from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Wait
 from pysync_web.core.exchange import ExchangeOptions, Outcome
-from pysync_web.core.outbox import Bounds
 from pysync_web.core.recorded import Deed
 from pysync_web.core.replica import LeaseLost, Write, WriteOptions
 from pysync_web.core.strategies import decode_strategy, three_way_merge
@@ -28,8 +27,9 @@ from pysync_web.values import NoCollecting, dumps, loads
 
 from .checkers import Checkers, Plan, Violation
 from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
+from .meetings import Meetings
 from .model import Knowledge, Name
-from .profile import below, draw, pick, tally_rate
+from .profile import BOUNDS, below, draw, mix, pick, tally_rate
 from .sharing import shared_texts
 from .storage import Crash, SimulatedStorage, Snapshot
 from .subject import Subject
@@ -38,7 +38,6 @@ from .users import imagine
 START_MS = 1_800_000_000_000
 COLLECTIONS = ("notes", "todos")
 DATABASE = "world"
-BOUNDS = Bounds(60, 1_000_000)
 MOST_EXCHANGES = 60
 MOST_SWEEPS = 6
 MOST_DECISIONS = 20
@@ -94,16 +93,18 @@ class World:
         subject: Subject | None = None,
         *,
         say: Callable[[str], None] | None = None,
-        has_strategies: bool = False,
+        has_strategies: bool | None = None,
     ) -> None:
         self.seed = seed
         self.subject = subject or Subject()
         self.rng = Random(seed)
         self.chance = Random(seed + 1_000_003)
         self.profile = draw(self.rng)
+        mix(Random(seed + 3_000_003), self.profile, has_strategies)
         self.counting = Random(seed + 4_000_003)
         self.profile.tally_rate = tally_rate(self.counting)
-        self.tactics = Random(seed + 2_000_003) if has_strategies else None
+        self.tactics = Random(seed + 2_000_003) if self.profile.has_strategies else None
+        self.mending = Random(seed + 5_000_003)
         self.say = say
         self.now_ms = 0
         self.events = 0
@@ -120,6 +121,7 @@ class World:
         self.server.on_commit = lambda: self._fate(self.profile.server_crash)
         self.devices: list[Device] = []
         self.checkers.replicas = self.devices
+        self.meetings = Meetings(self, Random(seed + 6_000_003)) if self.profile.meet_ms else None
         for i in range(self.profile.replicas):
             self._add_device(i)
 
@@ -130,7 +132,7 @@ class World:
 
     def run_unshared(self, events: int = 1000) -> str:
         """Do so with everything read anew."""
-        self._note(self.profile.text)
+        self.note(self.profile.text)
         heap = self._heap
         while self.events < events:
             time, order, happen, details = heappop(heap)
@@ -169,8 +171,10 @@ class World:
             device.is_merging = merge_kind(device.strategy) is not None
         self.devices.append(device)
         self._open(device)
-        self._at(self._some(profile.pace_ms), self._use, device)
-        self._at(self._some(profile.sync_ms), self._sync, device)
+        self.at(self._some(profile.pace_ms), self._use, device)
+        self.at(self._some(profile.sync_ms), self._sync, device)
+        if self.meetings is not None:
+            self.at(self._some(profile.meet_ms), self.meetings.meet_somebody, device)
         return device
 
     def _open(self, device: Device) -> None:
@@ -182,9 +186,11 @@ class World:
     def _use(self, device: Device) -> None:
         """The user does something, or something happens to the device."""
         profile, rng = self.profile, self.rng
-        self._at(self._some(profile.pace_ms), self._use, device)
+        self.at(self._some(profile.pace_ms), self._use, device)
         if self.tactics is not None:
             self._decide_something(device, self.tactics)
+        if profile.restore_rate and self.mending.random() < profile.restore_rate:
+            self._restore_entry(device, self.mending)
         dice = rng.random()
         if dice < profile.write_rate:
             self._save(device)
@@ -194,7 +200,7 @@ class World:
             self._trouble(device)
         elif dice < 0.90 and rng.random() < profile.partition:
             device.cut = pick(rng, ("", "", "both", "up", "down"))
-            self._note(lambda: f"{device.label} cut={device.cut!r}")
+            self.note(lambda: f"{device.label} cut={device.cut!r}")
         elif dice < 0.95 and rng.random() < profile.takeover:
             self._take_over(device, pick(rng, device.handles))
 
@@ -202,7 +208,7 @@ class World:
         profile, rng = self.profile, self.rng
         if rng.random() < profile.jump:
             device.skew_ms += pick(rng, (1, -1, 1000, -1000, 60_000, -60_000, 3_600_000, -3_600_000))
-            self._note(lambda: f"{device.label} clock is {device.skew_ms} ms off")
+            self.note(lambda: f"{device.label} clock is {device.skew_ms} ms off")
         if rng.random() < profile.restore and device.backup is not None:
             self._restore(device)
         if rng.random() < profile.restore or rng.random() < 0.1:
@@ -240,7 +246,7 @@ class World:
         unit = None
         if several:
             unit = self._units = self._units + 1
-        now = self._clock(device)
+        now = self.clock(device)
         crash: Crash | None = None
         try:
             self.subject.write(device.storage, writes, now, self.chance, options)
@@ -248,11 +254,11 @@ class World:
             return
         except Crash as caught:
             crash = caught
-        self._note(lambda: f"{device.label} writes {[(*p.name, p.after) for p in plans]} at {now} {crash or ''}")
+        self.note(lambda: f"{device.label} writes {[(*p.name, p.after) for p in plans]} at {now} {crash or ''}")
         if crash is None or crash.is_committed:
             self.checkers.wrote(device, plans, unit)
         if crash is not None:
-            self._crash(device, pick(rng, device.handles))
+            self.crash(device, pick(rng, device.handles))
 
     def _tally(self, device: Device) -> None:
         """Count, put a mark of its own into a set, and something into another set or out of it."""
@@ -267,16 +273,16 @@ class World:
         options = WriteOptions(self._merge(device), BOUNDS, opened_at=device.opened_at)
         crash: Crash | None = None
         try:
-            self.subject.write(device.storage, writes, self._clock(device), self.chance, options)
+            self.subject.write(device.storage, writes, self.clock(device), self.chance, options)
         except OutboxFull:
             return
         except Crash as caught:
             crash = caught
-        self._note(lambda: f"{device.label} counts in {name} {tag} {crash or ''}")
+        self.note(lambda: f"{device.label} counts in {name} {tag} {crash or ''}")
         if crash is None or crash.is_committed:
             self.checkers.tallied(device, name)
         if crash is not None:
-            self._crash(device, pick(rng, device.handles))
+            self.crash(device, pick(rng, device.handles))
 
     def _merge(self, device: Device) -> str | None:
         return (ConflictStrategy.MERGE_FIELDS if device.is_merging else ConflictStrategy.LAST_WRITE_WINS).merge
@@ -300,12 +306,12 @@ class World:
         try:
             handle.lease = self.subject.lead(device.storage)
         except Crash:
-            return self._crash(device, handle)
-        self._note(lambda: f"{device.label} has a new leader with lease {handle.lease}")
+            return self.crash(device, handle)
+        self.note(lambda: f"{device.label} has a new leader with lease {handle.lease}")
 
     def _sync(self, device: Device) -> None:
         """The device's timer is due: its leader, or one who still thinks so, begins an exchange."""
-        self._at(self._some(self.profile.sync_ms), self._sync, device)
+        self.at(self._some(self.profile.sync_ms), self._sync, device)
         handle = pick(self.rng, device.handles)
         if not handle.lease:
             if all(other.lease == 0 for other in device.handles):
@@ -332,14 +338,14 @@ class World:
             handle.lease = 0
             return
         except Crash:
-            return self._crash(device, handle)
+            return self.crash(device, handle)
         self._sessions += 1
         self.checkers.sending(device, request)
         session = handle.session = Session(self._sessions, request, options)
         text = encode_request(request)
         self.hash = crc32(text.encode(), self.hash)
-        self._note(lambda: f"{device.label} sends {text}")
-        self._at(self.profile.delay_ms * 20, self._give_up, handle, session)
+        self.note(lambda: f"{device.label} sends {text}")
+        self.at(self.profile.delay_ms * 20, self._give_up, handle, session)
         self._send(device, handle, session, text)
 
     def _give_up(self, handle: Handle, session: Session) -> None:
@@ -354,10 +360,10 @@ class World:
             copies += 1
         for _ in range(copies):
             if rng.random() >= profile.lose_request:
-                self._at(self._delay(), self._arrive, device, handle, session, text)
+                self.at(self._delay(), self._arrive, device, handle, session, text)
         if profile.late_duplicate and rng.random() < profile.late_duplicate:
             late = profile.delay_ms * (100 + below(rng, 5000))
-            self._at(late, self._arrive, device, handle, session, text)
+            self.at(late, self._arrive, device, handle, session, text)
 
     def _arrive(self, device: Device, handle: Handle, session: Session, text: str) -> None:
         """A request reaches the server."""
@@ -368,7 +374,7 @@ class World:
             return
         times = 1 + (self.profile.repeat_answer > 0 and self.rng.random() < self.profile.repeat_answer)
         for _ in range(times):
-            self._at(self._delay(), self._return, device, handle, session, answer)
+            self.at(self._delay(), self._return, device, handle, session, answer)
 
     def _serve(self, text: str) -> str | Rejected | None:
         """Answer a request; None where the server crashed over it."""
@@ -379,7 +385,7 @@ class World:
             answer = self.subject.serve(
                 self.server,
                 request,
-                START_MS + self.now_ms + self.profile.server_skew_ms,
+                self.server_ms,
                 self.chance,
                 self._guard(),
             )
@@ -389,8 +395,8 @@ class World:
         except Crash:
             answer = None
             self._server_up = False
-            self._at(self._some(self.profile.sync_ms * 3), self._restart_server)
-        self._note(lambda: f"server answers {answer!r}")
+            self.at(self._some(self.profile.sync_ms * 3), self._restart_server)
+        self.note(lambda: f"server answers {answer!r}")
         if self.server.commits != commits:
             if not request.changes:
                 raise Violation("I19", f"the server wrote for {text}")
@@ -429,7 +435,7 @@ class World:
             handle.lease = 0
             return
         except Crash:
-            return self._crash(device, handle)
+            return self.crash(device, handle)
         if again and handle.session is None and handle.lease:
             self._begin(device, handle)
 
@@ -440,7 +446,7 @@ class World:
         if isinstance(answer, Rejected):
             if answer.code != "replica_forked":
                 raise Violation("I12", f"the server refuses {request}: {answer}")
-            self._note(lambda: f"{device.label} forks")
+            self.note(lambda: f"{device.label} forks")
             self.subject.fork(storage, self.chance, options)
             return True
         response = wire.decode_response(answer)
@@ -448,20 +454,20 @@ class World:
         is_new_epoch = known.get("epoch") not in (None, response.epoch)
         outcome = None
         try:
-            outcome = self.subject.apply(storage, request, response, self._clock(device), self.chance, options)
+            outcome = self.subject.apply(storage, request, response, self.clock(device), self.chance, options)
         finally:
             if storage.commits != commits:
                 self.checkers.took(device, request, response, is_new_epoch=is_new_epoch)
                 if known.get("epoch") == response.epoch:
                     self._check_idle(device, request, response)
-            self._note(lambda: f"{device.label} took in, at {response.since}: {brief(outcome)}")
+            self.note(lambda: f"{device.label} took in, at {response.since}: {brief(outcome)}")
         if outcome.has_diverged:
             raise Violation("I3", f"{device.label}'s digest differs after {response}")
         if outcome.is_stale and storage.commits != commits:
             raise Violation("I10", f"{device.label} took in what it calls stale: {response}")
         if self.tactics is not None:
             for name in outcome.asks:
-                self._at(self._delay(), self._ask, device, name)
+                self.at(self._delay(), self._ask, device, name)
             return bool(outcome.has_more or outcome.epoch_changed or self.subject.has_pending(storage))
         return bool(outcome.has_more or outcome.epoch_changed or storage.rows("outbox"))
 
@@ -489,7 +495,7 @@ class World:
         """A function of the application is asked, and takes its time."""
         for conflict in self.subject.waiting(device.storage):
             if (conflict.collection, conflict.key) == name:
-                self._at(self._delay(), self._answer, device, conflict)
+                self.at(self._delay(), self._answer, device, conflict)
 
     def _answer(self, device: Device, conflict: Conflict) -> None:
         if not self._settle(device, conflict, self._asked(device, conflict), False):
@@ -503,15 +509,12 @@ class World:
         return replace(decision, asks=False) if isinstance(decision, Wait) else decision
 
     def _decide_something(self, device: Device, rng: Random) -> None:
-        """Now and then a person decides a conflict that waits, or restores something."""
-        dice = rng.random()
-        if dice < 0.15:
+        """Now and then a person decides a conflict that waits."""
+        if rng.random() < 0.15:
             conflicts = self.subject.waiting(device.storage)
             if conflicts:
                 conflict = pick(rng, conflicts)
                 self._settle(device, conflict, by_hand(rng, conflict), True)
-        elif dice < 0.20:
-            self._restore_entry(device, rng)
 
     def _settle(self, device: Device, conflict: Conflict, decision: Decision, is_by_hand: bool) -> bool:
         """Let a decision stand; tell whether it was still the same conflict."""
@@ -522,16 +525,16 @@ class World:
                 storage,
                 conflict,
                 decision,
-                self._clock(device),
+                self.clock(device),
                 self.chance,
                 self._options(device, None),
                 is_by_hand,
             )
         except Crash:
-            self._crash(device)
+            self.crash(device)
         if storage.commits != commits:
             self.checkers.took(device, None, None, is_new_epoch=False)
-        self._note(lambda: f"{device.label} decides {conflict} as {decision}: {brief(outcome)}")
+        self.note(lambda: f"{device.label} decides {conflict} as {decision}: {brief(outcome)}")
         return outcome is not None or storage.commits != commits
 
     def _restore_entry(self, device: Device, rng: Random) -> None:
@@ -548,13 +551,13 @@ class World:
         commits = device.storage.commits
         try:
             self.subject.write(
-                device.storage, [write], self._clock(device), self.chance, WriteOptions(merge, BOUNDS)
+                device.storage, [write], self.clock(device), self.chance, WriteOptions(merge, BOUNDS)
             )
         except OutboxFull:
             return
         except Crash:
-            self._crash(device)
-        self._note(lambda: f"{device.label} restores {entry}")
+            self.crash(device)
+        self.note(lambda: f"{device.label} restores {entry}")
         if device.storage.commits != commits:
             self.checkers.wrote(device, [Plan(name, before, after)])
 
@@ -566,19 +569,19 @@ class World:
             return ""
         return "before" if self.rng.random() < 0.5 else "after"
 
-    def _crash(self, device: Device, only: Handle | None = None) -> None:
+    def crash(self, device: Device, only: Handle | None = None) -> None:
         """A device's processes, or one of them, are gone and start again."""
-        self._note(lambda: f"{device.label} crashed")
+        self.note(lambda: f"{device.label} crashed")
         device.handles = [Handle() if only in (None, handle) else handle for handle in device.handles]
         self._open(device)
 
     def _wipe(self, device: Device) -> None:
-        self._note(lambda: f"{device.label} is wiped")
+        self.note(lambda: f"{device.label} is wiped")
         self._destroy(device, {}, Knowledge())
 
     def _restore(self, device: Device) -> None:
         assert device.backup is not None
-        self._note(lambda: f"{device.label} is restored")
+        self.note(lambda: f"{device.label} is restored")
         snapshot, knowledge = device.backup
         self.checkers.copies += 1
         self._destroy(device, snapshot, knowledge.copy())
@@ -590,11 +593,11 @@ class World:
         device.storage.restore(snapshot)
         device.knowledge = knowledge
         self.checkers.restored(device)
-        self._crash(device)
+        self.crash(device)
 
     def _clone(self, device: Device) -> None:
         i = below(self.rng, self.profile.replicas)
-        self._note(lambda: f"{device.label} is cloned as r{len(self.devices)}")
+        self.note(lambda: f"{device.label} is cloned as r{len(self.devices)}")
         self.profile.subsets.append(device.wanted)
         self.profile.merging.append(device.is_merging)
         self.profile.skews_ms.append(self.profile.skews_ms[i])
@@ -615,6 +618,8 @@ class World:
                 happen(*details)
         for device in self.devices:
             device.cut = ""
+        if self.meetings is not None and self.rng.random() < 0.5:
+            self.meetings.meet_all()
         for _ in range(MOST_DECISIONS if self.tactics else MOST_SWEEPS):
             did_something = [self._sync_now(device) for device in self.devices]
             if self.tactics is not None:
@@ -624,6 +629,14 @@ class World:
         else:
             raise Violation("I12", f"after {MOST_SWEEPS} sweeps the devices still have something to tell")
         self.checkers.agree(self.devices, self.server)
+        if self.meetings is not None and self.meetings.meet_all():
+            raise Violation("I20", "they agree, and have something to tell each other")
+
+    def drain(self) -> None:
+        """Let everything happen that is under way."""
+        while self._heap:
+            self.now_ms, _, happen, details = heappop(self._heap)
+            happen(*details)
 
     def _decide_all(self, device: Device, rng: Random) -> bool:
         """Let a person decide everything that waits."""
@@ -648,9 +661,14 @@ class World:
 
     # Helpers
 
-    def _at(self, in_ms: int, happen: Callable[..., None], *details: Any) -> None:
+    def at(self, in_ms: int, happen: Callable[..., None], *details: Any) -> None:
         self._order += 1
         heappush(self._heap, (self.now_ms + in_ms, self._order, happen, details))
+
+    @property
+    def server_ms(self) -> int:
+        """The time on the server's clock."""
+        return START_MS + self.now_ms + self.profile.server_skew_ms
 
     def _some(self, ms: int) -> int:
         """Give a time around a mean; 0 at a pace of 1, so that much falls into one millisecond."""
@@ -662,10 +680,10 @@ class World:
             return below(rng, profile.delay_ms * 60)
         return below(rng, profile.delay_ms)
 
-    def _clock(self, device: Device) -> int:
+    def clock(self, device: Device) -> int:
         return START_MS + self.now_ms + device.skew_ms
 
-    def _note(self, text: Callable[[], str]) -> None:
+    def note(self, text: Callable[[], str]) -> None:
         if self.say is not None:
             self.say(f"{self.events:5} {self.now_ms:9} {text()}")
 
