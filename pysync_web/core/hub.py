@@ -62,6 +62,9 @@ class Tended(NamedTuple):
     touched: frozenset[str] = frozenset()
 
 
+UPKEEP: Final = "upkeep"
+"""The replica in whose name the server makes changes of its own: a version that lacks them has not seen them."""
+
 Guard = Callable[[Change, "Document | None", "Document | None"], "Problem | None"]
 """Decides on a change, the document before it and after it, in the same transaction: a problem refuses it."""
 
@@ -194,7 +197,8 @@ async def _bury(tx: WriteTransaction, names: Iterable[tuple[str, str]], now_ms: 
             state.clock = next_timestamp(state.clock, now_ms)
             state.head += 1
             op_id = sha256(f"expired {document.op_id}".encode()).hexdigest()[:32]
-            gone = Document(deleted(state.clock), {**document.version, SERVER: state.head}, op_id)
+            version = advance(document.version, UPKEEP, state.head, state.head)
+            gone = Document(deleted(state.clock), version, op_id)
             push.after[name] = _Stored(gone, state.head)
     if push.after:
         await push._write()

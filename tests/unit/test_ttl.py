@@ -62,7 +62,7 @@ def test_what_expires_is_deleted_for_everybody():
     lab.pass_days(HOUR_S / 86_400)
     assert lab.tend().expired == 1
     gone = lab.document("old")
-    assert gone["operation"] == "delete" and gone["version_vector"] == {a.id: 2, "server": 5}
+    assert gone["operation"] == "delete" and gone["version_vector"] == {a.id: 2, "server": 5, "upkeep": 5}
     assert lab.tend().expired == 0
     seen = agree(lab, a, b)
     assert sorted(seen) == ["never", "young"]
