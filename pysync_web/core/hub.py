@@ -191,8 +191,10 @@ async def _bury(tx: WriteTransaction, names: Iterable[tuple[str, str]], now_ms: 
     """Delete documents as a change of the server's own; a hub that was restored makes the same one again."""
     state = await required_state(tx)
     push = _Push(tx, SyncRequest("", SERVER), state, now_ms, rng, None, 0)
+    names = list(names)
+    await push.read(names)
     for name in names:
-        document = (await push._current(name)).document
+        document = push.before[name].document
         if document is not None and document.body is not None:
             state.clock = next_timestamp(state.clock, now_ms)
             state.head += 1
@@ -441,12 +443,16 @@ class _Push:
         self.before: dict[tuple[str, str], _Stored] = {}
         self.after: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], _Stored] = {}
+        self.ops: dict[str, str | None] = {}
+        self.has_crdts = any(has_crdts(change.state.body) for change in request.changes)
 
     async def run(self) -> None:
         """Decide every change and write what they did."""
         self.state.clock = next_timestamp(self.state.clock, self.now_ms)
         head = self.state.head
-        for unit in _units([self._completed(change) for change in self.request.changes]):
+        changes = [self._completed(change) for change in self.request.changes]
+        await self._look_up(changes)
+        for unit in _units(changes):
             await self._decide_unit(unit)
         if self.request.protocol and any(_must_change(result) for _, result in self.decided):
             self._take_back(head)
@@ -524,18 +530,25 @@ class _Push:
     def _seen(self, name: tuple[str, str]) -> _Stored:
         return self.staged.get(name) or self.after.get(name) or self.before[name]
 
-    async def _current(self, name: tuple[str, str]) -> _Stored:
-        if name not in self.before:
-            text = await self.tx.get("docs", name)
+    async def _look_up(self, changes: Sequence[Change]) -> None:
+        """Read the documents that are touched, and what is known of the changes."""
+        await self.read(dict.fromkeys((change.collection, change.key) for change in changes))
+        ids = [str(change.op_id) for change in changes]
+        texts = await self.tx.get_many("ops", [(one,) for one in ids])
+        self.ops.update(zip(ids, texts, strict=True))
+
+    async def read(self, names: Iterable[tuple[str, str]]) -> None:
+        """Read documents as they were before."""
+        wanted = list(names)
+        for name, text in zip(wanted, await self.tx.get_many("docs", wanted), strict=True):
             document = decode_stored(text) if text else None
             self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
-        return self._seen(name)
 
     async def _decide(self, change: Change) -> Result:
         name = (change.collection, change.key)
         op_id = str(change.op_id)
-        current = (await self._current(name)).document
-        known = await self.tx.get("ops", (op_id,))
+        current = self._seen(name).document
+        known = self.ops[op_id]
         if known is not None:
             self.known[name] = change
             record = loads(known)
@@ -544,7 +557,7 @@ class _Push:
             return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
         if change.contains is not None:
             return self._unite(change, current)
-        problem = _foreign(change, current, self.request.client_id)
+        problem = _foreign(change, current, self.request.client_id) if self.has_crdts else None
         if problem is not None:
             return Result(op_id, "rejected", current.version if current else {}, problem)
         is_covered = current is None or self._has_seen(change, current)
@@ -625,7 +638,8 @@ class _Push:
         return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
 
     def _is_ahead(self, change: Change) -> bool:
-        return max(change.state.timestamp, latest(change.state.body)) > self.latest
+        made = max(change.state.timestamp, latest(change.state.body) if self.has_crdts else "")
+        return made > self.latest
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
         """Note the document's new state under the next number, unless nothing changes."""
@@ -642,9 +656,7 @@ class _Push:
             version = {**joined, SERVER: self.state.head + 1}
         document = Document(state, version, op_id)
         problem = self.guard(change, current, document) if self.guard else None
-        if problem is None and state.body is not None and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:
-            problem = Problem("document_too_large", f"over the limit of {MAX_DOCUMENT_BYTES} bytes")
-        problem = problem or _overgrown(state)
+        problem = problem or _overgrown(state, change, has_crdts=self.has_crdts)
         if problem is not None:
             return Result(op_id, "rejected", current.version if current else {}, problem)
         self.state.head += 1
@@ -737,9 +749,12 @@ def _foreign(change: Change, current: Document | None, replica: str) -> Problem 
     return None
 
 
-def _overgrown(state: State) -> Problem | None:
-    """Refuse CRDT values that have grown over a limit by being joined."""
-    if has_crdts(state.body):
+def _overgrown(state: State, change: Change, *, has_crdts: bool) -> Problem | None:
+    """Refuse a document, or CRDT values, that have grown over a limit by being merged or joined."""
+    is_merged = state is not change.state and state.body is not None
+    if is_merged and len(dumps(state.body)) > MAX_DOCUMENT_BYTES:
+        return Problem("document_too_large", f"over the limit of {MAX_DOCUMENT_BYTES} bytes")
+    if has_crdts:
         try:
             check_states(state.body, "document")
         except SchemaError as error:

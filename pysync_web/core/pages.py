@@ -93,6 +93,8 @@ async def _judged(
     """Give what is to be sent for entries of the feed, each with its sequence."""
     wanted = [(one, part) for one in entries if (part := selection.part(one.name[0])) and one.name not in skip]
     texts = await tx.get_many("docs", [one.name for one, _ in wanted])
+    if not selection.is_partial and (request.delta is None or not since):
+        return [(one.sequence, text) for (one, _), text in zip(wanted, texts, strict=True) if text is not None]
     settled = min(request.settled, since)
     found: dict[int, str] = {}
     parted: dict[str, list[tuple[Entry, str, Document]]] = {}

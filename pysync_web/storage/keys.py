@@ -18,6 +18,7 @@ AFTER_ALL = b"\xff"
 _TEXT, _INTEGER, _END = "\x02", "\x01", "\x00"
 _NEXT_TEXT, _NEXT_INTEGER = _END + _TEXT, _END + _INTEGER
 _OFFSET = 2**63
+_INTEGER_BYTES = 18
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -68,6 +69,8 @@ def check_keys(keys: Collection[Key]) -> None:
 
 def unpack(packed: bytes) -> Key:
     """Give back the key that was packed."""
+    if len(packed) == _INTEGER_BYTES and packed[0] == 1:
+        return (int(packed[1:-1], 16) - _OFFSET,)
     text = packed.decode()
     if text[0] == _TEXT and _NEXT_INTEGER not in text:
         return tuple(text[1:-1].split(_NEXT_TEXT))

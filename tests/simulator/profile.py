@@ -11,8 +11,8 @@ from pysync_web.core.outbox import Bounds
 
 BOUNDS = Bounds(60, 1_000_000)
 YEAR_MS = 365 * 24 * 3_600_000
-STRATEGIES_SHARE = 0.15
-MEETINGS_SHARE = 0.12
+STRATEGIES_SHARE = 0.1
+MEETINGS_SHARE = 0.08
 RESTORES_SHARE = 0.05
 
 
