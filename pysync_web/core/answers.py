@@ -14,7 +14,7 @@ from .document import Document, deleted
 from .feed import decode_entries, decode_entry, pasts
 from .hub_state import HubState, required_state
 from .lookups import keys_with
-from .pages import MOST_LOOKED_AT, Name, Page, Room, feed_page, removals_of, snapshot_page
+from .pages import MOST_LOOKED_AT, Name, Page, Recent, Room, feed_page, removals_of, snapshot_page
 from .ports import ReadTransaction
 from .selection import Part, Selection
 from .wire import Answer, Change, SyncRequest, decode_stored, encode_server_change
@@ -28,7 +28,7 @@ async def answer(
     *,
     fence: str | None,
     n: int,
-    digests: Digests,
+    memory: Memory,
     results: Sequence[JSON] = (),
     extras: Sequence[Name] = (),
     conflicts: Sequence[str] = (),
@@ -42,7 +42,7 @@ async def answer(
     if request.protocol:
         changes += await removals_of(tx, selection, dict.fromkeys((c.collection, c.key) for c in request.changes))
     room = Room(request.limit)
-    page = await _page(tx, request, selection, since, state.head, skip | set(first), room)
+    page = await _page(tx, request, selection, state, since, skip | set(first), room, memory.recent)
     snapshots = {}
     for part in selection.snapshots if request.limit else ():
         assert part.subscription is not None
@@ -66,7 +66,7 @@ async def answer(
     if not has_more:
         head["digest"] = await _total_digest(tx, request, selection)
         if selection.is_partial:
-            head["digests"] = await digests.of(tx, state, selection)
+            head["digests"] = await memory.digests.of(tx, state, selection)
     return Answer(head, changes + room.texts, list(conflicts), state.head)
 
 
@@ -74,16 +74,26 @@ async def _page(
     tx: ReadTransaction,
     request: SyncRequest,
     selection: Selection,
+    state: HubState,
     since: int,
-    head: int,
     skip: Set[Name],
     room: Room,
+    recent: Recent,
 ) -> Page:
     """Give the page after a cursor. A limit of 0: it moves over the request's own changes alone."""
     if not request.limit:
         cursor = await _own_cursor(tx, since, skip)
-        return Page([], cursor, cursor < head)
-    return await feed_page(tx, request, selection, since, head, skip, room)
+        return Page([], cursor, cursor < state.head)
+    if skip or selection.is_partial or request.changes:  # what is not committed may never be
+        return await feed_page(tx, request, selection, since, state.head, skip, room)
+    wish = (request.limit, request.collections, request.delta, request.settled)
+    key = (state.epoch, state.head, since, *wish)
+    page = recent.get(key)
+    if page is None:
+        page = await feed_page(tx, request, selection, since, state.head, skip, room)
+        recent.keep(key, page)
+    room.texts = page.texts
+    return page
 
 
 async def _own_cursor(tx: ReadTransaction, since: int, own: Set[Name]) -> int:
@@ -189,6 +199,14 @@ async def _summed(tx: ReadTransaction, collection: str, part: Part) -> int | Non
         if is_in
     )
     return total % 2**64
+
+
+class Memory:
+    """What a hub keeps in memory, and could do without."""
+
+    def __init__(self) -> None:
+        self.digests = Digests()
+        self.recent = Recent()
 
 
 def conflict_text(change: Change, current: Document | None) -> str:

@@ -16,7 +16,7 @@ from ..causality import SERVER, advance, covers, follows, includes, join, timest
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
-from .answers import Digests, answer, conflict_text, status_of
+from .answers import Memory, answer, conflict_text, status_of
 from .digest import digest
 from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
 from .expiry import is_due, note_written, take_due
@@ -80,7 +80,7 @@ class Hub:
         self._storage = storage
         self._guard = guard
         self._watchers: list[Watcher] = []
-        self._digests = Digests()
+        self._memory = Memory()
 
     async def open(self, rng: Random) -> None:
         """Give a new storage its epoch; nothing happens to one that has it."""
@@ -92,12 +92,12 @@ class Hub:
         if request.subscriptions:
             await self._build_lookups(request)
         if not request.changes:
-            found = await self._storage.read(lambda tx: _pull(tx, request, now_ms, self._digests))
+            found = await self._storage.read(lambda tx: _pull(tx, request, now_ms, self._memory))
             if found is not None:
                 return found
 
         async def body(tx: WriteTransaction) -> tuple[Answer, int]:
-            answer = await _exchange(tx, request, now_ms, rng, self._guard, self._digests)
+            answer = await _exchange(tx, request, now_ms, rng, self._guard, self._memory)
             return answer, (await required_state(tx)).head
 
         answer, head = await self._storage.write(body)
@@ -172,7 +172,7 @@ class Hub:
 
 async def decide(tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
     """Decide a request in a transaction of the caller's own, as :meth:`Hub.exchange` does in one of its."""
-    return await _exchange(tx, request, now_ms, rng, None, Digests())
+    return await _exchange(tx, request, now_ms, rng, None, Memory())
 
 
 def _touched(request: SyncRequest, answer: Answer) -> frozenset[str]:
@@ -238,7 +238,7 @@ class _Stored(NamedTuple):
         return self.document is not None and self.document.body is not None
 
 
-async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, digests: Digests) -> Answer | None:
+async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, memory: Memory) -> Answer | None:
     """Answer a request without changes from a read snapshot, or None where something must be written."""
     state = await required_state(tx)
     if _is_rolled_back(state, request):
@@ -254,11 +254,11 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, digests:
     _check_floor(state, request, replica)
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
-    return await answer(tx, request, state, now_ms, fence=fence, n=n, digests=digests)
+    return await answer(tx, request, state, now_ms, fence=fence, n=n, memory=memory)
 
 
 async def _exchange(
-    tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random, guard: Guard | None, digests: Digests
+    tx: WriteTransaction, request: SyncRequest, now_ms: int, rng: Random, guard: Guard | None, memory: Memory
 ) -> Answer:
     state = await required_state(tx)
     if _is_rolled_back(state, request):
@@ -269,7 +269,7 @@ async def _exchange(
     text = await tx.get("replicas", (request.client_id,))
     replica = loads(text) if text else None
     if replica and request.request_id is not None and request.request_id == replica["request"]:
-        return await _repeat(tx, request, state, now_ms, replica, digests)
+        return await _repeat(tx, request, state, now_ms, replica, memory)
     if _is_forked(state, request, replica) or await _is_copied(tx, request):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
     _check_floor(state, request, replica)
@@ -290,7 +290,7 @@ async def _exchange(
         now_ms,
         fence=fence,
         n=push.n,
-        digests=digests,
+        memory=memory,
         results=results,
         extras=push.extras,
         conflicts=push.conflicts,
@@ -304,7 +304,7 @@ async def _repeat(
     state: HubState,
     now_ms: int,
     replica: dict[str, JSON],
-    digests: Digests,
+    memory: Memory,
 ) -> Answer:
     """Answer a request that was decided before: the same verdicts, the documents as they are now."""
     results = replica["results"]
@@ -322,7 +322,7 @@ async def _repeat(
         now_ms,
         fence=replica["fence"],
         n=replica["n"],
-        digests=digests,
+        memory=memory,
         results=results,
         extras=[(change.collection, change.key) for change in request.changes if change.op_id in statuses],
         conflicts=conflicts,

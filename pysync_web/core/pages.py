@@ -7,9 +7,10 @@ which is no delete. All work is in proportion to what changed, but for a snapsho
 from __future__ import annotations
 
 import heapq
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ..values import JSON
 from .delta import delta_text
@@ -34,6 +35,32 @@ class Page(NamedTuple):
     texts: list[str]
     cursor: int
     has_more: bool
+
+
+class Recent:
+    """Pages that were read a moment ago: who is woken by one poke asks for the same, until something changes."""
+
+    _MOST_CHARACTERS: Final = 16 * 1024 * 1024
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[tuple[Any, ...], tuple[Page, int]] = OrderedDict()
+        self._characters = 0
+
+    def get(self, key: tuple[Any, ...]) -> Page | None:
+        """Give a page, or None."""
+        found = self._pages.get(key)
+        return found[0] if found else None
+
+    def keep(self, key: tuple[Any, ...], page: Page) -> None:
+        """Keep a page, in place of the oldest ones where there are too many, and of all of another state."""
+        if self._pages and next(iter(self._pages))[:2] != key[:2]:
+            self._pages.clear()
+            self._characters = 0
+        size = sum(map(len, page.texts))
+        self._pages[key] = page, size
+        self._characters += size
+        while self._characters > self._MOST_CHARACTERS:
+            self._characters -= self._pages.popitem(last=False)[1][1]
 
 
 @dataclass(slots=True)

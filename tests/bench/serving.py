@@ -29,8 +29,9 @@ GROUP = "the server"
 BYTES = "one field of a 4 KiB document: bytes of the answer, by whole documents"
 PARTS = "100 changed of 100,000 documents, 50 subscriptions, by 1,000 documents"
 PUSHES = "160 pushes of 100 changes from 8 clients, by a plain handler"
-PULLS = "100 pulls of 1,000 changes, by the framework alone"
-TARGETS = {BYTES: (0.15, "bytes"), PARTS: (3.0, "ms"), PUSHES: (4.0, "ms"), PULLS: (3.0, "ms")}
+PULLS = "100 pulls of 1,000 changes, as after a poke, by the framework alone"
+APART = "100 pulls of 1,000 changes, each from a cursor of its own, by the framework alone"
+TARGETS = {BYTES: (0.15, "bytes"), PARTS: (3.0, "ms"), PUSHES: (4.0, "ms"), PULLS: (3.0, "ms"), APART: (None, "ms")}
 
 CLIENTS, EACH, SIZE = 8, 20, 100
 _NOW_MS = 1_760_000_000_000
@@ -44,7 +45,7 @@ async def measure(wanted: Callable[[str], bool], rounds: int) -> list[Row]:
         rows[BYTES].add(await _answer_bytes(deltas=True), await _answer_bytes(deltas=False))
     if PARTS in rows:
         await _subscriptions(rows[PARTS], rounds)
-    for number in range(rounds if rows.keys() & {PUSHES, PULLS} else 0):
+    for number in range(rounds if rows.keys() & {PUSHES, PULLS, APART} else 0):
         await _served(rows, is_ours_first=number % 2 == 0)
     return list(rows.values())
 
@@ -170,17 +171,21 @@ async def _served(rows: dict[str, Row], *, is_ours_first: bool) -> None:
             taken[side] = await _pushed(*sides[side], bodies)
         if PUSHES in rows:
             rows[PUSHES].add(*taken)
-        if PULLS in rows:
+        if rows.keys() & {PULLS, APART}:
             page = "/_api/sync/pull/bench?client_id=reader&limit=1000"
             async with _client(ours) as client:
                 content = (await client.get(page)).content
             assert len(loads(content.decode())["server_changes"]) == 1000
             async with _client(plain) as client:
                 await client.post("/page", content=content)
-            pulls = [(ours, page), (plain, "/pull")]
+            pulls = [(ours, [page] * 100), (plain, ["/pull"] * 100)]
             for side in (0, 1) if is_ours_first else (1, 0):
                 taken[side] = await _pulled(*pulls[side])
-            rows[PULLS].add(*taken)
+            if PULLS in rows:
+                rows[PULLS].add(*taken)
+            if APART in rows:
+                cursors = [f"{page}&version_vector=%7B%22server%22%3A{i}%7D" for i in range(100)]
+                rows[APART].add(await _pulled(ours, cursors), taken[1])
         ours.stop()
         plain.stop()
 
@@ -233,10 +238,10 @@ async def _pushed(server: ServerProcess, path: str, bodies: list[list[bytes]]) -
     return taken
 
 
-async def _pulled(server: ServerProcess, path: str) -> float:
+async def _pulled(server: ServerProcess, paths: list[str]) -> float:
     async with _client(server) as client:
-        await client.get(path)
+        await client.get(paths[0])
         began = time.perf_counter()
-        for _ in range(100):
+        for path in paths:
             (await client.get(path)).raise_for_status()
         return (time.perf_counter() - began) * 1000
