@@ -364,7 +364,8 @@ def decode_response(data: bytes | str) -> SyncResponse:
     """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
     with NoCollecting():
         response = _response(_object(decode(data, "answer"), "answer"))
-    if (MARK_TEXT in data) if isinstance(data, str) else (MARK_TEXT.encode() in data):
+    text = data if isinstance(data, str) else data.decode()
+    if MARK_TEXT in text or "\\u00" in text:  # a letter of the mark may be written by its number
         _check_states(response)
     return response
 

@@ -277,21 +277,31 @@ class SyncManager:
         check_collection(collection)
         return await self._storage.read(lambda tx: local.read_some(tx, collection, wanted))
 
-    async def delete_document(self, collection: str, key: str) -> bool:
-        """Delete a document; tell whether it was there."""
+    async def delete_document(
+        self, collection: str, key: str, *, strategy: Strategy | None = None, priority: int = 0
+    ) -> bool:
+        """Delete a document; tell whether it was there. ``strategy`` and ``priority`` are as for a save."""
         write = Write(self._collection(collection), check_key(key), None)
-        ((event, _),) = await self._write([write])
+        ((event, _),) = await self._write([write], chosen(self._options, self.config, strategy, priority))
         self._tell([event] if event else [])
         return event is not None
 
     async def update_document(
-        self, collection: str, key: str, change: Callable[[Document | None], Document | None]
+        self,
+        collection: str,
+        key: str,
+        change: Callable[[Document | None], Document | None],
+        *,
+        strategy: Strategy | None = None,
+        priority: int = 0,
     ) -> Document | None:
         """Read, change and save a document in one transaction; ``change`` giving None deletes it.
 
         ``change`` is a plain function without effects: it may run again. No other tab or process can come between.
+        ``strategy`` and ``priority`` are as for a save.
         """
-        return await self._update(collection, key, change, self._options)
+        options = chosen(self._options, self.config, strategy, priority)
+        return await self._update(collection, key, change, options)
 
     async def _update(
         self,

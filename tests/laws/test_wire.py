@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,3 +125,15 @@ def _spoil(node: object, data: st.DataObject) -> None:
         else:
             node[name] = data.draw(scalars | st.just([]) | st.just({}))
             return
+
+
+@pytest.mark.parametrize("name", ["$crdt", "\\u0024crdt", "$\\u0063rdt", "$crd\\u0074"])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_state_that_is_none_is_refused_however_its_mark_is_written(name: str, encoded: bool) -> None:
+    document = '{"a":{"' + name + '":"nonsense"}}'
+    change = '{"collection":"c","document":' + document + ',"key":"k","op_id":"o","operation":"update",'
+    change += '"timestamp":"2027-01-15T08:00:00.00000000Z","version_vector":{"server":1}}'
+    answer = '{"epoch":"e","server_changes":[' + change + '],"server_version":{"server":1},"since":0,'
+    answer += '"timestamp":"2027-01-15T08:00:00.00000000Z"}'
+    with pytest.raises(SchemaError, match=r"document\.a"):
+        decode_response(answer.encode() if encoded else answer)

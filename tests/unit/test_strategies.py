@@ -475,3 +475,17 @@ async def test_a_conflict_that_waits_outlives_a_full_pull_and_loses_nothing_to_a
     fresh = await quick.open("fresh")
     await settle(mine, fresh)
     assert await see(fresh) == {"title": "mine", "n": 1}
+
+
+@pytest.mark.parametrize("how", ["delete", "update"])
+async def test_a_delete_and_an_update_may_have_a_strategy_of_their_own(table, how):
+    mine, other = await table.open("mine", conflict_strategy=S.LOCAL_WINS), await table.open("other")
+    await both_have(mine, other, {"title": "t", "n": 1})
+    if how == "delete":
+        await mine.delete_document("notes", "k", strategy=S.REMOTE_WINS)
+    else:
+        await mine.update_document("notes", "k", lambda _: {"title": "mine", "n": 1}, strategy=S.REMOTE_WINS)
+    await put(other, {"title": "theirs", "n": 1})
+    await other.sync_now()
+    await settle(mine, other)
+    assert await see(mine) == await see(other) == {"title": "theirs", "n": 1}
