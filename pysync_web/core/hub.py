@@ -24,6 +24,7 @@ from .feed import enter
 from .fields import check_authors, check_states, has_crdts, is_author, latest, without_crdts
 from .hub_state import HubState, begin_epoch, create_state, load_state, required_state
 from .lookups import build_step, is_needed, load_fields, refresh
+from .pages import Room, feed_page
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
 from .retention import forget, is_forgetting_due, note_commit, note_sequence
 from .selection import Selection
@@ -34,6 +35,7 @@ from .wire import (
     Change,
     Problem,
     Result,
+    Subscription,
     SyncRequest,
     decode_losses,
     decode_stored,
@@ -144,6 +146,21 @@ class Hub:
             if await self._storage.read(partial(is_needed, collection=name, path=path)):
                 while await self._storage.write(partial(build_step, collection=name, path=path)):
                     pass
+
+    async def has_news(self, parts: tuple[Subscription, ...], since: int) -> tuple[bool, int]:
+        """Tell whether a replica that had everything at a sequence has to hear of anything in its parts since.
+
+        Gives also the sequence up to which that was looked at.
+        """
+        nobody = SyncRequest("", "", {SERVER: since}, limit=1, settled=since)
+        request = replace(nobody, collections=(), subscriptions=parts)
+
+        async def body(tx: ReadTransaction) -> tuple[bool, int]:
+            head = await head_of(tx)
+            page = await feed_page(tx, request, Selection(request), since, head, frozenset(), Room(1))
+            return bool(page.texts) or page.has_more, head
+
+        return await self._storage.read(body)
 
     async def head(self) -> int:
         """Give the sequence of the last change."""

@@ -7,7 +7,10 @@ nothing else, so every backend can drive it: at once (memory, SQLite, a page) or
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+if TYPE_CHECKING:
+    from .wire import Subscription
 
 T = TypeVar("T")
 
@@ -130,12 +133,15 @@ class Transport(Protocol):
         """
         ...
 
-    def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+    def pokes(
+        self, database: str, collections: Collection[str] | None = None, parts: Sequence[Subscription] = ()
+    ) -> AsyncIterator[int]:
         """Yield the server's sequence whenever something may have changed: a hint without content.
 
-        The first comes when the stream stands. Later ones may leave out what touches none of ``collections``. It
-        ends, or raises ``TransportError``, when the stream breaks or has been silent for too long; whoever calls
-        opens it again.
+        The first comes when the stream stands. Later ones may leave out what touches none of ``collections``, and, of
+        the collections of ``parts``, what their filters do not let through; parts are given only where there are
+        some. It ends, or raises ``TransportError``, when the stream breaks or has been silent for too long; whoever
+        calls opens it again.
         """
         ...
 

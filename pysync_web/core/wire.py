@@ -258,7 +258,7 @@ def encode_request(request: SyncRequest) -> str:
     if request.diverged:
         message["diverged"] = request.diverged
     if request.subscriptions:
-        message["subscriptions"] = [_encode_subscription(one) for one in request.subscriptions]
+        message["subscriptions"] = [encode_subscription(one) for one in request.subscriptions]
     if request.without:
         message["without"] = request.without
     if request.subscriptions or request.delta is not None:
@@ -269,7 +269,8 @@ def encode_request(request: SyncRequest) -> str:
     return dumps(message)
 
 
-def _encode_subscription(one: Subscription) -> dict[str, JSON]:
+def encode_subscription(one: Subscription) -> dict[str, JSON]:
+    """Give a part of a collection that a replica asks for, as it travels."""
     message: dict[str, JSON] = {"id": one.id, "collection": one.collection}
     if one.query is not None:
         message |= {"query": one.query, "bind_vars": one.bind_vars}
@@ -344,7 +345,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         limit=_integer(message.get("limit", MAX_PAGE), "limit", 0 if changes else 1, MAX_PAGE),
         collections=None if collections is None else decode_collections(collections),
         diverged=decode_collections(message.get("diverged", []), "diverged"),
-        subscriptions=_decode_subscriptions(message.get("subscriptions", [])),
+        subscriptions=decode_subscriptions(message.get("subscriptions", [])),
         without=decode_collections(message.get("without", []), "without"),
         delta=_optional(_decode_wish, message.get("delta"), "delta"),
         settled=_integer(message.get("settled", 0), "settled", 0, MAX_INTEGER),
@@ -352,7 +353,8 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
     )
 
 
-def _decode_subscriptions(value: JSON) -> tuple[Subscription, ...]:
+def decode_subscriptions(value: JSON) -> tuple[Subscription, ...]:
+    """Read the parts of collections that a replica asks for, one of each collection at most."""
     given = _list(value, "subscriptions", MAX_COLLECTIONS)
     found = tuple(_decode_subscription(one, f"subscriptions[{i}]") for i, one in enumerate(given))
     if len({one.collection for one in found}) < len(found):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from ..core.ports import Random, Storage, Transport
 from ..core.replica import LeaseLost, take_lease
 from ..core.retry import RetryPolicy
 from ..core.schedule import Schedule
+from ..core.scope import Asked
 from ..errors import DatabaseLocked, QuotaExceeded, StorageError, SyncError
 from .hooks import log
 
@@ -37,7 +38,7 @@ class Background:
         transport: Transport,
         schedule: Schedule,
         database: str,
-        collections: Collection[str] | None,
+        asked: Asked,
         sync: Callable[[int], Awaitable[None]],
         rng: Random,
     ) -> None:
@@ -45,7 +46,7 @@ class Background:
         self._transport = transport
         self._schedule = schedule
         self._database = database
-        self._collections = collections
+        self._asked = asked
         self._sync = sync
         self._rng = rng
         self._woken = asyncio.Event()
@@ -69,6 +70,16 @@ class Background:
                 asyncio.ensure_future(self._run()),
                 asyncio.ensure_future(self._follow_pokes()),
             ]
+
+    def ask(self, asked: Asked) -> None:
+        """Be poked for other collections, or other parts of them, from now on."""
+        if [one[1:4] for one in asked.subscriptions] != [one[1:4] for one in self._asked.subscriptions] or (
+            asked.collections != self._asked.collections
+        ):
+            if self._stream is not None:
+                self._stream.cancel()
+            self.reached()
+        self._asked = asked
 
     def wake(self) -> None:
         """Look at the schedule again, and whether there may be a stream of pokes."""
@@ -154,7 +165,8 @@ class Background:
     async def _read_pokes(self) -> None:
         """Read one stream to its end."""
         try:
-            async for head in self._transport.pokes(self._database, self._collections):
+            parts = (self._asked.subscriptions,) if self._asked.subscriptions else ()
+            async for head in self._transport.pokes(self._database, self._asked.collections, *parts):
                 self.has_stream = True
                 self._schedule.on_poke(monotonic_ms(), head)
                 self.wake()

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from ..core.exchange import choose_parts
 from ..core.expiry import SETTINGS
-from ..core.scope import Wish, load_scope
+from ..core.scope import Asked, Wish, load_scope
 from ..core.selection import filter_of
 from ..errors import InvalidDocument, QueryError
 from ..values import JSON, canonical, check_collection
@@ -22,8 +22,9 @@ Filters: TypeAlias = "Iterable[tuple[str, str | None] | tuple[str, str | None, B
 class Selective:
     """Chooses, durably and at once; the next sync carries it out."""
 
-    def __init__(self, storage: IndexedStorage, config: SyncConfig) -> None:
+    def __init__(self, storage: IndexedStorage, config: SyncConfig, *, can_filter: bool) -> None:
         self._storage = storage
+        self._can_filter = can_filter
         self._names = tuple(sorted(config.collections)) or None
 
     async def subscribe(self, collection: str, query: str | None, bind_vars: Binds) -> bool:
@@ -44,6 +45,11 @@ class Selective:
                 raise InvalidDocument(f"collection {collection!r} stands twice in the list: it has one filter")
             wishes[self._checked(collection)] = self._wish(collection, query, rest[0] if rest else None)
         return await self._choose(wishes, is_exact=True)
+
+    async def asked(self) -> Asked:
+        """Give what the server is asked for."""
+        scope = await self._storage.read(load_scope)
+        return scope.asked(self._names) if scope else Asked(self._names)
 
     async def chosen(self) -> list[Subscribed]:
         """List what was chosen, and how far that has been carried out."""
@@ -69,6 +75,8 @@ class Selective:
         binds: dict[str, Any] = dict(bind_vars or {})
         canonical(binds, "bind_vars")
         filter_of(collection, query, binds)
+        if query is not None and not self._can_filter:
+            raise InvalidDocument("the server can't filter what it can't read: values are encoded on their way")
         if query is None and binds:
             raise InvalidDocument("bind variables without a filter")
         return Wish(query, binds)

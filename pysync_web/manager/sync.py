@@ -134,7 +134,7 @@ class SyncManager:
         self._last_error: str | None = None
         self._last_sync_ms: int | None = None
         self._last_duration_s: float | None = None
-        self._selective = Selective(self._storage, self.config)
+        self._selective = Selective(self._storage, self.config, can_filter=getattr(client, "can_filter", True))
         self._whole: frozenset[str] = frozenset()
         self._threshold = 0.5
         self._delta_stats = DeltaStats()
@@ -167,7 +167,7 @@ class SyncManager:
             self._client,
             self._schedule,
             self.config.database,
-            names,
+            await self._selective.asked(),
             self._sync_in_background,
             self._rng,
         )
@@ -653,11 +653,11 @@ class SyncManager:
         collections stay as they are. The next sync brings what was left out, and removes, here alone, what is none
         of it. A change that has not been sent holds its document until it is. Raises :class:`QueryError`.
         """
-        return self._chose(await self._selective.subscribe(collection, filter, bind_vars))
+        return await self._chose(await self._selective.subscribe(collection, filter, bind_vars))
 
     async def unsubscribe(self, collection: str) -> bool:
         """Hold nothing of a collection any more; what was not sent yet is sent first. Tells whether that is news."""
-        return self._chose(await self._selective.unsubscribe(collection))
+        return await self._chose(await self._selective.unsubscribe(collection))
 
     async def set_sync_filter(self, query: str, bind_vars: Mapping[str, JSON] | None = None) -> bool:
         """Hold of a query's collection only the documents that it gives: ``FOR t IN tasks FILTER … RETURN t``."""
@@ -665,14 +665,16 @@ class SyncManager:
 
     async def set_collection_sync_filters(self, filters: Filters | None) -> bool:
         """Hold exactly these collections, each (name, filter or None[, bind variables]); None: everything again."""
-        return self._chose(await self._selective.set_filters(filters))
+        return await self._chose(await self._selective.set_filters(filters))
 
     async def subscriptions(self) -> list[Subscribed]:
         """List the collections of which not simply everything is held."""
         return await self._selective.chosen()
 
-    def _chose(self, is_news: bool) -> bool:
+    async def _chose(self, is_news: bool) -> bool:
         if is_news:
+            if self._background is not None:
+                self._background.ask(await self._selective.asked())
             self._schedule.on_poke(monotonic_ms(), 0)
             self._wake()
         return is_news

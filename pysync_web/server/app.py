@@ -14,7 +14,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ..core.wire import PROTOCOL, SyncRequest, decode_collections, decode_request
+from ..causality import SERVER
+from ..core.selection import Selection
+from ..core.wire import PROTOCOL, SyncRequest, decode_collections, decode_request, decode_subscriptions
 from ..errors import Rejected, StorageReset
 from ..transport.local import now_ms
 from ..transport.problems import Refusal, refusal_of
@@ -112,11 +114,14 @@ class App:
         return await json_text(request, dumps(status))
 
     async def _stream(self, request: Request) -> Response:
-        """Poke after each commit, or after those that touch some collections."""
+        """Poke after each commit, or after those that touch some collections, or what filters let through."""
         if request.method == "HEAD":
             return Response(media_type=EVENTS)
-        named = _names(request)
-        return await self.streams.respond(_database(request), None if named is None else decode_collections(named))
+        named, given = _names(request), request.query_params.get("subscriptions")
+        parts = decode_subscriptions(decode(given, "subscriptions")) if given is not None else ()
+        Selection(SyncRequest("", SERVER, subscriptions=parts))  # refuses a filter that is none
+        collections = None if named is None else decode_collections(named)
+        return await self.streams.respond(_database(request), collections, parts)
 
     async def _health(self, request: Request) -> Response:
         """Say that the server is there."""

@@ -6,6 +6,7 @@ Those that nobody uses are closed, the longest unused first, once more than some
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable, Set
 from contextlib import asynccontextmanager, suppress
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from ..core.hub import Hub
 from ..core.ports import Storage
-from ..errors import Rejected, StorageError
+from ..errors import Rejected, StorageError, SyncError
 from ..storage import Durability, open_storage
 from ..transport.pokes import Pokes
-from ..values import check_database
+from ..values import check_database, dumps
+
+logger = logging.getLogger("pysync_web.server")
 
 SUFFIX = ".sqlite"
 BUSY_TIMEOUT_S = 2.0
@@ -48,6 +51,7 @@ class Databases:
         self._most = most
         self._open: dict[str, _Database] = {}  # the longest unused first
         self._readers: dict[str, set[Pokes]] = {}
+        self._looking: dict[str, asyncio.Task[None]] = {}
         self._rng = random.SystemRandom()
 
     @property
@@ -113,6 +117,9 @@ class Databases:
 
     async def close(self) -> None:
         """Close every storage, after the transactions that were begun."""
+        for task in list(self._looking.values()):
+            task.cancel()
+        await asyncio.gather(*self._looking.values(), return_exceptions=True)
         databases, self._open = list(self._open.values()), {}
         for database in databases:
             await database.close()
@@ -156,8 +163,31 @@ class Databases:
         return folder / ("".join(f"+{c.lower()}" if c.isupper() else c for c in name) + SUFFIX)
 
     def _poke(self, name: str, head: int, touched: Set[str]) -> None:
-        for reader in list(self._readers.get(name, ())):
+        readers = list(self._readers.get(name, ()))
+        for reader in readers:
             reader.poke(head, touched)
+        if name not in self._looking and any(reader.is_doubtful for reader in readers):
+            self._looking[name] = asyncio.create_task(self._look(name))
+
+    async def _look(self, name: str) -> None:
+        """Look whether what has changed is in the parts that readers want; the same parts are looked at once."""
+        try:
+            while doubtful := [one for one in self._readers.get(name, ()) if one.is_doubtful]:
+                groups: dict[tuple[str, int], list[Pokes]] = {}
+                for one in doubtful:
+                    groups.setdefault((dumps([part[1:] for part in one.parts]), one.seen), []).append(one)
+                async with self.use(name) as hub:
+                    for (_, seen), readers in groups.items():
+                        is_news, head = await hub.has_news(readers[0].parts, seen)
+                        for reader in readers:
+                            reader.tell(head, is_news=is_news)
+                        await asyncio.sleep(0)
+        except SyncError as error:  # then they are told to look for themselves
+            logger.warning("what has changed in %r could not be looked at: %s", name, error)
+            for one in self._readers.get(name, ()):
+                one.poke(one.seen + 1)
+        finally:
+            del self._looking[name]
 
 
 def _name_of(path: Path) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Final
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from ..core.wire import Subscription
 from ..errors import Rejected
 from ..transport.pokes import Pokes
 from .databases import Databases
@@ -36,8 +37,12 @@ class Streams:
         """How many streams are open."""
         return len(self._open)
 
-    async def respond(self, name: str, collections: Collection[str] | None = None) -> StreamingResponse:
+    async def respond(
+        self, name: str, collections: Collection[str] | None = None, parts: Sequence[Subscription] = ()
+    ) -> StreamingResponse:
         """Answer with a stream of a database's pokes, which need not exist yet, of all collections or of some.
+
+        Of the collections of ``parts`` only what their filters let through is news.
 
         The first event says the head, and after how many seconds of silence there is a sign of life.
         """
@@ -45,7 +50,7 @@ class Streams:
             detail: dict[str, object] = {"limit": "streams", "maximum": self._most}
             message = f"This server keeps no more than {self._most} streams."
             raise Rejected(message, status=429, code="too_many_streams", detail=detail)
-        reader = Pokes(collections)
+        reader = Pokes(collections, parts)
         self._open.add(reader)
         stop = self._databases.watch(name, reader)
 

@@ -20,7 +20,16 @@ from ..core.outbox import Name
 from ..core.ports import Random, Storage
 from ..core.records import Accepted, Pulled, Refused, Sent, SyncRecord, checked
 from ..core.shadow import has_offers, load_state, offer, refusals, settle, take_in
-from ..core.wire import MAX_BODY_BYTES, Answer, Problem, Result, SyncRequest, decode_request, encode_result
+from ..core.wire import (
+    MAX_BODY_BYTES,
+    Answer,
+    Problem,
+    Result,
+    Subscription,
+    SyncRequest,
+    decode_request,
+    encode_result,
+)
 from ..errors import InvalidDocument, Rejected, SchemaError, SyncError, Unreachable
 from ..values import JSON, decode, dumps
 from .callback_errors import translated
@@ -106,7 +115,9 @@ class CallbackTransport:
         for stream in self._streams:
             stream.poke(self._pokes)
 
-    async def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+    async def pokes(
+        self, database: str, collections: Collection[str] | None = None, parts: Sequence[Subscription] = ()
+    ) -> AsyncIterator[int]:
         """Yield a number at once and after each :meth:`poke`, of whatever; ends when the transport is closed."""
         if self._closed:
             raise Unreachable("this transport was closed")

@@ -9,13 +9,13 @@ import asyncio
 import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from ..core.wire import MAX_BODY_BYTES
+from ..core.wire import MAX_BODY_BYTES, Subscription, encode_subscription
 from ..errors import SchemaError, Unreachable
-from ..values import decode
+from ..values import decode, dumps
 from .answers import Answer, check_status, text_of
 from .events import Event, EventReader
 from .problems import body_too_large
@@ -148,14 +148,19 @@ class HttpClient:
         text_of(await self._within_deadline(lambda: self._carrier.send("GET", url, self._headers, None)))
         return time.perf_counter() - begin
 
-    async def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+    async def pokes(
+        self, database: str, collections: Collection[str] | None = None, parts: Sequence[Subscription] = ()
+    ) -> AsyncIterator[int]:
         """Yield the server's sequence from ``/_api/sync/stream``: at once, then whenever it may have moved.
 
         Ends when the server says goodbye; raises ``Unreachable`` when the stream breaks or is silent for too long.
         """
         url = f"{self.url}/_api/sync/stream/{quote(database, safe='')}"
-        query = "" if collections is None else f"?collections={quote(','.join(collections), safe=',')}"
-        url += query if len(query) <= LONGEST_QUERY else ""
+        query = [] if collections is None else [f"collections={quote(','.join(collections), safe=',')}"]
+        if parts:
+            text = dumps([encode_subscription(one._replace(snapshot=None)) for one in parts])
+            query.append(f"subscriptions={quote(text, safe='')}")
+        url += f"?{'&'.join(query)}" if query and sum(map(len, query)) <= LONGEST_QUERY else ""
         headers = {**self._headers, "accept": "text/event-stream"}
         stream = await self._within_deadline(lambda: self._carrier.stream(url, headers))
         try:

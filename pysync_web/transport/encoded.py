@@ -7,10 +7,11 @@ it must read to join them: they leave as they are, so what is secret does not be
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
 from ..core.ports import Transport
+from ..core.wire import Subscription
 from ..crdt import is_crdt
 from ..errors import Rejected, Unreachable
 from ..values import JSON, dumps, loads
@@ -29,9 +30,11 @@ class EncodedTransport:
     what was moved elsewhere is found out. ``encode`` gives the same text for the same value and place each time (a
     nonce is derived from both, as AES-SIV does): a change that is sent again is the same change.
 
-    ``accepts_plain`` takes values that nobody encoded as they are; by default they are refused. Everything else is
-    the inner transport's.
+    ``accepts_plain`` takes values that nobody encoded as they are; by default they are refused. Documents travel
+    whole, and can't be filtered by their values. Everything else is the inner transport's.
     """
+
+    can_filter = False
 
     def __init__(self, inner: Transport, encode: Coder, decode: Coder, *, accepts_plain: bool = False) -> None:
         self._inner = inner
@@ -45,6 +48,7 @@ class EncodedTransport:
     async def exchange(self, database: str, body: str) -> str:
         """Send a request with its values encoded, and give the answer with its values decoded."""
         request = loads(body)
+        request.pop("delta", None)  # a part of a value can't be decoded
         names: dict[str | None, str] = {}
         for change in request.get("changes", ()):
             name = names[change.get("op_id")] = f"{change['collection']}/{change['key']}"
@@ -57,9 +61,11 @@ class EncodedTransport:
         except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
 
-    def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
+    def pokes(
+        self, database: str, collections: Collection[str] | None = None, parts: Sequence[Subscription] = ()
+    ) -> AsyncIterator[int]:
         """Yield the inner transport's pokes."""
-        return self._inner.pokes(database, collections)
+        return self._inner.pokes(database, collections, parts)
 
     async def close(self) -> None:
         """Close the inner transport."""

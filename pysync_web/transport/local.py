@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from ..core.ports import Random
-from ..core.wire import MAX_BODY_BYTES, decode_request
+from ..core.wire import MAX_BODY_BYTES, Subscription, decode_request
 from ..errors import SyncError, Unreachable
 from .pokes import Pokes
 from .problems import body_too_large, refusal_of
@@ -44,10 +44,16 @@ class LocalTransport:
         except SyncError as error:
             raise refusal_of(error).error() from error
 
-    async def pokes(self, database: str, collections: Collection[str] | None = None) -> AsyncIterator[int]:
-        """Yield the hub's head at once and after each commit, of these collections; ends when this is closed."""
+    async def pokes(
+        self, database: str, collections: Collection[str] | None = None, parts: Sequence[Subscription] = ()
+    ) -> AsyncIterator[int]:
+        """Yield the hub's head at once and after each commit, of these collections; ends when this is closed.
+
+        Of the collections of ``parts`` it tells everything: who is in the same process can look for itself.
+        """
         self._check_open()
-        stream = Pokes(collections)
+        names = [*(collections or ()), *(one.collection for one in parts)]
+        stream = Pokes(None if collections is None else names)
         self._streams.add(stream)
         stop = self._hub.watch(stream.poke)
         try:

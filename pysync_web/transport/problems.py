@@ -14,6 +14,7 @@ from ..errors import (
     DatabaseLocked,
     FormatTooNew,
     InvalidDocument,
+    QueryError,
     QuotaExceeded,
     Rejected,
     SchemaError,
@@ -98,6 +99,8 @@ def refusal_of(error: Exception) -> Refusal:
             return _schema_refusal(error)
         case InvalidDocument():
             return Refusal(422, "invalid_document", str(error))
+        case QueryError():
+            return Refusal(422, "invalid_filter", str(error))
         case Rejected():
             return Refusal(error.status, error.code, str(error), error.detail)
         case Unauthorized():

@@ -10,12 +10,15 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 import pysync_web as ps
 from pysync_web.core.hub import Hub
 from pysync_web.core.schedule import DEBOUNCE_MS, Schedule
+from pysync_web.core.wire import Subscription
 from pysync_web.storage.memory import MemoryStorage
 from pysync_web.transport import HttpClient
 from pysync_web.transport.client import LONGEST_QUERY
@@ -417,3 +420,52 @@ async def tried_again(proxy: Proxy, before: int) -> bool:
 async def heard_of(what: list[int], count: int) -> bool:
     """Tell whether so many came."""
     return len(what) >= count
+
+
+# Parts
+
+
+def part(text: str, collection: str = "tasks", **binds: Any) -> Subscription:
+    return Subscription("1", collection, text, binds)
+
+
+async def test_only_what_a_filter_lets_through_pokes_a_stream(tmp_path: Path) -> None:
+    """Or what has left it; other collections as they are named."""
+    with ServerProcess(tmp_path / "data") as server:
+        client = HttpClient(server.url, token=TOKEN)
+        heads: list[int] = []
+        news = asyncio.Event()
+
+        async def listen() -> None:
+            async for head in client.pokes("db", ["notes"], [part("doc.owner == @me", me="ada")]):
+                heads.append(head)
+                news.set()
+
+        async def push(collection: str, key: str, **fields: Any) -> None:
+            change = {"collection": collection, "key": key, "operation": "insert", "document": fields}
+            body = {"client_id": "other", "version_vector": {"server": heads[-1] + 2}, "changes": [change]}
+            await asyncio.to_thread(server.call, "POST", "/_api/sync/push/db", body)
+
+        async def poked() -> int:
+            async with asyncio.timeout(30):
+                await news.wait()
+            news.clear()
+            return heads[-1]
+
+        task = asyncio.ensure_future(listen())
+        assert await poked() == 0
+        await push("tasks", "a", owner="bob")  # 1
+        await push("else", "a", owner="ada")  # 2
+        await push("tasks", "b", owner="ada")  # 3
+        assert await poked() == 3 and heads == [0, 3]
+        await push("tasks", "a", owner="cyd")  # 4
+        await push("tasks", "b", owner="bob")  # 5: it leaves
+        assert await poked() == 5 and heads == [0, 3, 5]
+        await push("notes", "n", text="whole")  # 6
+        assert await poked() == 6 and heads == [0, 3, 5, 6]
+        wrong = quote('[{"id":"1","collection":"c","query":"("}]')
+        path = f"/_api/sync/stream/db?subscriptions={wrong}"
+        status, problem, _ = await asyncio.to_thread(server.call, "GET", path)
+        assert status in (400, 422) and "line 1" in problem["detail"]
+        task.cancel()
+        await client.close()
