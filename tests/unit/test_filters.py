@@ -126,6 +126,7 @@ def test_a_chain_is_as_long_as_the_parts_allow_and_is_no_depth():
     assert matching(whole, PEOPLE) == [True, True, False, False]
 
 
+@pytest.mark.native
 def test_functions_of_the_world_are_refused_whatever_they_are_called():
     """Whatever looks at more of its context than the account is refused, functions to come as well."""
     for name, function in FUNCTIONS.items():

@@ -429,6 +429,7 @@ def part(text: str, collection: str = "tasks", **binds: Any) -> Subscription:
     return Subscription("1", collection, text, binds)
 
 
+@native
 async def test_only_what_a_filter_lets_through_pokes_a_stream(tmp_path: Path) -> None:
     """Or what has left it; other collections as they are named."""
     with ServerProcess(tmp_path / "data") as server:
