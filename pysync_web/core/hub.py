@@ -21,7 +21,7 @@ from .digest import digest
 from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
 from .expiry import is_due, note_written, take_due
 from .feed import enter
-from .fields import check_authors, check_states, has_crdts, is_author, latest, without_crdts
+from .fields import MARK_TEXT, check_authors, check_states, has_crdts, is_author, latest, without_crdts
 from .hub_state import HubState, begin_epoch, create_state, load_state, required_state
 from .lookups import build_step, is_needed, load_fields, refresh
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
@@ -444,7 +444,8 @@ class _Push:
         self.after: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], _Stored] = {}
         self.ops: dict[str, str | None] = {}
-        self.has_crdts = any(has_crdts(change.state.body) for change in request.changes)
+        self.texts = {id(body): text for body, text in request.texts}  # the request holds the bodies
+        self.has_crdts = any(map(self._has_crdts, request.changes))
 
     async def run(self) -> None:
         """Decide every change and write what they did."""
@@ -485,7 +486,7 @@ class _Push:
         for change, result in self.decided:
             name = (change.collection, change.key)
             if result.status in _TAKEN:
-                record = {"content": _fingerprint(change), **encode_losses(result)}
+                record = {"content": self._fingerprint(change), **encode_losses(result)}
                 if change.deeds:
                     record["by"] = self.request.client_id
                 self.tx.put("ops", (result.op_id,), dumps(record))
@@ -552,7 +553,7 @@ class _Push:
         if known is not None:
             self.known[name] = change
             record = loads(known)
-            if record["content"] != _fingerprint(change):
+            if record["content"] != self._fingerprint(change):
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
             return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
         if change.contains is not None:
@@ -672,12 +673,13 @@ class _Push:
             before, document = self.before[name], stored.document
             if document is None:
                 continue
-            text = encode_server_change(*name, document)
+            text = encode_server_change(*name, document, self.texts.get(id(document.body)))
             body = before.document.body if before.document else None
             collection = await self._digest(digests, name[0])
             for there, sign in ((stored, 1), (before, -1)):
-                collection["count"] += sign * there.is_there
-                collection["digest"] += sign * there.is_there * digest(*name, there.sequence)
+                if there.is_there:
+                    collection["count"] += sign
+                    collection["digest"] += sign * digest(*name, there.sequence)
             await enter(self.tx, name, before, document, stored.sequence, len(text))
             refresh(self.tx, fields, name, body, document.body)
             lies = [None if one.is_there else one.sequence for one in (before, stored)]
@@ -689,6 +691,23 @@ class _Push:
             text = dumps({"count": record["count"], "digest": f"{record['digest']:016x}"})
             self.tx.put("collections", (collection_name,), text)
         self.tx.put("hub", ("state",), self.state.text())
+
+    def _has_crdts(self, change: Change) -> bool:
+        text = self.texts.get(id(change.state.body))
+        return (text is None or MARK_TEXT in text) and has_crdts(change.state.body)
+
+    def _fingerprint(self, change: Change) -> str:
+        """Tell one change's content from another's under the same op id.
+
+        What was done to CRDT values counts, not what came of it: a replica that was cloned does it again, over what
+        it has now and under other names.
+        """
+        state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
+        stamps = sorted(path for path in state.stamps if path != TOUCHED)
+        head = dumps([change.collection, change.key, change.operation])
+        tail = dumps([stamps, change.deeds] if change.deeds else [stamps])
+        body = self.texts.get(id(state.body)) or dumps(state.body)
+        return sha256(f"{head[:-1]},{body},{tail[1:]}".encode()).hexdigest()[:16]
 
     async def _digest(self, digests: dict[str, dict[str, int]], collection: str) -> dict[str, int]:
         if collection not in digests:
@@ -784,16 +803,3 @@ def _must_change(result: Result) -> bool:
 
 def _rejected(op_id: str, code: str, message: str) -> Result:
     return Result(op_id, "rejected", error=Problem(code, message))
-
-
-def _fingerprint(change: Change) -> str:
-    """Tell one change's content from another's under the same op id.
-
-    What was done to CRDT values counts, not what came of it: a replica that was cloned does it again, over what it
-    has now and under other names.
-    """
-    state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
-    stamps = sorted(path for path in state.stamps if path != TOUCHED)
-    content = [change.collection, change.key, change.operation, state.body, stamps]
-    content += [change.deeds] if change.deeds else []
-    return sha256(dumps(content).encode()).hexdigest()[:16]
