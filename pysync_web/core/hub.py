@@ -454,7 +454,7 @@ class _Push:
         changes = [self._completed(change) for change in self.request.changes]
         await self._look_up(changes)
         for unit in _units(changes):
-            await self._decide_unit(unit)
+            self._decide_unit(unit)
         if self.request.protocol and any(_must_change(result) for _, result in self.decided):
             self._take_back(head)
         self._conclude()
@@ -506,9 +506,9 @@ class _Push:
         base = self.request.version_vector if change.base_version is None else change.base_version
         return change._replace(op_id=op_id, n=n, base_version=base)
 
-    async def _decide_unit(self, unit: Sequence[Change]) -> None:
+    def _decide_unit(self, unit: Sequence[Change]) -> None:
         head, clock = self.state.head, self.state.clock
-        verdicts = [await self._decide(change) for change in unit]
+        verdicts = [self._decide(change) for change in unit]
         if len(unit) > 1 and any(result.status == "rejected" for result in verdicts):
             self.state.head, self.state.clock = head, clock
             self.staged.clear()
@@ -545,7 +545,7 @@ class _Push:
             document = decode_stored(text) if text else None
             self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
 
-    async def _decide(self, change: Change) -> Result:
+    def _decide(self, change: Change) -> Result:
         name = (change.collection, change.key)
         op_id = str(change.op_id)
         current = self._seen(name).document
@@ -674,15 +674,17 @@ class _Push:
             if document is None:
                 continue
             text = encode_server_change(*name, document, self.texts.get(id(document.body)))
-            body = before.document.body if before.document else None
-            collection = await self._digest(digests, name[0])
-            for there, sign in ((stored, 1), (before, -1)):
-                if there.is_there:
+            collection = digests.get(name[0]) or await self._digest(digests, name[0])
+            lies: list[int | None] = []
+            for one, sign in ((before, -1), (stored, 1)):
+                is_there = one.is_there
+                lies.append(None if is_there else one.sequence)
+                if is_there:
                     collection["count"] += sign
-                    collection["digest"] += sign * digest(*name, there.sequence)
+                    collection["digest"] += sign * digest(*name, one.sequence)
             await enter(self.tx, name, before, document, stored.sequence, len(text))
-            refresh(self.tx, fields, name, body, document.body)
-            lies = [None if one.is_there else one.sequence for one in (before, stored)]
+            if fields:
+                refresh(self.tx, fields, name, before.document.body if before.document else None, document.body)
             note_sequence(self.tx, name, *lies)
             self.tx.put("docs", name, text)
         await note_written(self.tx, self.after.keys(), _body_of)
@@ -705,15 +707,15 @@ class _Push:
         state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
         stamps = sorted(path for path in state.stamps if path != TOUCHED)
         head = dumps([change.collection, change.key, change.operation])
-        tail = dumps([stamps, change.deeds] if change.deeds else [stamps])
         body = self.texts.get(id(state.body)) or dumps(state.body)
-        return sha256(f"{head[:-1]},{body},{tail[1:]}".encode()).hexdigest()[:16]
+        tail = f",{dumps(change.deeds)}" if change.deeds else ""
+        return sha256(f"{head[:-1]},{body},{dumps(stamps)}{tail}]".encode()).hexdigest()[:16]
 
     async def _digest(self, digests: dict[str, dict[str, int]], collection: str) -> dict[str, int]:
-        if collection not in digests:
-            text = await self.tx.get("collections", (collection,))
-            stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
-            digests[collection] = {"count": stored["count"], "digest": int(stored["digest"], 16)}
+        """Read how many documents a collection has, and their digest."""
+        text = await self.tx.get("collections", (collection,))
+        stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
+        digests[collection] = {"count": stored["count"], "digest": int(stored["digest"], 16)}
         return digests[collection]
 
 
