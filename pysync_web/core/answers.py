@@ -98,10 +98,11 @@ async def _page(
 
 async def _own_cursor(tx: ReadTransaction, since: int, own: Set[Name]) -> int:
     """Give the sequence before the first change after ``since`` that is not among a request's own."""
-    for key, text in await tx.scan("feed", after=(since,), limit=len(own)):
-        if decode_entry(int(key[0]), text).name not in own:
-            break
-        since = int(key[0])
+    for limit in (1, len(own)):  # mostly the first one tells
+        for key, text in await tx.scan("feed", after=(since,), limit=limit):
+            if decode_entry(int(key[0]), text).name not in own:
+                return since
+            since = int(key[0])
     return since
 
 

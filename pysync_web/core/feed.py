@@ -64,11 +64,13 @@ async def enter(
 ) -> None:
     """Move a document to the end of the feed; ``size`` is the length of its new text, ``before`` what was there."""
     old, old_sequence = before
+    if not old_sequence:
+        tx.put("feed", (sequence,), dumps([*name, [[0]]]))
+        return
     trail: list[Any] = [_step(old, old_sequence, after)]
-    if old_sequence:
-        text = await tx.get("feed", (old_sequence,))
-        trail += decode_entry(old_sequence, text).trail if text else []
-        tx.delete("feed", (old_sequence,))
+    text = await tx.get("feed", (old_sequence,))
+    trail += decode_entry(old_sequence, text).trail if text else []
+    tx.delete("feed", (old_sequence,))
     tx.put("feed", (sequence,), dumps([*name, _bounded(trail, max(TRAIL_BYTES, size // 2))]))
 
 

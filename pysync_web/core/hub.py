@@ -21,7 +21,7 @@ from .digest import digest
 from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
 from .expiry import is_due, note_written, take_due
 from .feed import enter
-from .fields import check_authors, check_states, has_crdts, is_author, latest, without_crdts
+from .fields import MARK_TEXT, check_authors, check_states, has_crdts, is_author, latest, without_crdts
 from .hub_state import HubState, begin_epoch, create_state, load_state, required_state
 from .lookups import build_step, is_needed, load_fields, refresh
 from .pages import Room, feed_page
@@ -461,7 +461,8 @@ class _Push:
         self.after: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], _Stored] = {}
         self.ops: dict[str, str | None] = {}
-        self.has_crdts = any(has_crdts(change.state.body) for change in request.changes)
+        self.texts = {id(body): text for body, text in request.texts}  # the request holds the bodies
+        self.has_crdts = any(map(self._has_crdts, request.changes))
 
     async def run(self) -> None:
         """Decide every change and write what they did."""
@@ -470,7 +471,7 @@ class _Push:
         changes = [self._completed(change) for change in self.request.changes]
         await self._look_up(changes)
         for unit in _units(changes):
-            await self._decide_unit(unit)
+            self._decide_unit(unit)
         if self.request.protocol and any(_must_change(result) for _, result in self.decided):
             self._take_back(head)
         self._conclude()
@@ -502,7 +503,7 @@ class _Push:
         for change, result in self.decided:
             name = (change.collection, change.key)
             if result.status in _TAKEN:
-                record = {"content": _fingerprint(change), **encode_losses(result)}
+                record = {"content": self._fingerprint(change), **encode_losses(result)}
                 if change.deeds:
                     record["by"] = self.request.client_id
                 self.tx.put("ops", (result.op_id,), dumps(record))
@@ -522,9 +523,9 @@ class _Push:
         base = self.request.version_vector if change.base_version is None else change.base_version
         return change._replace(op_id=op_id, n=n, base_version=base)
 
-    async def _decide_unit(self, unit: Sequence[Change]) -> None:
+    def _decide_unit(self, unit: Sequence[Change]) -> None:
         head, clock = self.state.head, self.state.clock
-        verdicts = [await self._decide(change) for change in unit]
+        verdicts = [self._decide(change) for change in unit]
         if len(unit) > 1 and any(result.status == "rejected" for result in verdicts):
             self.state.head, self.state.clock = head, clock
             self.staged.clear()
@@ -561,7 +562,7 @@ class _Push:
             document = decode_stored(text) if text else None
             self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
 
-    async def _decide(self, change: Change) -> Result:
+    def _decide(self, change: Change) -> Result:
         name = (change.collection, change.key)
         op_id = str(change.op_id)
         current = self._seen(name).document
@@ -569,7 +570,7 @@ class _Push:
         if known is not None:
             self.known[name] = change
             record = loads(known)
-            if record["content"] != _fingerprint(change):
+            if record["content"] != self._fingerprint(change):
                 return _rejected(op_id, "op_id_reused", "this op id was used for another change")
             return Result(op_id, "duplicate", current.version if current else {}, None, *decode_losses(record))
         if change.contains is not None:
@@ -689,15 +690,18 @@ class _Push:
             before, document = self.before[name], stored.document
             if document is None:
                 continue
-            text = encode_server_change(*name, document)
-            body = before.document.body if before.document else None
-            collection = await self._digest(digests, name[0])
-            for there, sign in ((stored, 1), (before, -1)):
-                collection["count"] += sign * there.is_there
-                collection["digest"] += sign * there.is_there * digest(*name, there.sequence)
+            text = encode_server_change(*name, document, self.texts.get(id(document.body)))
+            collection = digests.get(name[0]) or await self._digest(digests, name[0])
+            lies: list[int | None] = []
+            for one, sign in ((before, -1), (stored, 1)):
+                is_there = one.is_there
+                lies.append(None if is_there else one.sequence)
+                if is_there:
+                    collection["count"] += sign
+                    collection["digest"] += sign * digest(*name, one.sequence)
             await enter(self.tx, name, before, document, stored.sequence, len(text))
-            refresh(self.tx, fields, name, body, document.body)
-            lies = [None if one.is_there else one.sequence for one in (before, stored)]
+            if fields:
+                refresh(self.tx, fields, name, before.document.body if before.document else None, document.body)
             note_sequence(self.tx, name, *lies)
             self.tx.put("docs", name, text)
         await note_written(self.tx, self.after.keys(), _body_of)
@@ -707,11 +711,28 @@ class _Push:
             self.tx.put("collections", (collection_name,), text)
         self.tx.put("hub", ("state",), self.state.text())
 
+    def _has_crdts(self, change: Change) -> bool:
+        text = self.texts.get(id(change.state.body))
+        return (text is None or MARK_TEXT in text) and has_crdts(change.state.body)
+
+    def _fingerprint(self, change: Change) -> str:
+        """Tell one change's content from another's under the same op id.
+
+        What was done to CRDT values counts, not what came of it: a replica that was cloned does it again, over what
+        it has now and under other names.
+        """
+        state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
+        stamps = sorted(path for path in state.stamps if path != TOUCHED)
+        head = dumps([change.collection, change.key, change.operation])
+        body = self.texts.get(id(state.body)) or dumps(state.body)
+        tail = f",{dumps(change.deeds)}" if change.deeds else ""
+        return sha256(f"{head[:-1]},{body},{dumps(stamps)}{tail}]".encode()).hexdigest()[:16]
+
     async def _digest(self, digests: dict[str, dict[str, int]], collection: str) -> dict[str, int]:
-        if collection not in digests:
-            text = await self.tx.get("collections", (collection,))
-            stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
-            digests[collection] = {"count": stored["count"], "digest": int(stored["digest"], 16)}
+        """Read how many documents a collection has, and their digest."""
+        text = await self.tx.get("collections", (collection,))
+        stored: dict[str, Any] = loads(text) if text else {"count": 0, "digest": "0"}
+        digests[collection] = {"count": stored["count"], "digest": int(stored["digest"], 16)}
         return digests[collection]
 
 
@@ -801,16 +822,3 @@ def _must_change(result: Result) -> bool:
 
 def _rejected(op_id: str, code: str, message: str) -> Result:
     return Result(op_id, "rejected", error=Problem(code, message))
-
-
-def _fingerprint(change: Change) -> str:
-    """Tell one change's content from another's under the same op id.
-
-    What was done to CRDT values counts, not what came of it: a replica that was cloned does it again, over what it
-    has now and under other names.
-    """
-    state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
-    stamps = sorted(path for path in state.stamps if path != TOUCHED)
-    content = [change.collection, change.key, change.operation, state.body, stamps]
-    content += [change.deeds] if change.deeds else []
-    return sha256(dumps(content).encode()).hexdigest()[:16]

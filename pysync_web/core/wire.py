@@ -21,6 +21,7 @@ from ..values import (
     MAX_INTEGER,
     NoCollecting,
     canonical,
+    canonical_many,
     check_collection,
     check_database,
     check_key,
@@ -29,7 +30,7 @@ from ..values import (
     dumps,
     loads,
 )
-from .document import ABSENT, Document, State, deleted, removals
+from .document import ABSENT, Body, Document, State, deleted, removals
 from .fields import MARK_TEXT, check_states
 
 PROTOCOL: Final = 1
@@ -48,6 +49,9 @@ MAX_ID = 128
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _MEMBERS = ("collection", "key", "operation", "document", "timestamp", "version_vector", "op_id")
 _members = itemgetter(*_MEMBERS)
+_CHANGE = ("collection", "key", "operation", "timestamp", "op_id", "n", "base_version")
+_change_members = itemgetter(*_CHANGE)
+_RESERVED = ("_key", "_version", "_timestamp")
 _UNSTAMPED: Final[dict[str, str]] = {}
 _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
@@ -125,6 +129,7 @@ class SyncRequest:
     come whole. ``settled`` is the last cursor at which it had everything; ``began`` is what the last answer said.
     ``protocol`` 0 is a plain client without identity or idempotence. ``diverged`` tells the server's operator of
     which collections, when all had been exchanged, the replica's documents were others than the server's.
+    ``texts`` has bodies of the changes, each with its canonical text, where reading them has made that.
     """
 
     database: str
@@ -143,6 +148,7 @@ class SyncRequest:
     delta: DeltaWish | None = None
     settled: int = 0
     began: int = 0
+    texts: tuple[tuple[Body, str], ...] = field(default=(), compare=False, repr=False)
 
     @property
     def since(self) -> int:
@@ -331,13 +337,14 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
     named = _name(check_database, message.get("database", database), "database")
     if database is not None and named != database:
         raise SchemaError(f"{named!r} is not the database {database!r} of the URL", place="database")
-    changes = _list(message.get("changes", []), "changes", MAX_CHANGES)
+    given = _list(message.get("changes", []), "changes", MAX_CHANGES)
+    changes, texts = _decode_changes(given)
     collections = message.get("collections")
     return SyncRequest(
         database=named,
         client_id=_id(message.get("client_id"), "client_id"),
         version_vector=decode_vector(message.get("version_vector", {}), "version_vector"),
-        changes=tuple(decode_change(change, f"changes[{i}]") for i, change in enumerate(changes)),
+        changes=tuple(changes),
         protocol=_integer(message.get("protocol", 0), "protocol", 0, PROTOCOL),
         request_id=_optional(_id, message.get("request_id"), "request_id"),
         fence=_optional(_id, message.get("fence"), "fence"),
@@ -350,6 +357,7 @@ def decode_request(data: bytes | str, *, database: str | None = None) -> SyncReq
         delta=_optional(_decode_wish, message.get("delta"), "delta"),
         settled=_integer(message.get("settled", 0), "settled", 0, MAX_INTEGER),
         began=_integer(message.get("began", 0), "began", 0, MAX_INTEGER),
+        texts=texts,
     )
 
 
@@ -424,14 +432,19 @@ def encode_remove(collection: str, key: str, sequence: int) -> str:
     return dumps({"collection": collection, "key": key, "operation": "remove", "version_vector": version})
 
 
-def encode_server_change(collection: str, key: str, document: Document) -> str:
-    """Give the text under which the server stores a document and sends it."""
+def encode_server_change(collection: str, key: str, document: Document, body_text: str | None = None) -> str:
+    """Give the text under which the server stores a document and sends it; ``body_text`` where its body has one."""
     message: dict[str, JSON] = {
         "collection": collection,
         "key": key,
         "op_id": document.op_id,
         "version_vector": document.version,
     }
+    if body_text is not None:
+        message["operation"] = "update"
+        _encode_stamps(message, document.state)
+        start = f'{{"collection":"{collection}",'
+        return f'{start}"document":{body_text},{dumps(message)[len(start) :]}'
     if document.body is None:
         message["operation"] = "delete"
     else:
@@ -613,6 +626,63 @@ def decode_change(value: JSON, place: str) -> Change:
     )
 
 
+def _decode_changes(given: Sequence[JSON]) -> tuple[list[Change], tuple[tuple[Body, str], ...]]:
+    """Read many changes; those that are as our client sends most of them are checked together."""
+    usual = list(map(_is_usual_change, given))
+    together, texts = _decode_usual_changes(list(compress(given, usual)))
+    if together and all(usual):
+        return together, texts
+    found = iter(together)
+    return [
+        (next(found, None) if is_usual else None) or decode_change(message, f"changes[{i}]")
+        for i, (message, is_usual) in enumerate(zip(given, usual, strict=True))
+    ], texts
+
+
+def _is_usual_change(message: JSON) -> bool:
+    """Tell whether a change has as many members as one of our client that is no delete; which, is seen later."""
+    return type(message) is dict and len(message) == len(_CHANGE) + 1 + ("merge" in message)
+
+
+def _decode_usual_changes(given: Sequence[dict[str, JSON]]) -> tuple[list[Change], tuple[tuple[Body, str], ...]]:
+    """Read changes with all usual members and no others; nothing where there is anything to say against one."""
+    try:
+        collections, keys, operations, times, op_ids, numbers, bases = zip(
+            *map(_change_members, given), strict=True
+        )
+        wholes = [one["operation"] == "insert" or "document" in one for one in given]
+        bodies = [one["document" if is_whole else "delta"] for one, is_whole in zip(given, wholes, strict=True)]
+        merges = [one.get("merge") for one in given]
+        check_keys(keys)
+        for collection in set(collections):
+            check_collection(collection)
+        for name in _RESERVED:
+            for body in bodies:
+                body.pop(name, None)
+        texts = canonical_many(bodies, keys)
+        for body, text in zip(bodies, texts, strict=True):
+            if MARK_TEXT in text:
+                check_states(body, "document")
+        counts = [*numbers, *chain.from_iterable(map(dict.values, bases))]
+        is_usual = (
+            {"insert", "update"}.issuperset(operations)
+            and {int}.issuperset(map(type, counts))
+            and all(bodies)
+            and all(map(is_ours, set(times)))
+            and all(map(_ID.match, {*op_ids, *merges, *chain.from_iterable(bases)} - {None}))
+            and min(numbers) > 0
+            and min(counts) >= 0
+            and max(map(len, bases)) <= MAX_VECTOR
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return [], ()
+    if not is_usual:
+        return [], ()
+    states = map(State, bodies, times)
+    changes = map(Change, collections, keys, operations, states, wholes, op_ids, numbers, bases, merges)
+    return list(changes), tuple(zip(bodies, texts, strict=True))
+
+
 def _decode_result(value: JSON, place: str) -> Result:
     message = _object(value, place)
     error = message.get("error")
@@ -706,7 +776,7 @@ def _decode_stamps(message: dict[str, JSON], body: JSON, place: str) -> State:
 
 def _document(value: JSON, place: str) -> dict[str, JSON]:
     body = _object(value, place)
-    for name in ("_key", "_version", "_timestamp"):
+    for name in _RESERVED:
         body.pop(name, None)
     try:
         text = canonical(body, place)

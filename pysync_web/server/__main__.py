@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -139,7 +140,9 @@ def serve(config: Config, host: str, port: int, log_format: Literal["text", "jso
         sys.exit(f"{host}:{port} can't be listened on: {error.strerror or error}")
     for line in _greeting(config, host, listener.getsockname()[1]):
         print(line, flush=True)
-    Server(App(config)).run(sockets=[listener])
+    server = Server(App(config))
+    gc.freeze()  # what is there now stays: the collector need not go through it again and again
+    server.run(sockets=[listener])
 
 
 def _check_door(host: str, token: str | None) -> None:

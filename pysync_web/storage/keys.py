@@ -6,7 +6,7 @@ Texts sort by code point, which is the order of their UTF-8; each part ends in a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import chain
 
 from ..core.ports import Key
@@ -36,6 +36,17 @@ def pack(key: Key) -> bytes:
         return packed.encode()
     except UnicodeEncodeError as error:
         raise InvalidDocument(f"key {key!r}: a text in a key holds no lone surrogate") from error
+
+
+def pack_many(keys: Sequence[Key]) -> list[bytes]:
+    """Give many keys as bytes: what :func:`pack` does, but faster where all their parts are texts."""
+    try:
+        packed = [_TEXT + _NEXT_TEXT.join(key) + _END for key in keys]  # type: ignore[arg-type]
+        if "".join(packed).count(_END) == sum(map(len, keys)):
+            return list(map(str.encode, packed))
+    except (TypeError, UnicodeEncodeError):
+        pass
+    return list(map(pack, keys))
 
 
 def _pack_part(part: str | int, key: Key) -> str:

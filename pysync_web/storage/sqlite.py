@@ -28,7 +28,7 @@ from ..errors import (
     TransactionError,
 )
 from ..values import dumps, loads
-from .keys import bounds, pack, unpack
+from .keys import bounds, pack, pack_many, unpack
 from .locks import FileLock
 from .processes import Neighbours
 from .step import run
@@ -423,7 +423,7 @@ class _Reader:
         """Give one text or None for each key."""
         if len(keys) == 1:
             return [await self.get(space, keys[0])]
-        packed = list(map(pack, keys))
+        packed = pack_many(keys)
         found: dict[bytes, str] = {}
         for start in range(0, len(packed), _KEYS_AT_ONCE):
             some = packed[start : start + _KEYS_AT_ONCE]
@@ -508,15 +508,16 @@ class _Writer(_Reader):
         self._flush(self.writes)
 
     def _flush(self, writes: Writes) -> None:
-        puts, deletes = [], []
+        puts: list[tuple[str, bytes, str]] = []
+        deletes: list[tuple[str, bytes]] = []
         for space, written in writes.items():
             if len(self.touched) <= _MOST_TOUCHED:
                 self.touched += [(space, key) for key in written]
-            for key, text in written.items():
+            for key, text in zip(pack_many(list(written)), written.values(), strict=True):
                 if text is None:
-                    deletes.append((space, pack(key)))
+                    deletes.append((space, key))
                 else:
-                    puts.append((space, pack(key), text))
+                    puts.append((space, key, text))
         try:
             if puts:
                 self._many(_PUT, sorted(puts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,16 @@ from pysync_web.core import intake
 from pysync_web.core.document import Document
 from pysync_web.core.exchange import build_pull
 from pysync_web.core.optimistic import Pending, Record, Waiting, confirmed_texts, encode_record, sequence_of_text
-from pysync_web.core.wire import Answer, decode_response, decode_server_change, encode_server_change
+from pysync_web.core.wire import (
+    Answer,
+    decode_change,
+    decode_request,
+    decode_response,
+    decode_server_change,
+    encode_server_change,
+)
 from pysync_web.errors import SchemaError
-from pysync_web.values import decode
+from pysync_web.values import canonical, decode
 from tests.laws.strategies import documents, law, states, texts, values
 from tests.simulator.lab import Device, Lab
 from tests.simulator.storage import run
@@ -95,6 +103,117 @@ def test_one_thing_that_is_unusual_is_not_overlooked(name, value):
     head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
     alone = outcome(lambda: tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page)))
     assert outcome(lambda: decode_response(json.dumps({**head, "server_changes": page})).server_changes) == alone
+
+
+@st.composite
+def sent_changes(draw: st.DrawFn) -> Any:
+    """A change as a client sends it, often with something about it that is wrong or unusual."""
+    operation = draw(st.sampled_from(["insert", "update", "delete", "?"]))
+    change: dict[str, Any] = {
+        "collection": "notes",
+        "key": draw(st.sampled_from(["1", "2", "é", "a\x01b", "k" * 129])),
+        "operation": operation,
+        draw(st.sampled_from(["document", "document", "delta"])): draw(documents),
+        "timestamp": TIME,
+        "op_id": "o" * draw(st.sampled_from([1, 32, 128, 129])),
+        "n": draw(st.integers(0, 3)),
+        "base_version": draw(st.dictionaries(st.sampled_from(["server", "r1"]), st.integers(0, 3))),
+    }
+    if draw(st.booleans()):
+        change["merge"] = draw(st.sampled_from(["fields", "fields", None, ""]))
+    if draw(st.booleans()):
+        more = ["stamps", "since", "removed", "transaction", "deeds", "relays", "contains", "more"]
+        change[draw(st.sampled_from([*change, *more]))] = draw(odd)
+    if draw(st.integers(0, 9)) == 0:
+        del change[draw(st.sampled_from(list(change)))]
+    return change
+
+
+def pushed(changes: list[Any]) -> str:
+    return json.dumps({"database": "d", "client_id": "c", "changes": changes})
+
+
+def read_one_by_one(changes: list[Any]) -> Any:
+    given = json.loads(json.dumps(changes))
+    return outcome(lambda: tuple(decode_change(one, f"changes[{i}]") for i, one in enumerate(given)))
+
+
+@law
+@given(st.lists(sent_changes() | odd, max_size=4))
+def test_the_changes_of_a_push_read_as_each_of_them_does(changes):
+    assert outcome(lambda: decode_request(pushed(changes)).changes) == read_one_by_one(changes)
+
+
+@law
+@given(st.lists(sent_changes(), max_size=4))
+def test_the_texts_of_a_push_are_those_of_its_bodies(changes):
+    request = outcome(lambda: decode_request(pushed(changes)))
+    if not isinstance(request, tuple):
+        bodies = [change.state.body for change in request.changes]
+        for body, text in request.texts:
+            assert any(body is one for one in bodies) and text == canonical(body)
+
+
+@law
+@given(st.lists(st.lists(sent_changes(), max_size=3), max_size=3))
+def test_a_push_stores_and_answers_the_same_without_its_texts(pushes):
+    """The changes come again in the second round: each is known by its fingerprint."""
+    requests = [outcome(lambda given=given: decode_request(pushed(given))) for given in pushes] * 2
+    requests = [request for request in requests if not isinstance(request, tuple)]
+    quick, plain = Lab(), Lab()
+    for request in requests:
+        answers = [
+            lab.subject.serve(lab.server, one, lab.now_ms, lab.rng, None)
+            for lab, one in ((quick, request), (plain, replace(request, texts=())))
+        ]
+        assert answers[0] == answers[1]
+    assert quick.server.snapshot() == plain.server.snapshot()
+
+
+SENT = {
+    "collection": "notes",
+    "key": "1",
+    "operation": "insert",
+    "document": {"a": 1},
+    "timestamp": TIME,
+    "op_id": "o",
+    "n": 1,
+    "base_version": {"server": 1},
+    "merge": "fields",
+}
+STRANGE: dict[str, list[Any]] = {
+    "collection": ["1", "", 1, None, []],
+    "key": ["", "a\x01", 1, None, []],
+    "operation": ["delete", "update", "?", None, []],
+    "document": [
+        *({}, [], None, "text", {"_key": "1"}, {"_key": "1", "a": 1}, {"a": "x" * 65537}, {"n" * 257: 1}),
+        *({"a": {"$crdt": "counter"}}, {"a": [{"$crdt": "counter"}]}, {f"{i}": "x" * 60000 for i in range(5)}),
+    ],
+    "delta": [{}, {"b": 1}, None],
+    "timestamp": ["never", "2026-11-21T07:49:31Z", 1, None, []],
+    "op_id": ["", "o" * 129, "a b", 1, None, []],
+    "n": [0, -1, True, "1", 1.0, None],
+    "base_version": [
+        *({}, [], None, {"server": -1}, {"server": True}, {"a b": 1}, {"server": "1"}),
+        {f"r{i}": 1 for i in range(1001)},
+    ],
+    "merge": ["", 1, None, [], "a b"],
+    "stamps": [{}, [], {"/a": TIME}, {"a": TIME}],
+    "since": ["never", TIME, None],
+    "removed": [["/a"], ["a"], 1],
+    "transaction": [1, 0],
+    "relays": [True],
+    "contains": [{"r1": 1}, []],
+    "more": [1],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, some in STRANGE.items() for value in some])
+def test_one_strange_change_among_usual_ones_is_not_overlooked(name, value):
+    shorter = {other: SENT[other] for other in SENT if other not in (name, "merge")}
+    for strange in ({**SENT, name: value}, {**shorter, name: value}, shorter):
+        changes = [SENT, strange, SENT]
+        assert outcome(lambda given=changes: decode_request(pushed(given)).changes) == read_one_by_one(changes)
 
 
 @law

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysync_web.errors import InvalidDocument
-from pysync_web.storage.keys import AFTER_ALL, bounds, check_keys, pack, unpack
+from pysync_web.storage.keys import AFTER_ALL, bounds, check_keys, pack, pack_many, unpack
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=6)
 integers = st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-300, 300)
@@ -26,6 +26,7 @@ def keys_of_one_space(draw, least=1):
 def test_what_was_packed_is_unpacked(keys):
     check_keys(keys)
     assert [unpack(pack(key)) for key in keys] == keys
+    assert pack_many(keys) == list(map(pack, keys))
 
 
 @given(keys_of_one_space(least=2))
@@ -72,3 +73,5 @@ def test_a_bad_key_is_refused_alone_and_among_others(key, words):
     for others in ([], [("fine",)], [(1,)], [("fine", 1)]):
         with pytest.raises(InvalidDocument, match=words):
             check_keys([*others, key])
+        with pytest.raises(InvalidDocument, match=words):
+            pack_many([*others, key])
