@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pysync_web import crdt
+from pysync_web.core.expiry import SETTINGS
 from pysync_web.core.optimistic import decode_record
+from pysync_web.core.replica import STUBS
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.values import dumps, loads
 
@@ -34,7 +36,13 @@ INVARIANTS = {
     "I16": "counters and sets are exact",
     "I19": "an idle exchange writes nothing",
     "I20": "after a meeting that went through, each has what the other had",
+    "I21": "a device shows what it has asked for, and nothing else",
+    "I22": "nothing is fetched again where nothing went wrong",
+    "I23": "what has expired is gone, and nothing else",
 }
+
+MS_OF_A_WRITE = 8000
+"""What lies between the numbers of two writes, read as moments in seconds: settings let documents expire by these."""
 
 
 class Violation(AssertionError):
@@ -88,6 +96,8 @@ class Checkers:
     brought: set[str] = field(default_factory=set)
     """Changes that are what a device showed, here or elsewhere."""
     replicas: Sequence[Any] = ()
+    has_parts: bool = False
+    """Whether devices hold parts of the documents, drop copies, and the server forgets."""
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
         """Check a local transaction that was committed, and note its writes."""
@@ -177,7 +187,11 @@ class Checkers:
 
     def noted(self, replica: Replica, entry: Any, own: int) -> None:
         """Note what an entry of the ledger keeps, given the writes of the change that it is about."""
-        if is_tally((entry["collection"], entry["key"])):
+        if entry["kind"] == "removed":
+            return  # it is sent all the same
+        if entry["kind"] == "purged":
+            self.model.may_lose |= own
+        elif is_tally((entry["collection"], entry["key"])):
             raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
         if entry["body"] is None:
             self.model.ledger_deletes |= own
@@ -194,6 +208,9 @@ class Checkers:
     ) -> None:
         know = replica.knowledge
         text = replica.storage.text("docs", name)
+        if text is None and self.has_parts:
+            self._went(replica, name)
+            return
         old, new = loads(before or "{}"), loads(text or "{}")
         confirmed, pending = new.get("c"), new.get("p", [])
         behind = self._of_server(name, text)
@@ -216,6 +233,21 @@ class Checkers:
             if problem:
                 raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
         know.behind[name] = behind
+
+    def let_go(self, replica: Replica) -> None:
+        """Note which documents a replica has dropped in a commit, as it need not have them."""
+        before = originals(replica.storage)
+        for space, key in before:
+            if space == "ledger":
+                entry = loads(replica.storage.text("ledger", key) or "")
+                self.noted(replica, entry, self.own(replica, entry["op_id"]))
+            elif space == "docs" and replica.storage.text("docs", key) is None:
+                self._went(replica, (key[0], key[1]))
+
+    def _went(self, replica: Replica, name: Name) -> None:
+        """Let a replica have seen nothing of a document that it let go: whatever it makes there is made anew."""
+        know = replica.knowledge
+        know.know &= ~know.behind.pop(name, 0)
 
     def _note_held(self, replica: Replica) -> None:
         """Note which writes wait for a decision: others may see what came after them before they see them."""
@@ -341,11 +373,20 @@ class Checkers:
             raise Violation("I9", f"{replica.label}'s cursor went back from {last} to {cursor}")
         for sequence in range(last + 1, cursor + 1):
             name = self.model.log[sequence] if sequence < len(self.model.log) else ("", "")
-            if name[0] and self.model.sequences[name] == sequence and wants(replica, name):
+            if name[0] and self.model.sequences.get(name) == sequence and self._is_due(replica, name, request):
                 self._check_has(replica, name, sequence)
         is_complete = response.since == request.since == last and not response.has_more and not know.is_resync
         if is_complete:
             self._check_causes(replica)
+
+    def _is_due(self, replica: Replica, name: Name, request: SyncRequest) -> bool:
+        """Tell whether a replica must have a document when its cursor has passed it."""
+        if not self.has_parts:
+            return wants(replica, name)
+        if (not request.since and request.subscriptions) or is_evicted(replica, name):
+            return False  # snapshots bring it
+        body: Body | None = self.model.states[name, self.model.sequences[name]][0]
+        return replica.knowledge.asks.lets(name, body)
 
     def _check_has(self, replica: Replica, name: Name, sequence: int) -> None:
         text = replica.storage.text("docs", name)
@@ -366,7 +407,7 @@ class Checkers:
             name = written.name
             text = replica.storage.text("docs", name)
             is_there = self._of_server(name, text) >> written.id & 1
-            if is_there or not wants(replica, name):
+            if is_there or not wants(replica, name) or is_evicted(replica, name):
                 continue
             problem = self.model.unaccounted(written, taken_in(text), 0)
             if problem:
@@ -401,6 +442,42 @@ class Checkers:
                 self._check_served(server, (key[0], key[1]))
         for name in touched:
             self.model.server_at[(name, self.model.sequences.get(name, 0))] = self.model.server[name]
+
+    def tended(self, server: SimulatedStorage, now_ms: int) -> None:
+        """Check what a server deleted because it had expired, and what it has forgotten."""
+        rows = {(key[0], key[1]): loads(text) for key, text in server.rows("docs")}
+        due = self._due(rows)
+        known = sorted(self.model.sequences, key=self.model.sequences.__getitem__)
+        for name in [name for name in known if name not in rows]:
+            sequence = self.model.sequences.pop(name)
+            if self.model.states[name, sequence][0] is not None:
+                raise Violation("I1", f"the server has forgotten {name}, which nobody has deleted")
+            for written in self.model.members(self.model.server.get(name, 0)):
+                self.model.forgotten |= (written.kind == "delete") << written.id
+        changed = {name: rows[name]["version_vector"]["server"] for name in known if name in rows}
+        changed = {name: n for name, n in changed.items() if n != self.model.sequences[name]}
+        for name in sorted(changed, key=changed.__getitem__):
+            self._check_expired(server, name, rows[name], due, now_ms)
+
+    def _due(self, rows: dict[Name, Any]) -> dict[str, float]:
+        """Give for each collection when a document whose number is 0 expires, in milliseconds."""
+        settings = {name[1]: stored["document"] for name, stored in rows.items() if name[0] == SETTINGS}
+        return {key: body["expires"][1] * 1000 for key, body in settings.items() if body and "expires" in body}
+
+    def _check_expired(
+        self, server: SimulatedStorage, name: Name, stored: Any, due: dict[str, float], now_ms: int
+    ) -> None:
+        before = self.model.states[name, self.model.sequences[name]][0]
+        if stored["operation"] != "delete" or not has_expired(name, before, due, now_ms):
+            raise Violation("I23", f"the server made {stored} of {name}, which was {before} and due by {due}")
+        behind = self.model.server[name]
+        written = self.model.add(name, "delete", before, None, behind)
+        bit = 1 << written.id
+        self.of_collection[name[0]] = self.of_collection.get(name[0], 0) | bit
+        self.model.server[name] = behind | bit
+        self.model.taken |= bit
+        self.model.accepted[stored["op_id"]] = Operation(name, bit, behind | bit)
+        self._check_served(server, name)
 
     def repeated(self, request: SyncRequest, answer: str) -> None:
         """Check a push that was answered without a commit: it was decided before, and the verdicts are the same."""
@@ -513,7 +590,9 @@ class Checkers:
         counters = loads(replica.storage.text("meta", ("counters",)) or "{}")
         if counters["pending"] or counters["pending_bytes"]:
             raise Violation("I12", f"{replica.label} counts changes to be sent: {counters}")
-        for name, sequence in self.model.sequences.items():
+        if self.has_parts:
+            self._check_shows(replica, rows, server)
+        for name, sequence in () if self.has_parts else self.model.sequences.items():
             if wants(replica, name):
                 confirmed = rows.get(name, {}).get("c")
                 mine = dumps(normal_confirmed(confirmed)) if confirmed else ""
@@ -524,6 +603,29 @@ class Checkers:
                         "I3", f"{replica.label} has {name} as {mine}, the server at {sequence} {theirs}"
                     )
         self._check_totals(replica, rows)
+
+    def _check_shows(self, replica: Replica, rows: dict[Key, Any], server: SimulatedStorage) -> None:
+        """Check that a replica shows what it has asked for as the server has it, but for what it has evicted."""
+        asks = replica.knowledge.asks
+        expected = {}
+        for key, text in server.rows("docs"):
+            name, stored = (key[0], key[1]), loads(text)
+            if asks.lets(name, stored["document"]) and not is_evicted(replica, name):
+                expected[name] = normal_served(stored)
+        mine = {key: normal_confirmed(row["c"]) for key, row in rows.items() if row["c"]["b"] is not None}
+        for name in sorted(mine.keys() | expected.keys()):
+            if dumps(mine.get(name)) != dumps(expected.get(name)):
+                raise Violation(
+                    "I21", f"{replica.label} shows {name} as {mine.get(name)}, not {expected.get(name)}, by {asks}"
+                )
+
+    def gone(self, server: SimulatedStorage, now_ms: int) -> None:
+        """Check that a server that has just tended to its data has nothing that has expired."""
+        rows = {(key[0], key[1]): loads(text) for key, text in server.rows("docs")}
+        due = self._due(rows)
+        for name, stored in rows.items():
+            if has_expired(name, stored["document"], due, now_ms):
+                raise Violation("I23", f"{name} has expired, and is {stored['document']} by {due}")
 
     def _check_totals(self, replica: Replica, rows: dict[Key, Any]) -> None:
         counts: dict[str, int] = {}
@@ -578,8 +680,20 @@ def waiting(storage: SimulatedStorage, know: Knowledge) -> int:
 
 
 def wants(replica: Replica, name: Name) -> bool:
-    """Tell whether a replica syncs a document's collection."""
-    return replica.wanted is None or name[0] in replica.wanted
+    """Tell whether a replica syncs all of a document's collection."""
+    is_synced = replica.wanted is None or name[0] in replica.wanted
+    return is_synced and replica.knowledge.asks.is_whole(name[0])
+
+
+def is_evicted(replica: Replica, name: Name) -> bool:
+    """Tell whether a replica knows a document, and has no copy of it."""
+    return replica.storage.text(STUBS, name) is not None
+
+
+def has_expired(name: Name, body: Body | None, due: dict[str, float], now_ms: int) -> bool:
+    """Tell whether the moment of a document has come; only a number in its field ``a`` is one."""
+    number = body.get("a") if body and name[0] in due else None
+    return type(number) is int and number * (MS_OF_A_WRITE // 8) + due[name[0]] <= now_ms
 
 
 def latest(stored: Any) -> str:
