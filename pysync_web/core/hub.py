@@ -93,11 +93,13 @@ class Hub:
             if found is not None:
                 return found
 
-        async def body(tx: WriteTransaction) -> tuple[Answer, int]:
-            answer = await _exchange(tx, request, now_ms, rng, self._guard, self._digests)
-            return answer, (await required_state(tx)).head
+        async def body(tx: WriteTransaction) -> tuple[Answer, int, Digests]:
+            digests = self._digests.draft()
+            answer = await _exchange(tx, request, now_ms, rng, self._guard, digests)
+            return answer, (await required_state(tx)).head, digests
 
-        answer, head = await self._storage.write(body)
+        answer, head, digests = await self._storage.write(body)
+        self._digests.adopt(digests)
         self._tell(head, _touched(request, answer))
         return answer
 

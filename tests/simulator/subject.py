@@ -197,8 +197,11 @@ class Subject:
 
     def open_server(self, storage: SimulatedStorage, rng: Any) -> None:
         """Open the server's database."""
-        self._hub = None
         run(self._hub_of(storage).open(rng))
+
+    def forget_memory(self) -> None:
+        """Let the server's process end."""
+        self._hub = None
 
     def serve(
         self, storage: SimulatedStorage, request: SyncRequest, now_ms: int, rng: Any, guard: Guard | None

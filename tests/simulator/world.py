@@ -26,7 +26,7 @@ from pysync_web.crdt import Add, Increment, Remove
 from pysync_web.errors import OutboxFull, Rejected
 from pysync_web.values import NoCollecting, dumps, loads
 
-from .checkers import Checkers, Plan, Violation
+from .checkers import Checkers, Plan, Violation, originals
 from .choosing import Choosing
 from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
 from .meetings import Meetings
@@ -432,8 +432,9 @@ class World:
         return not request.subscriptions or any(space == "replicas" for space, _, _ in self.server.changes)
 
     def crash_server(self, crash: Crash) -> None:
-        """The server's process is gone and starts again, after a while."""
-        del crash
+        """The server's process is gone and starts again, after a while; where it only failed, it keeps its memory."""
+        if crash.is_committed:
+            self.subject.forget_memory()
         self.is_server_up = False
         self.at(self._some(self.profile.sync_ms * 3), self._restart_server)
 
@@ -517,6 +518,7 @@ class World:
     def _check_idle(self, device: Device, request: SyncRequest, response: SyncResponse) -> None:
         """An answer without news must not have made the replica write."""
         is_news = request.request_id is not None or response.server_changes or response.results
+        is_news = is_news or ("meta", ("scope",)) in originals(device.storage)  # a snapshot is through
         if not is_news and response.server_version.get("server") == request.since:
             raise Violation("I19", f"{device.label} wrote for {response}")
 
