@@ -49,7 +49,7 @@ from .optimistic import (
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
-from .replica import Event, Totals, change_event, load_counters, size_of
+from .replica import LET_GO, Event, Totals, change_event, load_counters, size_of
 from .scope import HELD, SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
@@ -214,14 +214,22 @@ class _Intake:
                 name = (change.collection, change.key)
                 self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
         touched = {(change.collection, change.key) for change in request.changes}
-        for name in self.held & (touched | server_has.keys()):
+        taken = {result.op_id for result in response.results if result.status != "rejected"}
+        named = server_has.keys() | {(c.collection, c.key) for c in request.changes if c.op_id in taken}
+        for name in self.held & named:
             self.tx.delete(HELD, name)  # the answer says it again where it is so
+        self.held -= named
         for incoming in response.server_changes:
             is_own = (incoming.collection, incoming.key) in touched
             if incoming.is_removed and (is_next or is_own):
                 self._remove(incoming, is_own=is_own)
             elif is_next or is_own:
                 self._incoming(incoming, response.timestamp)
+        for name in sorted(self.held & touched):
+            record = self.records[name]
+            if not record.pending and record.confirmed is not None:
+                self._let_go(name)
+                self.tx.delete(HELD, name)
 
     async def _load(self, request: SyncRequest, response: SyncResponse) -> None:
         names = [(c.collection, c.key) for c in request.changes]
@@ -839,6 +847,7 @@ class _Intake:
                 continue
             if record == EMPTY:
                 self.tx.delete("docs", name)
+                self.tx.put("meta", LET_GO, "1")
             else:
                 self.tx.put("docs", name, encode_record(record))
             index_conflict(self.tx, name, stored, record)
