@@ -46,7 +46,10 @@ async def answer(
     snapshots = {}
     for part in selection.snapshots if request.limit else ():
         assert part.subscription is not None
-        snapshots[part.subscription.id] = await snapshot_page(tx, part, request.client_id, room)
+        found = await snapshot_page(tx, part, request.client_id, room)
+        if part.has_had and page.has_more:
+            found["done"] = False  # the feed has to tell what has left both filters since then
+        snapshots[part.subscription.id] = found
     has_more = page.has_more or not all(one["done"] for one in snapshots.values())
     head: dict[str, JSON] = {
         "request_id": request.request_id,

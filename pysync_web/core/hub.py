@@ -247,7 +247,7 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, digests:
         return None
     if _is_forked(state, request, replica):
         raise _forked([])
-    _check_floor(state, request, replica)
+    _check_floor(state, request, replica, now_ms)
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     return await answer(tx, request, state, now_ms, fence=fence, n=n, digests=digests)
@@ -268,7 +268,7 @@ async def _exchange(
         return await _repeat(tx, request, state, now_ms, replica, digests)
     if _is_forked(state, request, replica) or await _is_copied(tx, request):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
-    _check_floor(state, request, replica)
+    _check_floor(state, request, replica, now_ms)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
     await push.run()
@@ -371,14 +371,16 @@ def _is_behind(state: HubState, request: SyncRequest) -> bool:
     return 0 < max(request.since, request.began) < state.floor and request.since > 0
 
 
-def _check_floor(state: HubState, request: SyncRequest, replica: dict[str, JSON] | None) -> None:
+def _check_floor(state: HubState, request: SyncRequest, replica: dict[str, JSON] | None, now_ms: int) -> None:
     """Refuse a replica for which the server has forgotten too much, before any of its changes is decided.
 
     Of one that never got an answer, and that the server does not know, no cursor tells how long it was away. So its
-    first changes are refused where they are as old as what is forgotten: they may have been decided then.
+    first changes are refused where they are as old as what is forgotten, or its clock is so wrong that this can't be
+    told: they may have been decided then.
     """
+    latest = timestamp(now_ms + MAX_SKEW_MS)
     is_old = bool(request.protocol and state.floor and not request.since and replica is None) and any(
-        change.state.timestamp <= state.forgotten for change in request.changes
+        not state.forgotten < change.state.timestamp <= latest for change in request.changes
     )
     if is_old or _is_behind(state, request):
         raise Rejected(

@@ -96,6 +96,8 @@ class Checkers:
     brought: set[str] = field(default_factory=set)
     """Changes that are what a device showed, here or elsewhere."""
     replicas: Sequence[Any] = ()
+    is_forgetful: bool = False
+    """Whether the server tends to its data: who pulls everything again may know what it had not been told before."""
     has_forgotten: bool = False
     """Whether the server has forgotten what it knew of changes: what was in doubt may come under another id."""
     has_parts: bool = False
@@ -194,7 +196,8 @@ class Checkers:
         if is_tally((entry["collection"], entry["key"])):
             if entry["kind"] != "purged":
                 raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
-            self.model.may_lose |= own
+            for number in crdt.value(entry["body"]["in"]["all"]) if entry["body"] else ():
+                self.model.may_lose |= 1 << number
         if entry["body"] is None:
             self.model.ledger_deletes |= own
         self.model.ledger_tokens |= tokens(entry["body"])
@@ -408,7 +411,7 @@ class Checkers:
     def _check_causes(self, replica: Replica) -> None:
         """Check that everything which a replica knows comes with all that its writers had seen."""
         know = replica.knowledge
-        if know.has_let_go:
+        if know.has_let_go or self.is_forgetful:
             return
         missing = 0
         for written in self.model.members(know.know & ~know.closed & ~self.model.may_lose):
@@ -463,7 +466,7 @@ class Checkers:
             self.has_forgotten = True
             sequence = self.model.sequences.pop(name)
             if self.model.states[name, sequence][0] is not None:
-                raise Violation("I1", f"the server has forgotten {name}, which nobody has deleted")
+                raise Violation("I23", f"the server has forgotten {name}, which nobody has deleted")
             for written in self.model.members(self.model.server.get(name, 0)):
                 self.model.forgotten |= (written.kind == "delete") << written.id
         changed = {name: rows[name]["version_vector"]["server"] for name in known if name in rows}

@@ -131,6 +131,7 @@ class World:
         self.meetings = Meetings(self, Random(seed + 6_000_003)) if self.profile.meet_ms else None
         self.choosing = Choosing(self, Random(seed + 8_000_003)) if self.profile.choose_rate else None
         self.checkers.has_parts = self.choosing is not None
+        self.checkers.is_forgetful = self.profile.tend_ms > 0
         for i in range(self.profile.replicas):
             self._add_device(i)
 
