@@ -164,11 +164,12 @@ class _Intake:
         self.stubs: dict[Name, int] = {}
         self.gone: list[Name] = []
         self.held: set[Name] = set()
+        self.is_next = False
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
         await self._drop_held()
-        is_next = response.since == self.sync.cursor and _asks_for(request) == self._asked()
+        is_next = self.is_next = response.since == self.sync.cursor and _asks_for(request) == self._asked()
         if not (is_next and await self._take_together(request, response)):
             await self._take_each(request, response, is_next)
         if is_next:
@@ -257,8 +258,7 @@ class _Intake:
         self.struck.append((change.n, size_of(change)))
         self.outcome.pushed += result.status != "rejected"
         if result.status == "applied":
-            if self.sync.is_resync or self._sweeps(name):
-                self.tx.put("seen", name, "1")
+            self._mark_seen(name)
             after = self._acknowledged(record.confirmed, change, result)
             self.records[name] = Record(after, rest, waiting)
             if self.options.delta is not None and change.operation == "update" and after is not None:
@@ -312,8 +312,7 @@ class _Intake:
     def _incoming(self, change: ServerChange, server_time: str) -> None:
         """Take in a document of the server, under whatever is pending."""
         name = (change.collection, change.key)
-        if self.sync.is_resync or self._sweeps(name):
-            self.tx.put("seen", name, "1")
+        self._mark_seen(name)
         self._settle_doubts(name, change.document)
         record = self.records[name]
         sequence = change.document.version.get(SERVER, 0)
@@ -382,9 +381,18 @@ class _Intake:
         result = Result(record.pending[-1].op_id, "rejected", error=problem)
         self._note(name, "removed", record.state or ABSENT, record.pending, record.confirmed, result)
 
-    def _sweeps(self, name: Name) -> bool:
+    def _mark_seen(self, name: Name) -> None:
+        """Note that the server has a document, where what it is not known to have will be dropped.
+
+        Not what a snapshot is still to come to, in an answer that moves no cursor: it may be gone until then.
+        """
         choice = self.scope.choices.get(name[0]) if self.scope else None
-        return choice is not None and choice.sweeps
+        if choice is not None and choice.sweeps and choice.snapshot is not None and not self.is_next:
+            is_seen = choice.snapshot.after is not None and name[1] <= choice.snapshot.after
+        else:
+            is_seen = choice is not None and choice.sweeps
+        if is_seen or self.sync.is_resync:
+            self.tx.put("seen", name, "1")
 
     def _asked(self) -> Asked:
         wanted = self.options.collections

@@ -420,7 +420,7 @@ class Writer:
         last = record.pending[-1] if record.pending else None
         is_shared = bool(last and (deeds or last.deeds) and last.n <= self.options.opened_at)
         if last and self._may_grow(last) and last.merge == merge_kind and not is_shared:
-            return self._coalesced(record, last, operation, state, deeds)
+            return self._coalesced(record, last, operation, state, deeds, relays=relays)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
         op_id, unit, strategy = self._op_id(), self._unit, self.options.strategy
@@ -435,7 +435,14 @@ class Writer:
         return is_open and is_alike and last.operation != "delete" and last.contains is None
 
     def _coalesced(
-        self, record: Record, last: Pending, operation: Operation, state: State, deeds: tuple[Deed, ...]
+        self,
+        record: Record,
+        last: Pending,
+        operation: Operation,
+        state: State,
+        deeds: tuple[Deed, ...],
+        *,
+        relays: bool,
     ) -> Record:
         earlier = record.pending[:-1]
         if operation == "delete" and last.operation == "insert":
@@ -447,7 +454,7 @@ class Writer:
             return Record(record.confirmed, (*earlier, gone), record.waiting)
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        relays = last.relays or _relays(deeds)
+        relays |= last.relays or _relays(deeds)
         grown = last._replace(state=merged, deeds=remembered(last.deeds, deeds), relays=relays)
         return Record(record.confirmed, (*earlier, grown), record.waiting)
 

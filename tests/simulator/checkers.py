@@ -521,7 +521,7 @@ class Checkers:
             return
         self.applied[op_id] = self.pushes
         dot = (request.client_id, change.n)
-        if self.dots.setdefault(dot, op_id) != op_id and not self.has_forgotten:
+        if self.dots.setdefault(dot, op_id) != op_id and not self.is_forgetful:
             raise Violation("I8", f"{dot} names {self.dots[dot]} and {op_id}")
         unit = self.model.sent[str(request.request_id), op_id].unit
         if unit is not None and self.units.setdefault((unit, request.client_id), self.pushes) != self.pushes:
