@@ -115,6 +115,7 @@ class Checkers:
             collection = plan.name[0]
             self.of_collection[collection] = self.of_collection.get(collection, 0) | bit
             know.know |= bit
+            know.own |= bit
             self._check_own_write(replica, plan, written, unit, before)
 
     def _check_own_write(
@@ -136,6 +137,7 @@ class Checkers:
         bit = 1 << written.id
         self.of_collection[name[0]] = self.of_collection.get(name[0], 0) | bit
         know.know |= bit
+        know.own |= bit
         pending = loads(replica.storage.text("docs", name) or "")["p"]
         self._note_change(replica, written, pending[-1], None, know.last_at)
 
@@ -250,9 +252,9 @@ class Checkers:
                 self._went(replica, (key[0], key[1]))
 
     def _went(self, replica: Replica, name: Name) -> None:
-        """Let a replica have seen nothing of a document that it let go: whatever it makes there is made anew."""
+        """Let a replica have seen nothing of others in a document that it let go: what it makes there is made anew."""
         know = replica.knowledge
-        know.know &= ~know.behind.pop(name, 0)
+        know.know &= ~know.behind.pop(name, 0) | know.own
         know.has_let_go = True
 
     def _note_held(self, replica: Replica) -> None:
@@ -355,7 +357,7 @@ class Checkers:
 
     def check_entry(self, replica: Replica, entry: Any) -> None:
         """Check that a loser did lose: somebody who had not seen it wrote over it."""
-        if entry["kind"] != "lost" or entry["op_id"] in self.regrown:
+        if entry["kind"] != "lost" or entry["op_id"] in self.regrown or replica.knowledge.has_let_go:
             return
         name = (entry["collection"], entry["key"])
         behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)

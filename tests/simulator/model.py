@@ -52,6 +52,8 @@ class Knowledge:
     cursor: int = 0
     is_resync: bool = False
     asks: Asks = field(default_factory=Asks)
+    own: int = 0
+    """What was written here."""
     has_let_go: bool = False
     """Whether documents went that it need not have: then it may lack what came before what it knows."""
     operations: dict[str, Operation] = field(default_factory=dict)
