@@ -320,10 +320,8 @@ class Writer:
         self._follow(state)
         before = view(record, self.counters.replica)
         author = await self._author(record) if item.deed else self.counters.replica
-        if item.deed:
-            change = self._done(state, item.deed, author)
-        else:
-            change = self._change(before.body if before else None, item)
+        known = before.body if before else None
+        change = self._done(state, item.deed, author) if item.deed else self._change(known, item)
         if change is None:
             return None, before
         after = self._append(name, record, *change, relays=author != self.counters.replica)

@@ -134,12 +134,12 @@ async def choose(
     for name, wish in wanted.items():
         old = scope.choices.get(name) or Choice("", Wish() if scope.has_rest else None)
         begins = is_exact and cursor == 0 and not old.sweeps  # snapshots alone will bring what is wanted
-        scope.choices[name] = (
-            _changed(scope, old, wish, 0 if is_resync else cursor) if begins or old.wish != wish else old
-        )
-        if scope.choices[name] is not old:
+        if begins or old.wish != wish:
+            scope.choices[name] = _changed(scope, old, wish, 0 if is_resync else cursor)
             for key, _ in await tx.scan("seen", (name,)):
                 tx.delete("seen", key)
+        else:
+            scope.choices[name] = old
     if is_exact:
         scope.has_rest = False
     if cursor == 0 and scope.asked(collections).collections != ():

@@ -210,7 +210,7 @@ class Choosing:
     # Pokes
 
     def poke(self) -> None:
-        """Tell devices that something has changed; some do not hear it, some hear it before or long after the data."""
+        """Tell devices that something has changed; some hear it before or long after the data, or not."""
         world = self.world
         head = loads(world.server.text("hub", ("state",)) or "{}")["head"]
         for device in world.devices:

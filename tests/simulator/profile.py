@@ -165,7 +165,7 @@ def parts(rng: Random, profile: Profile) -> None:
     profile.page_limit = pick(rng, (1000, 7, 2, 1))
     profile.pokes = pick(rng, (0.0, 0.5))
     if rng.random() < 0.6:
-        # Nobody's clock is ahead for longer than the retention time, which is short here, but by so much that it shows.
+        # The retention time is short here: a clock is ahead by less than that, or by so much that it shows.
         profile.skews_ms = [skew if skew > MAX_SKEW_MS else min(skew, 0) for skew in profile.skews_ms]
         profile.server_skew_ms, profile.jump = max(profile.server_skew_ms, 0), 0.0
         profile.tend_ms = pick(rng, (5, 20)) * profile.pace_ms

@@ -26,7 +26,7 @@ from pysync_web.crdt import Add, Increment, Remove
 from pysync_web.errors import OutboxFull, Rejected
 from pysync_web.values import NoCollecting, dumps, loads
 
-from .checkers import Checkers, Plan, Violation, originals
+from .checkers import Checkers, Plan, Violation, is_tally, originals
 from .choosing import Choosing
 from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
 from .meetings import Meetings
@@ -589,6 +589,8 @@ class World:
             return
         entry = pick(rng, entries)
         name = (entry.collection, entry.key)
+        if is_tally(name):
+            return  # the server has forgotten that document
         seen = self.subject.read(device.storage, *name)
         before = seen.body if seen else None
         after = restored(entry, before)
