@@ -215,9 +215,7 @@ class _Intake:
                 name = (change.collection, change.key)
                 self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
         touched = {(change.collection, change.key) for change in request.changes}
-        taken = {
-            result.op_id for result in response.results if SERVER in result.version and result.status != "rejected"
-        }
+        taken = {one.op_id for one in response.results if SERVER in one.version and one.status != "rejected"}
         named = server_has.keys() | {(c.collection, c.key) for c in request.changes if c.op_id in taken}
         for name in self.held & named:
             self.tx.delete(HELD, name)  # the answer says it again where it is so

@@ -178,6 +178,7 @@ class Checkers:
     ) -> None:
         """Check what a committed answer changed in a replica."""
         before = originals(replica.storage)
+        replica.knowledge.was_in_conflict |= response is not None and bool(response.conflicts)
         if replica.strategy:
             self._note_held(replica)
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
@@ -516,7 +517,7 @@ class Checkers:
 
     def _check_status(self, request: SyncRequest, change: Any, status: str) -> None:
         op_id = change.op_id
-        if op_id in self.applied and status != "duplicate":
+        if op_id in self.applied and status != "duplicate" and not self.is_forgetful:
             raise Violation("I2", f"{op_id} was applied before, and now is {status}")
         if status == "duplicate" and op_id not in self.applied:
             raise Violation("I1", f"{op_id} was never applied, but is called a duplicate")

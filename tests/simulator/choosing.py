@@ -113,7 +113,7 @@ class Choosing:
 
     def diverged(self, device: Device, outcome: Outcome, options: ExchangeOptions) -> None:
         """Fetch parts again that are others than the server's; nothing may have made them so."""
-        if outcome.diverged and not self.world.checkers.copies:
+        if outcome.diverged and not device.knowledge.was_in_conflict:
             raise Violation("I22", f"{device.label}'s part of {outcome.diverged} is another than the server's")
         for collection in outcome.diverged:
             self.world.subject.begin_part_again(device.storage, collection, options)

@@ -54,6 +54,8 @@ class Knowledge:
     asks: Asks = field(default_factory=Asks)
     own: int = 0
     """What was written here."""
+    was_in_conflict: bool = False
+    """Whether it got a document beyond its cursor by a conflict: nobody tells it when that leaves its filter."""
     has_let_go: bool = False
     """Whether documents went that it need not have: then it may lack what came before what it knows."""
     operations: dict[str, Operation] = field(default_factory=dict)
