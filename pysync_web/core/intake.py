@@ -359,6 +359,7 @@ class _Intake:
     def _let_go(self, name: Name) -> None:
         self.records[name] = EMPTY
         self.taken_back[name] = ("removed", "")
+        self.tx.put("meta", LET_GO, "1")
 
     async def _drop_held(self) -> None:
         """Let those documents go that changes held here which were not sent in the end: taken back, or decided so."""
@@ -855,7 +856,8 @@ class _Intake:
                 continue
             if record == EMPTY:
                 self.tx.delete("docs", name)
-                self.tx.put("meta", LET_GO, "1")
+                if stored.confirmed is not None:
+                    self.tx.put("meta", LET_GO, "1")
             else:
                 self.tx.put("docs", name, encode_record(record))
             index_conflict(self.tx, name, stored, record)

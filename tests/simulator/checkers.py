@@ -95,11 +95,11 @@ class Checkers:
     """Changes that contain part of what the server has under another id: the other copy sent it."""
     brought: set[str] = field(default_factory=set)
     """Changes that are what a device showed, here or elsewhere."""
+    anew: set[Name] = field(default_factory=set)
+    """Documents that somebody let go and made anew: its own numbers claim that it had seen what it wrote before."""
     replicas: Sequence[Any] = ()
     is_forgetful: bool = False
     """Whether the server tends to its data: who pulls everything again may know what it had not been told before."""
-    has_forgotten: bool = False
-    """Whether the server has forgotten what it knew of changes: what was in doubt may come under another id."""
     has_parts: bool = False
     """Whether devices hold parts of the documents, drop copies, and the server forgets."""
 
@@ -110,6 +110,8 @@ class Checkers:
         for plan in plans:
             if plan.before == plan.after:
                 continue
+            if plan.before is None and plan.name in know.gone:
+                self.anew.add(plan.name)
             written = self.model.add(plan.name, plan.kind, plan.before, plan.after, past)
             bit = 1 << written.id
             collection = plan.name[0]
@@ -260,6 +262,7 @@ class Checkers:
         know = replica.knowledge
         know.know &= ~know.behind.pop(name, 0) | know.own
         know.has_let_go = True
+        know.gone.add(name)
 
     def _note_held(self, replica: Replica) -> None:
         """Note which writes wait for a decision: others may see what came after them before they see them."""
@@ -317,7 +320,7 @@ class Checkers:
     ) -> None:
         sequence = confirmed["v"].get("server", 0)
         known = self.model.states.get((name, sequence))
-        if known is not None and not self._is_same(known, normal_confirmed(confirmed)):
+        if known is not None and name not in self.anew and not self._is_same(known, normal_confirmed(confirmed)):
             raise Violation(
                 "I3",
                 f"{replica.label} has {name} at {sequence} as {normal_confirmed(confirmed)}, the server {known}",
@@ -329,11 +332,9 @@ class Checkers:
             raise Violation("I6", f"{replica.label} went back in {name} from {last} to {sequence}")
 
     def _is_same(self, one: Any, other: Any) -> bool:
-        """Tell whether two documents are the same, but for the time of a delete that the server has forgotten."""
-        if self.has_parts and one and other and one[0] is other[0] is None:
-            return bool(one[3] == other[3])  # two deletes that met
-        if self.has_forgotten and one and other:
-            one, other = ([*x[:2], {path: at for path, at in x[2].items() if path}, *x[3:]] for x in (one, other))
+        """Tell whether two documents are the same; their times may tell of deletes that the server has forgotten."""
+        if self.is_forgetful and one and other:
+            return dumps(one[0]) == dumps(other[0])
         return dumps(one) == dumps(other)
 
     def _check_winner(
@@ -471,7 +472,6 @@ class Checkers:
         due = self._due(rows)
         known = sorted(self.model.sequences, key=self.model.sequences.__getitem__)
         for name in [name for name in known if name not in rows]:
-            self.has_forgotten = True
             sequence = self.model.sequences.pop(name)
             if self.model.states[name, sequence][0] is not None:
                 raise Violation("I23", f"the server has forgotten {name}, which nobody has deleted")
@@ -532,7 +532,11 @@ class Checkers:
         if self.dots.setdefault(dot, op_id) != op_id and not self.is_forgetful:
             raise Violation("I8", f"{dot} names {self.dots[dot]} and {op_id}")
         unit = self.model.sent[str(request.request_id), op_id].unit
-        if unit is not None and self.units.setdefault((unit, request.client_id), self.pushes) != self.pushes:
+        if (
+            unit is not None
+            and not self.is_forgetful
+            and self.units.setdefault((unit, request.client_id), self.pushes) != self.pushes
+        ):
             raise Violation("I7", f"{op_id} came later than the rest of its transaction")
 
     def _check_served(self, server: SimulatedStorage, name: Name) -> None:
@@ -540,7 +544,7 @@ class Checkers:
         sequence, op_id = stored["version_vector"]["server"], stored["op_id"]
         if sequence <= self.model.sequences.get(name, 0):
             raise Violation("I9", f"the server numbered {name} {sequence} after {self.model.sequences[name]}")
-        if (name, op_id) in self.last_operation:
+        if (name, op_id) in self.last_operation and not self.is_forgetful:
             raise Violation("I2", f"{op_id} changed {name} at {self.last_operation[name, op_id]} and {sequence}")
         self.last_operation[name, op_id] = sequence
         log = self.model.log
@@ -578,6 +582,8 @@ class Checkers:
         for replica in replicas:
             self._check_agrees(replica, server)
         for name, numbers in self.model.of_document.items():
+            if name in self.anew:
+                continue
             stored = loads(server.text("docs", name) or "{}")
             behind = self.model.server.get(name, 0)
             for number in numbers:
@@ -638,7 +644,8 @@ class Checkers:
                 expected[name] = normal_served(stored)
         mine = {key: normal_confirmed(row["c"]) for key, row in rows.items() if row["c"]["b"] is not None}
         for name in sorted(mine.keys() | expected.keys()):
-            if not self._is_same(mine.get(name), expected.get(name)):
+            is_alike = (name in mine) == (name in expected)
+            if not is_alike or not (name in self.anew or self._is_same(mine[name], expected[name])):
                 raise Violation(
                     "I21", f"{replica.label} shows {name} as {mine.get(name)}, not {expected.get(name)}, by {asks}"
                 )

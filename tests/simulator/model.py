@@ -54,6 +54,8 @@ class Knowledge:
     asks: Asks = field(default_factory=Asks)
     own: int = 0
     """What was written here."""
+    gone: set[Name] = field(default_factory=set)
+    """The documents that it has let go."""
     was_in_conflict: bool = False
     """Whether it got a document beyond its cursor by a conflict: nobody tells it when that leaves its filter."""
     has_let_go: bool = False

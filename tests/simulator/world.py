@@ -519,7 +519,12 @@ class World:
     def _check_idle(self, device: Device, request: SyncRequest, response: SyncResponse) -> None:
         """An answer without news must not have made the replica write."""
         is_news = request.request_id is not None or response.server_changes or response.results
-        is_news = is_news or any(key == ("scope",) or space == "held" for space, key in originals(device.storage))
+        written = originals(device.storage)
+        is_choice = self.choosing is not None and (
+            ("meta", ("scope",)) in written or any(space == "held" for space, _ in written)
+        )
+        is_settled = self.choosing is not None and written.keys() == {("meta", ("sync",))}
+        is_news = is_news or is_choice or is_settled
         if not is_news and response.server_version.get("server") == request.since:
             raise Violation("I19", f"{device.label} wrote for {response}")
 
