@@ -49,7 +49,7 @@ from .optimistic import (
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
-from .replica import LET_GO, Event, Totals, change_event, load_counters, size_of
+from .replica import Event, Totals, change_event, load_counters, size_of
 from .scope import HELD, SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
@@ -359,7 +359,6 @@ class _Intake:
     def _let_go(self, name: Name) -> None:
         self.records[name] = EMPTY
         self.taken_back[name] = ("removed", "")
-        self.tx.put("meta", LET_GO, "1")
 
     async def _drop_held(self) -> None:
         """Let those documents go that changes held here which were not sent in the end: taken back, or decided so."""
@@ -856,8 +855,6 @@ class _Intake:
                 continue
             if record == EMPTY:
                 self.tx.delete("docs", name)
-                if stored.confirmed is not None:
-                    self.tx.put("meta", LET_GO, "1")
             else:
                 self.tx.put("docs", name, encode_record(record))
             index_conflict(self.tx, name, stored, record)

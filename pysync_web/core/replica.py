@@ -132,7 +132,7 @@ STUBS: Final = "evicted"
 """The space of copies that were dropped here alone: (collection, key) → the sequence of their version."""
 
 LET_GO: Final = ("let_go",)
-"""Where it lies in "meta" that a replica has dropped documents of which it had changed something, perhaps."""
+"""Where it lies in "meta" that a replica may have dropped documents in which it had counted."""
 
 EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
 
