@@ -705,7 +705,7 @@ class World:
     def _sync_now(self, device: Device) -> bool:
         """Sync one device through a perfect network; tell whether anything was to be done."""
         commits = device.storage.commits
-        for _ in range(MOST_EXCHANGES):
+        for _ in range(MOST_EXCHANGES * (5 if self.choosing else 1)):
             self.now_ms += 1
             options = self._options(device, None)
             if self.choosing is not None:
