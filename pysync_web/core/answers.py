@@ -46,7 +46,10 @@ async def answer(
     snapshots = {}
     for part in selection.snapshots if request.limit else ():
         assert part.subscription is not None
-        snapshots[part.subscription.id] = await snapshot_page(tx, part, request.client_id, room)
+        found = await snapshot_page(tx, part, request.client_id, room)
+        if part.has_had and page.has_more:
+            found["done"] = False  # the feed has to tell what has left both filters since then
+        snapshots[part.subscription.id] = found
     has_more = page.has_more or not all(one["done"] for one in snapshots.values())
     head: dict[str, JSON] = {
         "request_id": request.request_id,
@@ -132,8 +135,32 @@ class Digests:
 
     _MOST: Final = 1000
 
-    def __init__(self) -> None:
+    def __init__(self, before: Digests | None = None) -> None:
         self._sums: OrderedDict[str, _Sum] = OrderedDict()
+        self._before = before
+
+    def draft(self) -> Digests:
+        """Give digests that begin with these and may go further, for a transaction that may not be committed."""
+        return Digests(self)
+
+    def adopt(self, draft: Digests) -> None:
+        """Keep what was summed up in a transaction that is committed now."""
+        for name, total in draft._sums.items():
+            known = self._sums.get(name)
+            if known is None or known.epoch != total.epoch or known.at < total.at:
+                self._keep(name, total)
+
+    def _keep(self, name: str, total: _Sum) -> None:
+        self._sums[name] = total
+        self._sums.move_to_end(name)
+        if len(self._sums) > self._MOST:
+            self._sums.popitem(last=False)
+
+    def _known(self, name: str, state: HubState) -> _Sum | None:
+        """Give what is known of a filter, unless that lies before a restore, or before deletes that are forgotten."""
+        known = self._sums.get(name) or (self._before._sums.get(name) if self._before else None)
+        is_good = known is not None and known.epoch == state.epoch and state.floor <= known.at <= state.head
+        return known if is_good else None
 
     async def of(self, tx: ReadTransaction, state: HubState, selection: Selection) -> dict[str, JSON]:
         """Give the digest of each collection that a request asks for in part."""
@@ -149,16 +176,12 @@ class Digests:
         if part.filter is None:
             text = await tx.get("collections", (collection,))
             return int(loads(text)["digest"], 16) if text else 0
-        known = self._sums.pop(part.filter.id, None)
-        total = None
-        if known and known.epoch == state.epoch and known.at <= state.head:
-            total = await _moved(tx, collection, part, known, state.head)
+        known = self._known(part.filter.id, state)
+        total = await _moved(tx, collection, part, known, state.head) if known else None
         if total is None:
             total = await _summed(tx, collection, part)
         if total is not None:
-            self._sums[part.filter.id] = _Sum(state.epoch, state.head, total)
-            if len(self._sums) > self._MOST:
-                self._sums.popitem(last=False)
+            self._keep(part.filter.id, _Sum(state.epoch, state.head, total))
         return total
 
 
@@ -208,6 +231,12 @@ class Memory:
     def __init__(self) -> None:
         self.digests = Digests()
         self.recent = Recent()
+
+    def draft(self) -> Memory:
+        """Give what a transaction may change that is not committed yet."""
+        found = Memory()
+        found.digests, found.recent = self.digests.draft(), self.recent
+        return found
 
 
 def conflict_text(change: Change, current: Document | None) -> str:

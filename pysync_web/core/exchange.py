@@ -36,7 +36,7 @@ from .outbox import (
 )
 from .ports import Random, ReadTransaction, WriteTransaction
 from .recorded import done_again
-from .replica import Event, LeaseLost, load_counters, size_of
+from .replica import LET_GO, Event, LeaseLost, load_counters, size_of
 from .scope import SCOPE, Asked, Wish, again, begin_again, choose, choose_everything, load_scope
 from .shedding import forget_evicted
 from .waiting import held_changes
@@ -359,6 +359,7 @@ async def begin_resync(tx: WriteTransaction, options: ExchangeOptions) -> None:
     for key, _ in await tx.scan("seen"):
         tx.delete("seen", key)
     await forget_evicted(tx)
+    tx.put("meta", LET_GO, "1")
     sync.cursor = sync.settled = sync.began = 0
     sync.is_resync = True
     tx.put("meta", ("sync",), sync.text())
@@ -404,7 +405,8 @@ async def choose_parts(
     """Choose what is wanted, as :func:`scope.choose` does; ``wishes`` None: everything. Tell whether that is news."""
     sync = await load_sync(tx)
     if wishes is not None:
-        return await choose(tx, wishes, sync.cursor, collections, is_exact=is_exact)
+        tx.put("meta", LET_GO, "1")
+        return await choose(tx, wishes, sync.cursor, collections, is_exact=is_exact, is_resync=sync.is_resync)
     if await choose_everything(tx):
         sync.cursor = sync.settled = sync.began = 0
         tx.put("meta", ("sync",), sync.text())

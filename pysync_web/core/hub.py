@@ -16,7 +16,7 @@ from ..causality import SERVER, advance, covers, follows, includes, join, timest
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
-from .answers import Memory, answer, conflict_text, status_of
+from .answers import Digests, Memory, answer, conflict_text, status_of
 from .digest import digest
 from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
 from .expiry import is_due, note_written, take_due
@@ -98,11 +98,13 @@ class Hub:
             if found is not None:
                 return found
 
-        async def body(tx: WriteTransaction) -> tuple[Answer, int]:
-            answer = await _exchange(tx, request, now_ms, rng, self._guard, self._memory)
-            return answer, (await required_state(tx)).head
+        async def body(tx: WriteTransaction) -> tuple[Answer, int, Digests]:
+            memory = self._memory.draft()
+            answer = await _exchange(tx, request, now_ms, rng, self._guard, memory)
+            return answer, (await required_state(tx)).head, memory.digests
 
-        answer, head = await self._storage.write(body)
+        answer, head, digests = await self._storage.write(body)
+        self._memory.digests.adopt(digests)
         self._tell(head, _touched(request, answer))
         return answer
 
@@ -268,7 +270,7 @@ async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, memory: 
         return None
     if _is_forked(state, request, replica):
         raise _forked([])
-    _check_floor(state, request, replica)
+    _check_floor(state, request, replica, now_ms)
     fence = replica["fence"] if replica else None
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     return await answer(tx, request, state, now_ms, fence=fence, n=n, memory=memory)
@@ -289,7 +291,7 @@ async def _exchange(
         return await _repeat(tx, request, state, now_ms, replica, memory)
     if _is_forked(state, request, replica) or await _is_copied(tx, request):
         raise _forked([op for op in _op_ids(request) if await tx.get("ops", (op,))])
-    _check_floor(state, request, replica)
+    _check_floor(state, request, replica, now_ms)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
     await push.run()
@@ -392,14 +394,16 @@ def _is_behind(state: HubState, request: SyncRequest) -> bool:
     return 0 < max(request.since, request.began) < state.floor and request.since > 0
 
 
-def _check_floor(state: HubState, request: SyncRequest, replica: dict[str, JSON] | None) -> None:
+def _check_floor(state: HubState, request: SyncRequest, replica: dict[str, JSON] | None, now_ms: int) -> None:
     """Refuse a replica for which the server has forgotten too much, before any of its changes is decided.
 
     Of one that never got an answer, and that the server does not know, no cursor tells how long it was away. So its
-    first changes are refused where they are as old as what is forgotten: they may have been decided then.
+    first changes are refused where they are as old as what is forgotten, or its clock is so wrong that this can't be
+    told: they may have been decided then.
     """
+    latest = timestamp(now_ms + MAX_SKEW_MS)
     is_old = bool(request.protocol and state.floor and not request.since and replica is None) and any(
-        change.state.timestamp <= state.forgotten for change in request.changes
+        not state.forgotten < change.state.timestamp <= latest for change in request.changes
     )
     if is_old or _is_behind(state, request):
         raise Rejected(
@@ -460,6 +464,7 @@ class _Push:
         self.before: dict[tuple[str, str], _Stored] = {}
         self.after: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], _Stored] = {}
+        self.refused: set[tuple[str, str]] = set()
         self.ops: dict[str, str | None] = {}
         self.texts = {id(body): text for body, text in request.texts}  # the request holds the bodies
         self.has_crdts = any(map(self._has_crdts, request.changes))
@@ -537,6 +542,8 @@ class _Push:
             ]
         for change, result in zip(unit, verdicts, strict=True):
             name = (change.collection, change.key)
+            if result.status == "rejected" and not _must_change(result):
+                self.refused.add(name)
             if result.status == "applied" and name in self.staged and name not in self.restamped:
                 self.own.add(name)
             elif name in self.staged:
@@ -607,7 +614,10 @@ class _Push:
             if is_there or self._is_ahead(change):
                 return Result(str(change.op_id), "merged", current.version)
         if before.body is None and change.operation == "update":
-            return Result(str(change.op_id), "conflict", current.version if current else {})
+            version = current.version if current else {}
+            if (change.collection, change.key) in self.refused:  # what would have made it whole
+                return Result(str(change.op_id), "rejected", version, NO_DOCUMENT)
+            return Result(str(change.op_id), "conflict", version)
         change = self._timed(change, None)
         after = united(before, change.state)
         result = self._stage(change, current, after, "merged")

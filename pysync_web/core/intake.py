@@ -50,7 +50,7 @@ from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
 from .replica import Event, Totals, change_event, load_counters, size_of
-from .scope import SCOPE, Asked, Scope, again, load_scope, settle
+from .scope import HELD, SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
 from .waiting import index_conflict
 from .wire import NO_DOCUMENT, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
@@ -163,10 +163,13 @@ class _Intake:
         self.scope: Scope | None = None
         self.stubs: dict[Name, int] = {}
         self.gone: list[Name] = []
+        self.held: set[Name] = set()
+        self.is_next = False
 
     async def take(self, request: SyncRequest, response: SyncResponse) -> None:
         """Apply verdicts and, where the answer continues at the cursor, its page."""
-        is_next = response.since == self.sync.cursor and _asks_for(request) == self._asked()
+        await self._drop_held()
+        is_next = self.is_next = response.since == self.sync.cursor and _asks_for(request) == self._asked()
         if not (is_next and await self._take_together(request, response)):
             await self._take_each(request, response, is_next)
         if is_next:
@@ -212,12 +215,22 @@ class _Intake:
                 name = (change.collection, change.key)
                 self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
         touched = {(change.collection, change.key) for change in request.changes}
+        taken = {one.op_id for one in response.results if SERVER in one.version and one.status != "rejected"}
+        named = server_has.keys() | {(c.collection, c.key) for c in request.changes if c.op_id in taken}
+        for name in self.held & named:
+            self.tx.delete(HELD, name)  # the answer says it again where it is so
+        self.held -= named
         for incoming in response.server_changes:
             is_own = (incoming.collection, incoming.key) in touched
             if incoming.is_removed and (is_next or is_own):
                 self._remove(incoming, is_own=is_own)
             elif is_next or is_own:
                 self._incoming(incoming, response.timestamp)
+        for name in sorted(self.held & touched):
+            record = self.records[name]
+            if not record.pending and record.confirmed is not None:
+                self._let_go(name)
+                self.tx.delete(HELD, name)
 
     async def _load(self, request: SyncRequest, response: SyncResponse) -> None:
         names = [(c.collection, c.key) for c in request.changes]
@@ -245,8 +258,7 @@ class _Intake:
         self.struck.append((change.n, size_of(change)))
         self.outcome.pushed += result.status != "rejected"
         if result.status == "applied":
-            if self.sync.is_resync or self._sweeps(name):
-                self.tx.put("seen", name, "1")
+            self._mark_seen(name)
             after = self._acknowledged(record.confirmed, change, result)
             self.records[name] = Record(after, rest, waiting)
             if self.options.delta is not None and change.operation == "update" and after is not None:
@@ -300,8 +312,7 @@ class _Intake:
     def _incoming(self, change: ServerChange, server_time: str) -> None:
         """Take in a document of the server, under whatever is pending."""
         name = (change.collection, change.key)
-        if self.sync.is_resync or self._sweeps(name):
-            self.tx.put("seen", name, "1")
+        self._mark_seen(name)
         self._settle_doubts(name, change.document)
         record = self.records[name]
         sequence = change.document.version.get(SERVER, 0)
@@ -340,12 +351,27 @@ class _Intake:
         if not record.pending:
             self.outcome.pulled += not is_own
             self._let_go(name)
-        elif not is_own:
+            return
+        self.tx.put(HELD, name, "1")
+        if not is_own:
             self._note_held(name, record)
 
     def _let_go(self, name: Name) -> None:
         self.records[name] = EMPTY
         self.taken_back[name] = ("removed", "")
+
+    async def _drop_held(self) -> None:
+        """Let those documents go that changes held here which were not sent in the end: taken back, or decided so."""
+        self.held = {(str(key[0]), str(key[1])) for key, _ in await self.tx.scan(HELD)}
+        for name in sorted(self.held):
+            record = decode_record(await self.tx.get("docs", name))
+            if not record.pending:
+                self.tx.delete(HELD, name)
+                if record.confirmed is not None:
+                    self.stored[name] = record
+                    self._let_go(name)
+        await self._put_records()
+        self.records.clear()
 
     def _note_held(self, name: Name, record: Record) -> None:
         """Note changes that keep a document here a little longer, so that they can be found when it is gone."""
@@ -355,9 +381,18 @@ class _Intake:
         result = Result(record.pending[-1].op_id, "rejected", error=problem)
         self._note(name, "removed", record.state or ABSENT, record.pending, record.confirmed, result)
 
-    def _sweeps(self, name: Name) -> bool:
+    def _mark_seen(self, name: Name) -> None:
+        """Note that the server has a document, where what it is not known to have will be dropped.
+
+        Not what a snapshot is still to come to, in an answer that moves no cursor: it may be gone until then.
+        """
         choice = self.scope.choices.get(name[0]) if self.scope else None
-        return choice is not None and choice.sweeps
+        if choice is not None and choice.sweeps and choice.snapshot is not None and not self.is_next:
+            is_seen = choice.snapshot.after is not None and name[1] <= choice.snapshot.after
+        else:
+            is_seen = choice is not None and choice.sweeps
+        if is_seen or self.sync.is_resync:
+            self.tx.put("seen", name, "1")
 
     def _asked(self) -> Asked:
         wanted = self.options.collections
@@ -375,7 +410,8 @@ class _Intake:
                 choice.snapshot = None if is_done else choice.snapshot._replace(after=after)
             if choice.sweeps and choice.snapshot is None and (is_done or not response.has_more):
                 choice.sweeps = False
-                await self._drop_unseen((collection,))
+                if not self.sync.is_resync:  # whose end drops it all
+                    await self._drop_unseen((collection,))
         settle(scope)
         if scope.text() != before:
             self.tx.put("meta", SCOPE, scope.text())
@@ -393,6 +429,7 @@ class _Intake:
             name = (collection, str(key[1]))
             record = self.stored[name] = self.records[name] = decode_record(text)
             if record.pending and record.confirmed:
+                self.tx.put(HELD, name, "1")
                 self._note_held(name, record)
             elif not record.pending:
                 self._let_go(name)
@@ -851,10 +888,12 @@ class _Intake:
         for key, text in await self.tx.scan("docs", prefix):
             record, name = decode_record(text), (str(key[0]), str(key[1]))
             has_doubts = bool(self._doubts_of(name))
-            if key in seen or not self._is_synced(name[0]) or not (record.confirmed or has_doubts):
+            is_asked = has_doubts or (record.confirmed is not None and self._is_synced(name[0]))
+            if key in seen or not is_asked:
                 continue
             self.stored[name] = self.records[name] = record
             if record.pending and not has_doubts and self._is_part(name[0]):
+                self.tx.put(HELD, name, "1")
                 self._note_held(name, record)
             else:
                 self._resolve_absent(name, record)

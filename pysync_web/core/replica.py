@@ -131,6 +131,9 @@ class WriteOptions:
 STUBS: Final = "evicted"
 """The space of copies that were dropped here alone: (collection, key) → the sequence of their version."""
 
+LET_GO: Final = ("let_go",)
+"""Where it lies in "meta" that a replica may have dropped documents in which it had counted."""
+
 EMPTIED: Final = "this storage holds no replica: it was emptied under an open handle"
 
 
@@ -316,10 +319,12 @@ class Writer:
         state = record.state
         self._follow(state)
         before = view(record, self.counters.replica)
-        change = self._done(state, item.deed) if item.deed else self._change(before.body if before else None, item)
+        author = await self._author(record) if item.deed else self.counters.replica
+        known = before.body if before else None
+        change = self._done(state, item.deed, author) if item.deed else self._change(known, item)
         if change is None:
             return None, before
-        after = self._append(name, record, *change)
+        after = self._append(name, record, *change, relays=author != self.counters.replica)
         self._put(name, after)
         seen = view_of(after, change[1] if state is None else merge(state, change[1]), self.counters.replica)
         await self.totals.count(item.collection, (seen is not None) - (before is not None))
@@ -379,15 +384,33 @@ class Writer:
         patch = changed(body, given if item.replace else {**body, **given}, self._at)
         return None if patch is None else ("update", patch)
 
-    def _done(self, state: State | None, deed: Deed) -> tuple[Operation, State, Deed] | None:
+    async def _author(self, record: Record) -> str:
+        """Give the name under which CRDT values of a document are changed.
+
+        Of a document that is not here, and may have been, it is not known what was done under the replica's own name.
+        So it takes another one until the document has come.
+        """
+        replica = self.counters.replica
+        if record.confirmed is not None or await self.tx.get("meta", LET_GO) is None:
+            return replica
+        return f"{replica}@{record.pending[0].n if record.pending else self.counters.n + 1}"
+
+    def _done(self, state: State | None, deed: Deed, author: str) -> tuple[Operation, State, Deed] | None:
         """Give what a deed does to a CRDT value of a document, which begins with it where it is not there."""
         deed = deed._replace(operation=timed(deed.operation, self._at))
-        patch = done(state, deed, self.counters.replica, self._at)
+        patch = done(state, deed, author, self._at)
         is_there = state is not None and state.body is not None
         return None if patch is None else ("update" if is_there else "insert", patch, deed)
 
     def _append(
-        self, name: Name, record: Record, operation: Operation, state: State, deed: Deed | None = None
+        self,
+        name: Name,
+        record: Record,
+        operation: Operation,
+        state: State,
+        deed: Deed | None = None,
+        *,
+        relays: bool = False,
     ) -> Record:
         """Add a change behind the pending ones, or merge it into the last of them where that may still grow."""
         merge_kind = "fields" if deed else self.options.merge_in(name[0])
@@ -395,11 +418,11 @@ class Writer:
         last = record.pending[-1] if record.pending else None
         is_shared = bool(last and (deeds or last.deeds) and last.n <= self.options.opened_at)
         if last and self._may_grow(last) and last.merge == merge_kind and not is_shared:
-            return self._coalesced(record, last, operation, state, deeds)
+            return self._coalesced(record, last, operation, state, deeds, relays=relays)
         size = len(dumps(state.body))
         n = self._appender.add(name, size)
         op_id, unit, strategy = self._op_id(), self._unit, self.options.strategy
-        relays = _relays(deeds) or any(change.relays for change in record.pending)  # it has seen what they pass on
+        relays |= _relays(deeds) or any(change.relays for change in record.pending)  # it has seen what they pass on
         pending = Pending(op_id, n, operation, state, merge_kind, None, unit, deeds, relays, strategy)
         return Record(record.confirmed, (*record.pending, pending), record.waiting)
 
@@ -410,7 +433,14 @@ class Writer:
         return is_open and is_alike and last.operation != "delete" and last.contains is None
 
     def _coalesced(
-        self, record: Record, last: Pending, operation: Operation, state: State, deeds: tuple[Deed, ...]
+        self,
+        record: Record,
+        last: Pending,
+        operation: Operation,
+        state: State,
+        deeds: tuple[Deed, ...],
+        *,
+        relays: bool,
     ) -> Record:
         earlier = record.pending[:-1]
         if operation == "delete" and last.operation == "insert":
@@ -422,7 +452,7 @@ class Writer:
             return Record(record.confirmed, (*earlier, gone), record.waiting)
         merged = merge(last.state, state)
         self._count_bytes(len(dumps(merged.body)) - size_of(last))
-        relays = last.relays or _relays(deeds)
+        relays |= last.relays or _relays(deeds)
         grown = last._replace(state=merged, deeds=remembered(last.deeds, deeds), relays=relays)
         return Record(record.confirmed, (*earlier, grown), record.waiting)
 

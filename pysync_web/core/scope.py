@@ -87,6 +87,9 @@ class Asked(NamedTuple):
 
 SCOPE = ("scope",)
 
+HELD = "held"
+"""The space of documents that are not asked for any more, and stay for the changes that wait: (collection, key)."""
+
 
 def read_scope(text: str | None) -> Scope | None:
     """Read what :meth:`Scope.text` gave; None: everything is wanted."""
@@ -114,10 +117,12 @@ async def choose(
     collections: tuple[str, ...] | None,
     *,
     is_exact: bool = False,
+    is_resync: bool = False,
 ) -> bool:
     """Choose what is wanted of some collections, a wish of None being nothing; tell whether that is another choice.
 
-    ``is_exact``: nothing is wanted of all others, but for settings. ``cursor`` is where the replica stands.
+    ``is_exact``: nothing is wanted of all others, but for settings. ``cursor`` is where the replica stands, and in a
+    full pull (``is_resync``) it does not tell what is here.
     """
     scope = await load_scope(tx) or Scope()
     before = scope.text()
@@ -129,10 +134,12 @@ async def choose(
     for name, wish in wanted.items():
         old = scope.choices.get(name) or Choice("", Wish() if scope.has_rest else None)
         begins = is_exact and cursor == 0 and not old.sweeps  # snapshots alone will bring what is wanted
-        scope.choices[name] = _changed(scope, old, wish, cursor) if begins or old.wish != wish else old
-        if scope.choices[name] is not old:
+        if begins or old.wish != wish:
+            scope.choices[name] = _changed(scope, old, wish, 0 if is_resync else cursor)
             for key, _ in await tx.scan("seen", (name,)):
                 tx.delete("seen", key)
+        else:
+            scope.choices[name] = old
     if is_exact:
         scope.has_rest = False
     if cursor == 0 and scope.asked(collections).collections != ():
@@ -148,9 +155,7 @@ def _changed(scope: Scope, old: Choice, wish: Wish | None, cursor: int) -> Choic
     """Give the choice that comes after another one."""
     if wish is None:
         return Choice(scope.new_id(), None, leaves=True)
-    if old.wish is None or cursor == 0:
-        return Choice(scope.new_id(), wish, Snapshot(), sweeps=True)
-    if old.snapshot is not None:
+    if old.wish is None or cursor == 0 or old.snapshot is not None:
         return Choice(scope.new_id(), wish, Snapshot(), sweeps=True)
     return Choice(scope.new_id(), wish, Snapshot(None, cursor, Had(*old.wish)))
 

@@ -14,7 +14,7 @@ from ..values import loads
 from .optimistic import decode_record, is_deleted_text
 from .outbox import Name
 from .ports import Key, ReadTransaction, WriteTransaction
-from .replica import STUBS, Event, Totals
+from .replica import LET_GO, STUBS, Event, Totals
 
 STEP: Final = 500
 
@@ -30,6 +30,7 @@ async def evict(tx: WriteTransaction, versions: Mapping[Name, VersionVector]) ->
             continue
         tx.delete("docs", name)
         tx.put(STUBS, name, str(record.sequence))
+        tx.put("meta", LET_GO, "1")
         await totals.count(name[0], -1)
         events.append(Event("RemoteDelete", *name, reason="evicted"))
     totals.write()

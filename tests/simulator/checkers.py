@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pysync_web import crdt
+from pysync_web.core.expiry import SETTINGS
 from pysync_web.core.optimistic import decode_record
+from pysync_web.core.replica import STUBS
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.values import dumps, loads
 
@@ -34,7 +36,13 @@ INVARIANTS = {
     "I16": "counters and sets are exact",
     "I19": "an idle exchange writes nothing",
     "I20": "after a meeting that went through, each has what the other had",
+    "I21": "a device shows what it has asked for, and nothing else",
+    "I22": "nothing is fetched again where nothing went wrong",
+    "I23": "what has expired is gone, and nothing else",
 }
+
+MS_OF_A_WRITE = 8000
+"""What lies between the numbers of two writes, read as moments in seconds: settings let documents expire by these."""
 
 
 class Violation(AssertionError):
@@ -87,7 +95,13 @@ class Checkers:
     """Changes that contain part of what the server has under another id: the other copy sent it."""
     brought: set[str] = field(default_factory=set)
     """Changes that are what a device showed, here or elsewhere."""
+    anew: set[Name] = field(default_factory=set)
+    """Documents that somebody let go and made anew: its own numbers claim that it had seen what it wrote before."""
     replicas: Sequence[Any] = ()
+    is_forgetful: bool = False
+    """Whether the server tends to its data: who pulls everything again may know what it had not been told before."""
+    has_parts: bool = False
+    """Whether devices hold parts of the documents, drop copies, and the server forgets."""
 
     def wrote(self, replica: Replica, plans: Sequence[Plan], unit: int | None = None) -> None:
         """Check a local transaction that was committed, and note its writes."""
@@ -96,11 +110,14 @@ class Checkers:
         for plan in plans:
             if plan.before == plan.after:
                 continue
+            if plan.before is None and plan.name in know.gone:
+                self.anew.add(plan.name)
             written = self.model.add(plan.name, plan.kind, plan.before, plan.after, past)
             bit = 1 << written.id
             collection = plan.name[0]
             self.of_collection[collection] = self.of_collection.get(collection, 0) | bit
             know.know |= bit
+            know.own |= bit
             self._check_own_write(replica, plan, written, unit, before)
 
     def _check_own_write(
@@ -122,6 +139,7 @@ class Checkers:
         bit = 1 << written.id
         self.of_collection[name[0]] = self.of_collection.get(name[0], 0) | bit
         know.know |= bit
+        know.own |= bit
         pending = loads(replica.storage.text("docs", name) or "")["p"]
         self._note_change(replica, written, pending[-1], None, know.last_at)
 
@@ -162,6 +180,7 @@ class Checkers:
     ) -> None:
         """Check what a committed answer changed in a replica."""
         before = originals(replica.storage)
+        replica.knowledge.was_in_conflict |= response is not None and bool(response.conflicts)
         if replica.strategy:
             self._note_held(replica)
         entries = [loads(replica.storage.text("ledger", key) or "") for space, key in before if space == "ledger"]
@@ -177,8 +196,13 @@ class Checkers:
 
     def noted(self, replica: Replica, entry: Any, own: int) -> None:
         """Note what an entry of the ledger keeps, given the writes of the change that it is about."""
+        if entry["kind"] == "removed":
+            return  # it is sent all the same
         if is_tally((entry["collection"], entry["key"])):
-            raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
+            if entry["kind"] != "purged":
+                raise Violation("I16", f"{replica.label} lost what was counted: {entry}")
+            for number in crdt.value(entry["body"]["in"]["all"]) if entry["body"] else ():
+                self.model.may_lose |= 1 << number
         if entry["body"] is None:
             self.model.ledger_deletes |= own
         self.model.ledger_tokens |= tokens(entry["body"])
@@ -194,6 +218,12 @@ class Checkers:
     ) -> None:
         know = replica.knowledge
         text = replica.storage.text("docs", name)
+        if text is None and self.has_parts:
+            for change in loads(before or "{}").get("p", ()):
+                if know.is_resync and change["k"] == "delete":  # nobody has the document any more
+                    self.model.ledger_deletes |= know.operations[change["i"]].own
+            self._went(replica, name)
+            return
         old, new = loads(before or "{}"), loads(text or "{}")
         confirmed, pending = new.get("c"), new.get("p", [])
         behind = self._of_server(name, text)
@@ -216,6 +246,23 @@ class Checkers:
             if problem:
                 raise Violation("I6", f"{replica.label} no longer shows it: {problem}")
         know.behind[name] = behind
+
+    def let_go(self, replica: Replica) -> None:
+        """Note which documents a replica has dropped in a commit, as it need not have them."""
+        before = originals(replica.storage)
+        for space, key in before:
+            if space == "ledger":
+                entry = loads(replica.storage.text("ledger", key) or "")
+                self.noted(replica, entry, self.own(replica, entry["op_id"]))
+            elif space == "docs" and replica.storage.text("docs", key) is None:
+                self._went(replica, (key[0], key[1]))
+
+    def _went(self, replica: Replica, name: Name) -> None:
+        """Let a replica have seen nothing of others in a document that it let go: that is made anew here."""
+        know = replica.knowledge
+        know.know &= ~know.behind.pop(name, 0) | know.own
+        know.has_let_go = True
+        know.gone.add(name)
 
     def _note_held(self, replica: Replica) -> None:
         """Note which writes wait for a decision: others may see what came after them before they see them."""
@@ -273,7 +320,7 @@ class Checkers:
     ) -> None:
         sequence = confirmed["v"].get("server", 0)
         known = self.model.states.get((name, sequence))
-        if known is not None and known != normal_confirmed(confirmed):
+        if known is not None and name not in self.anew and not self._is_same(known, normal_confirmed(confirmed)):
             raise Violation(
                 "I3",
                 f"{replica.label} has {name} at {sequence} as {normal_confirmed(confirmed)}, the server {known}",
@@ -283,6 +330,12 @@ class Checkers:
         last = before["v"].get("server", 0) if before else 0
         if sequence < last and not is_new_epoch and not replica.knowledge.is_resync:
             raise Violation("I6", f"{replica.label} went back in {name} from {last} to {sequence}")
+
+    def _is_same(self, one: Any, other: Any) -> bool:
+        """Tell whether two documents are the same; their times may tell of deletes that the server has forgotten."""
+        if self.is_forgetful and one and other:
+            return dumps(one[0]) == dumps(other[0])
+        return dumps(one) == dumps(other)
 
     def _check_winner(
         self, replica: Replica, name: Name, before: str | None, new: Any, response: SyncResponse
@@ -311,7 +364,7 @@ class Checkers:
 
     def check_entry(self, replica: Replica, entry: Any) -> None:
         """Check that a loser did lose: somebody who had not seen it wrote over it."""
-        if entry["kind"] != "lost" or entry["op_id"] in self.regrown:
+        if entry["kind"] != "lost" or entry["op_id"] in self.regrown or replica.knowledge.has_let_go:
             return
         name = (entry["collection"], entry["key"])
         behind = replica.knowledge.behind.get(name, 0) | self.model.server.get(name, 0)
@@ -341,11 +394,20 @@ class Checkers:
             raise Violation("I9", f"{replica.label}'s cursor went back from {last} to {cursor}")
         for sequence in range(last + 1, cursor + 1):
             name = self.model.log[sequence] if sequence < len(self.model.log) else ("", "")
-            if name[0] and self.model.sequences[name] == sequence and wants(replica, name):
+            if name[0] and self.model.sequences.get(name) == sequence and self._is_due(replica, name, request):
                 self._check_has(replica, name, sequence)
         is_complete = response.since == request.since == last and not response.has_more and not know.is_resync
         if is_complete:
             self._check_causes(replica)
+
+    def _is_due(self, replica: Replica, name: Name, request: SyncRequest) -> bool:
+        """Tell whether a replica must have a document when its cursor has passed it."""
+        if not self.has_parts:
+            return wants(replica, name)
+        if (not request.since and request.subscriptions) or is_evicted(replica, name):
+            return False  # snapshots bring it
+        body: Body | None = self.model.states[name, self.model.sequences[name]][0]
+        return replica.knowledge.asks.lets(name, body)
 
     def _check_has(self, replica: Replica, name: Name, sequence: int) -> None:
         text = replica.storage.text("docs", name)
@@ -358,6 +420,8 @@ class Checkers:
     def _check_causes(self, replica: Replica) -> None:
         """Check that everything which a replica knows comes with all that its writers had seen."""
         know = replica.knowledge
+        if self.has_parts:
+            return  # what came before may be among what is not wanted, or was not at that time
         missing = 0
         for written in self.model.members(know.know & ~know.closed & ~self.model.may_lose):
             missing |= written.past
@@ -402,6 +466,43 @@ class Checkers:
         for name in touched:
             self.model.server_at[(name, self.model.sequences.get(name, 0))] = self.model.server[name]
 
+    def tended(self, server: SimulatedStorage, now_ms: int) -> None:
+        """Check what a server deleted because it had expired, and what it has forgotten."""
+        rows = {(key[0], key[1]): loads(text) for key, text in server.rows("docs")}
+        due = self._due(rows)
+        known = sorted(self.model.sequences, key=self.model.sequences.__getitem__)
+        for name in [name for name in known if name not in rows]:
+            sequence = self.model.sequences.pop(name)
+            if self.model.states[name, sequence][0] is not None:
+                raise Violation("I23", f"the server has forgotten {name}, which nobody has deleted")
+            for written in self.model.members(self.model.server.get(name, 0)):
+                self.model.forgotten |= (written.kind == "delete") << written.id
+        changed = {name: rows[name]["version_vector"]["server"] for name in known if name in rows}
+        changed = {name: n for name, n in changed.items() if n != self.model.sequences[name]}
+        for name in sorted(changed, key=changed.__getitem__):
+            self._check_expired(server, name, rows[name], due, now_ms)
+
+    def _due(self, rows: dict[Name, Any]) -> dict[str, float]:
+        """Give for each collection when a document whose number is 0 expires, in milliseconds."""
+        settings = {name[1]: stored.get("document") for name, stored in rows.items() if name[0] == SETTINGS}
+        found = {key: body.get("expires") for key, body in settings.items() if body}
+        return {key: value[1] * 1000 for key, value in found.items() if type(value) is list and len(value) == 2}
+
+    def _check_expired(
+        self, server: SimulatedStorage, name: Name, stored: Any, due: dict[str, float], now_ms: int
+    ) -> None:
+        before = self.model.states[name, self.model.sequences[name]][0]
+        if stored["operation"] != "delete" or not has_expired(name, before, due, now_ms):
+            raise Violation("I23", f"the server made {stored} of {name}, which was {before} and due by {due}")
+        behind = self.model.server[name]
+        written = self.model.add(name, "delete", before, None, behind)
+        bit = 1 << written.id
+        self.of_collection[name[0]] = self.of_collection.get(name[0], 0) | bit
+        self.model.server[name] = behind | bit
+        self.model.taken |= bit
+        self.model.accepted[stored["op_id"]] = Operation(name, bit, behind | bit)
+        self._check_served(server, name)
+
     def repeated(self, request: SyncRequest, answer: str) -> None:
         """Check a push that was answered without a commit: it was decided before, and the verdicts are the same."""
         first = self.requests.get(str(request.request_id))
@@ -418,7 +519,7 @@ class Checkers:
 
     def _check_status(self, request: SyncRequest, change: Any, status: str) -> None:
         op_id = change.op_id
-        if op_id in self.applied and status != "duplicate":
+        if op_id in self.applied and status != "duplicate" and not self.is_forgetful:
             raise Violation("I2", f"{op_id} was applied before, and now is {status}")
         if status == "duplicate" and op_id not in self.applied:
             raise Violation("I1", f"{op_id} was never applied, but is called a duplicate")
@@ -428,10 +529,14 @@ class Checkers:
             return
         self.applied[op_id] = self.pushes
         dot = (request.client_id, change.n)
-        if self.dots.setdefault(dot, op_id) != op_id:
+        if self.dots.setdefault(dot, op_id) != op_id and not self.is_forgetful:
             raise Violation("I8", f"{dot} names {self.dots[dot]} and {op_id}")
         unit = self.model.sent[str(request.request_id), op_id].unit
-        if unit is not None and self.units.setdefault((unit, request.client_id), self.pushes) != self.pushes:
+        if (
+            unit is not None
+            and not self.is_forgetful
+            and self.units.setdefault((unit, request.client_id), self.pushes) != self.pushes
+        ):
             raise Violation("I7", f"{op_id} came later than the rest of its transaction")
 
     def _check_served(self, server: SimulatedStorage, name: Name) -> None:
@@ -439,7 +544,7 @@ class Checkers:
         sequence, op_id = stored["version_vector"]["server"], stored["op_id"]
         if sequence <= self.model.sequences.get(name, 0):
             raise Violation("I9", f"the server numbered {name} {sequence} after {self.model.sequences[name]}")
-        if (name, op_id) in self.last_operation:
+        if (name, op_id) in self.last_operation and not self.is_forgetful:
             raise Violation("I2", f"{op_id} changed {name} at {self.last_operation[name, op_id]} and {sequence}")
         self.last_operation[name, op_id] = sequence
         log = self.model.log
@@ -477,6 +582,8 @@ class Checkers:
         for replica in replicas:
             self._check_agrees(replica, server)
         for name, numbers in self.model.of_document.items():
+            if name in self.anew:
+                continue
             stored = loads(server.text("docs", name) or "{}")
             behind = self.model.server.get(name, 0)
             for number in numbers:
@@ -513,7 +620,9 @@ class Checkers:
         counters = loads(replica.storage.text("meta", ("counters",)) or "{}")
         if counters["pending"] or counters["pending_bytes"]:
             raise Violation("I12", f"{replica.label} counts changes to be sent: {counters}")
-        for name, sequence in self.model.sequences.items():
+        if self.has_parts:
+            self._check_shows(replica, rows, server)
+        for name, sequence in () if self.has_parts else self.model.sequences.items():
             if wants(replica, name):
                 confirmed = rows.get(name, {}).get("c")
                 mine = dumps(normal_confirmed(confirmed)) if confirmed else ""
@@ -524,6 +633,30 @@ class Checkers:
                         "I3", f"{replica.label} has {name} as {mine}, the server at {sequence} {theirs}"
                     )
         self._check_totals(replica, rows)
+
+    def _check_shows(self, replica: Replica, rows: dict[Key, Any], server: SimulatedStorage) -> None:
+        """Check that a replica shows what it has asked for as the server has it, but for what it has evicted."""
+        asks = replica.knowledge.asks
+        expected = {}
+        for key, text in server.rows("docs"):
+            name, stored = (key[0], key[1]), loads(text)
+            if asks.lets(name, stored.get("document")) and not is_evicted(replica, name):
+                expected[name] = normal_served(stored)
+        mine = {key: normal_confirmed(row["c"]) for key, row in rows.items() if row["c"]["b"] is not None}
+        for name in sorted(mine.keys() | expected.keys()):
+            is_alike = (name in mine) == (name in expected)
+            if not is_alike or not (name in self.anew or self._is_same(mine[name], expected[name])):
+                raise Violation(
+                    "I21", f"{replica.label} shows {name} as {mine.get(name)}, not {expected.get(name)}, by {asks}"
+                )
+
+    def gone(self, server: SimulatedStorage, now_ms: int) -> None:
+        """Check that a server that has just tended to its data has nothing that has expired."""
+        rows = {(key[0], key[1]): loads(text) for key, text in server.rows("docs")}
+        due = self._due(rows)
+        for name, stored in rows.items():
+            if has_expired(name, stored.get("document"), due, now_ms):
+                raise Violation("I23", f"{name} has expired, and is {stored} by {due}")
 
     def _check_totals(self, replica: Replica, rows: dict[Key, Any]) -> None:
         counts: dict[str, int] = {}
@@ -544,7 +677,7 @@ class Checkers:
 
 def is_tally(name: Name) -> bool:
     """Tell whether a document has CRDT values, and nothing else."""
-    return name[1].startswith("t")
+    return name[1].startswith("t") and name[0] != SETTINGS
 
 
 def shown(text: str | None) -> Body | None:
@@ -578,8 +711,20 @@ def waiting(storage: SimulatedStorage, know: Knowledge) -> int:
 
 
 def wants(replica: Replica, name: Name) -> bool:
-    """Tell whether a replica syncs a document's collection."""
-    return replica.wanted is None or name[0] in replica.wanted
+    """Tell whether a replica syncs all of a document's collection."""
+    is_synced = replica.wanted is None or name[0] in replica.wanted
+    return is_synced and replica.knowledge.asks.is_whole(name[0])
+
+
+def is_evicted(replica: Replica, name: Name) -> bool:
+    """Tell whether a replica knows a document, and has no copy of it."""
+    return replica.storage.text(STUBS, name) is not None
+
+
+def has_expired(name: Name, body: Body | None, due: dict[str, float], now_ms: int) -> bool:
+    """Tell whether the moment of a document has come; only a number in its field ``a`` is one."""
+    number = body.get("a") if body and name[0] in due else None
+    return type(number) is int and number * (MS_OF_A_WRITE // 8) + due[name[0]] <= now_ms
 
 
 def latest(stored: Any) -> str:

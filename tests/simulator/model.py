@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
 
+from .asks import Asks
+
 Name = tuple[str, str]
 Path = tuple[str, ...]
 Body = dict[str, Any]
@@ -49,6 +51,15 @@ class Knowledge:
     last_at: str = ""
     cursor: int = 0
     is_resync: bool = False
+    asks: Asks = field(default_factory=Asks)
+    own: int = 0
+    """What was written here."""
+    gone: set[Name] = field(default_factory=set)
+    """The documents that it has let go."""
+    was_in_conflict: bool = False
+    """Whether it got a document beyond its cursor by a conflict: nobody tells it when that leaves its filter."""
+    has_let_go: bool = False
+    """Whether documents went that it need not have: then it may lack what came before what it knows."""
     operations: dict[str, Operation] = field(default_factory=dict)
     """What the changes contain that wait here; in a copy of this storage they may grow in another way."""
 
@@ -99,6 +110,8 @@ class Model:
     """Writes that waited, at some time, for the decision of a conflict."""
     apart: int = 0
     """Writes that somebody lacked who took in, from a device, what had come after them."""
+    forgotten: int = 0
+    """Deletes that the server knows no more: who never heard of one may make the document again."""
     may_lose: int = 0
     """Writes that lay, unpushed, in a storage that was destroyed, and those undone before they were sent."""
 
@@ -137,6 +150,7 @@ class Model:
         if write.kind == "delete":
             if (
                 body is None
+                or self.forgotten >> write.id & 1
                 or not self._has_deleted_something(write)
                 or any(self._delete_is_settled(other, behind) for other in self._same_deletes(write))
             ):
@@ -232,7 +246,7 @@ def token(value: Any) -> int | None:
     if type(value) is list:
         value = value[0] if value else None
     if type(value) is str:
-        return int(value[1:])
+        return int(value[1:]) if value[1:].isdecimal() else None
     return value if type(value) is int else None
 
 

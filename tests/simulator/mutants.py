@@ -11,7 +11,7 @@ from typing import Any
 
 from pysync_web.core.conflict import AcceptLocal, AcceptRemote, Conflict
 from pysync_web.core.exchange import ExchangeOptions, load_sync
-from pysync_web.core.hub import Guard
+from pysync_web.core.hub import Guard, Tended
 from pysync_web.core.intake import apply_response
 from pysync_web.core.inventory import Inventory
 from pysync_web.core.meeting import Shown, take_in
@@ -20,6 +20,7 @@ from pysync_web.core.outbox import Bounds, strike
 from pysync_web.core.replica import Write, WriteOptions, load_counters, size_of, write
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.crdt import MARK, value
+from pysync_web.errors import Rejected
 from pysync_web.values import dumps, loads
 
 from .storage import SimulatedStorage, run
@@ -318,6 +319,75 @@ class MeetingKeepsNoLedger(Subject):
         return run(storage.write(body))
 
 
+class FilterLeaveNotSignalled(Subject):
+    """Sends what a filter lets through, and nothing of what has left it: that stays on the devices."""
+
+    def serve(
+        self, storage: SimulatedStorage, request: SyncRequest, now_ms: int, rng: Any, guard: Guard | None
+    ) -> str:
+        answer = loads(super().serve(storage, request, now_ms, rng, guard))
+        kept = [one for one in answer.get("server_changes", ()) if one["operation"] != "remove"]
+        return dumps({**answer, "server_changes": kept})
+
+
+class CompactionIgnoresOldCursor(Subject):
+    """Forgets deletes and answers whoever has not heard of them as if nothing had been: the documents stay there."""
+
+    def serve(
+        self, storage: SimulatedStorage, request: SyncRequest, now_ms: int, rng: Any, guard: Guard | None
+    ) -> str:
+        try:
+            return super().serve(storage, request, now_ms, rng, guard)
+        except Rejected as refusal:
+            if refusal.code != "resync":
+                raise
+        answer = loads(super().serve(storage, replace(request, began=2**52), now_ms, rng, guard))
+        return dumps({name: value for name, value in answer.items() if name != "began"})
+
+
+class PokeTrustedAsData(Subject):
+    """Takes the head in a poke for what it has: a poke that overtakes the data makes a hole that is never filled."""
+
+    def poked(self, storage: SimulatedStorage, head: int) -> None:
+        async def body(tx: Any) -> None:
+            sync = await load_sync(tx)
+            sync.cursor = max(sync.cursor, head)
+            tx.put("meta", ("sync",), sync.text())
+
+        run(storage.write(body))
+
+
+class SnapshotWithoutHighWaterMark(Subject):
+    """Begins the feed where a snapshot ends, not where it began: what changed while it came is never told."""
+
+    def serve(
+        self, storage: SimulatedStorage, request: SyncRequest, now_ms: int, rng: Any, guard: Guard | None
+    ) -> str:
+        if request.changes or not any(one.snapshot and one.snapshot.after for one in request.subscriptions):
+            return super().serve(storage, request, now_ms, rng, guard)
+        head = run(self._hub_of(storage, guard).head())
+        late = replace(request, version_vector={**request.version_vector, "server": head})
+        answer = loads(super().serve(storage, late, now_ms, rng, guard))
+        return dumps({**answer, "since": request.since})
+
+
+class TtlWithoutTombstone(Subject):
+    """Removes documents that have expired as if they had never been: no device hears of it."""
+
+    def tend(self, storage: SimulatedStorage, now_ms: int, before_ms: int, rng: Any) -> Tended:
+        before = {key: loads(text) for key, text in storage.rows("docs")}
+        done = super().tend(storage, now_ms, before_ms, rng)
+
+        async def body(tx: Any) -> None:
+            for key, text in storage.rows("docs"):
+                if before[key]["operation"] != "delete" and loads(text)["operation"] == "delete":
+                    tx.delete("docs", key)
+                    tx.delete("feed", (loads(text)["version_vector"]["server"],))
+
+        run(storage.write(body))
+        return done
+
+
 MUTANTS: dict[str, type[Subject]] = {
     "canary": Canary,
     "cursor_before_apply": CursorBeforeApply,
@@ -333,4 +403,9 @@ MUTANTS: dict[str, type[Subject]] = {
     "meeting_forgets_what_it_took": MeetingForgetsWhatItTook,
     "meeting_keeps_no_ledger": MeetingKeepsNoLedger,
     "inventory_skips_a_document": InventorySkipsADocument,
+    "filter_leave_not_signalled": FilterLeaveNotSignalled,
+    "compaction_ignores_old_cursor": CompactionIgnoresOldCursor,
+    "poke_trusted_as_data": PokeTrustedAsData,
+    "snapshot_without_high_water_mark": SnapshotWithoutHighWaterMark,
+    "ttl_without_tombstone": TtlWithoutTombstone,
 }

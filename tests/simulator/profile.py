@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
+from pysync_web.core.hub import MAX_SKEW_MS
 from pysync_web.core.outbox import Bounds
 
 BOUNDS = Bounds(60, 1_000_000)
@@ -14,6 +15,8 @@ YEAR_MS = 365 * 24 * 3_600_000
 STRATEGIES_SHARE = 0.1
 MEETINGS_SHARE = 0.08
 RESTORES_SHARE = 0.05
+CHOICES_SHARE = 0.17
+COLLECTIONS = ("notes", "todos")
 
 
 @dataclass(slots=True)
@@ -62,6 +65,18 @@ class Profile:
     bundle_rate: float = 0.0
     """How many of the meetings are files, which somebody else takes in later."""
     channel_breaks: float = 0.0
+    choose_rate: float = 0.0
+    """How often, of the times that a user does something, other documents are chosen; 0: everybody holds all."""
+    shed_rate: float = 0.0
+    """How often, of these times, a device drops copies, or old deletes."""
+    ttl_rate: float = 0.0
+    """How often, of these times, it is set anew which documents expire."""
+    delta: float = 0.0
+    """How long a delta may be, of its document; 0: documents come whole."""
+    pokes: float = 0.0
+    tend_ms: int = 0
+    """How long it is, on the average, until the server tends to its data again; 0: it never does."""
+    retention_ms: int = 0
 
     def text(self) -> str:
         """Name what is not as usual."""
@@ -132,6 +147,30 @@ def mix(rng: Random, profile: Profile, has_strategies: bool | None = None) -> No
         profile.bundle_rate = pick(rng, (0.0, 0.1, 0.5))
         profile.channel_breaks = pick(rng, (0.0, 0.05, 0.3))
         profile.sync_ms *= pick(rng, (1, 1, 10))
+
+
+def parts(rng: Random, profile: Profile) -> None:
+    """Draw whether devices choose what they hold, and whether the server forgets; in most worlds neither.
+
+    No storage is copied there: a copy does not know what the original has written, nor for how long it was away. And
+    nobody meets: a device may be given what it has not chosen.
+    """
+    if rng.random() >= CHOICES_SHARE or profile.meet_ms:
+        return
+    profile.clone = profile.restore = 0.0
+    profile.subsets = [None] * profile.replicas
+    profile.choose_rate = pick(rng, (0.03, 0.1, 0.2))
+    profile.shed_rate = pick(rng, (0.0, 0.05))
+    profile.delta = pick(rng, (0.0, 0.0, 0.5, 1.0))
+    profile.page_limit = pick(rng, (1000, 7, 2, 1))
+    profile.pokes = pick(rng, (0.0, 0.5))
+    if rng.random() < 0.6:
+        # The retention time is short here: a clock is ahead by less than that, or by so much that it shows.
+        profile.skews_ms = [skew if skew > MAX_SKEW_MS else min(skew, 0) for skew in profile.skews_ms]
+        profile.server_skew_ms, profile.jump = max(profile.server_skew_ms, 0), 0.0
+        profile.tend_ms = pick(rng, (5, 20)) * profile.pace_ms
+        profile.retention_ms = pick(rng, (2, 10, 50)) * profile.sync_ms
+        profile.ttl_rate = pick(rng, (0.0, 0.03, 0.1))
 
 
 def below(rng: Random, n: int) -> int:

@@ -5,7 +5,7 @@ A mutant is a subclass that takes such a step wrongly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Strategy, last_write_wins
@@ -13,18 +13,20 @@ from pysync_web.core.exchange import (
     ExchangeOptions,
     Outcome,
     begin_late_resync,
+    begin_part_again,
     begin_resync,
     build_pull,
     build_push,
+    choose_parts,
     fork,
     has_pending,
 )
 from pysync_web.core.hub import Guard, Hub, Tended
-from pysync_web.core.intake import apply_response, read_conflict, settle_conflict
+from pysync_web.core.intake import apply_response, drop_unasked, read_conflict, settle_conflict
 from pysync_web.core.inventory import Inventory, read_inventory
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.meeting import Intake, Shown, show, take_in
-from pysync_web.core.optimistic import View
+from pysync_web.core.optimistic import View, decode_record
 from pysync_web.core.outbox import Bounds, Name
 from pysync_web.core.replica import (
     Write,
@@ -34,6 +36,8 @@ from pysync_web.core.replica import (
     take_lease,
     write,
 )
+from pysync_web.core.scope import Wish, is_leaving
+from pysync_web.core.shedding import drop_tombstones, evict
 from pysync_web.core.strategies import decide
 from pysync_web.core.waiting import waiting_names
 from pysync_web.core.wire import SyncRequest, SyncResponse
@@ -47,6 +51,9 @@ class Subject:
     """The core as it is."""
 
     resolver: Any = staticmethod(last_write_wins)
+
+    def __init__(self) -> None:
+        self._hub: tuple[SimulatedStorage, Guard | None, Hub] | None = None
 
     def open(self, storage: SimulatedStorage, rng: Any) -> str:
         """Open a replica; give its id."""
@@ -134,6 +141,44 @@ class Subject:
         """Begin to pull everything again because the server has forgotten too much."""
         run(storage.write(lambda tx: begin_late_resync(tx, options, is_doubtful=is_doubtful)))
 
+    def begin_part_again(self, storage: SimulatedStorage, collection: str, options: ExchangeOptions) -> None:
+        """Begin to fetch a part again."""
+        run(storage.write(lambda tx: begin_part_again(tx, collection, options)))
+
+    def choose(
+        self,
+        storage: SimulatedStorage,
+        wishes: Mapping[str, Wish | None] | None,
+        wanted: tuple[str, ...] | None,
+        *,
+        is_exact: bool,
+    ) -> bool:
+        """Choose what is wanted of the server's documents."""
+        return run(storage.write(lambda tx: choose_parts(tx, wishes, wanted, is_exact=is_exact)))
+
+    def is_leaving(self, storage: SimulatedStorage) -> bool:
+        """Tell whether something is here that is not wanted any more."""
+        return run(storage.read(is_leaving))
+
+    def drop_unasked(
+        self, storage: SimulatedStorage, now_ms: int, rng: Any, options: ExchangeOptions, limit: int
+    ) -> bool:
+        """Let go of some of that; tell whether there is more."""
+        return run(storage.write(lambda tx: drop_unasked(tx, now_ms, rng, options, limit)))[1]
+
+    def evict(self, storage: SimulatedStorage, names: Sequence[Name]) -> None:
+        """Drop the copies of documents, as they are now."""
+        found = {name: decode_record(storage.text("docs", name)).confirmed for name in names}
+        versions = {name: one.version for name, one in found.items() if one is not None}
+        run(storage.write(lambda tx: evict(tx, versions)))
+
+    def drop_tombstones(self, storage: SimulatedStorage) -> None:
+        """Drop the deletes that the server has forgotten."""
+        run(storage.write(lambda tx: drop_tombstones(tx, None)))
+
+    def poked(self, storage: SimulatedStorage, head: int) -> None:
+        """Hear that the server has come to a sequence: it brings the next exchange forward, and does nothing else."""
+
     def inventory(self, storage: SimulatedStorage, wanted: frozenset[str] | None) -> Inventory:
         """Look what there is to compare with another device."""
         found = Inventory()
@@ -152,13 +197,23 @@ class Subject:
 
     def open_server(self, storage: SimulatedStorage, rng: Any) -> None:
         """Open the server's database."""
-        run(Hub(storage).open(rng))
+        run(self._hub_of(storage).open(rng))
+
+    def forget_memory(self) -> None:
+        """Let the server's process end."""
+        self._hub = None
 
     def serve(
         self, storage: SimulatedStorage, request: SyncRequest, now_ms: int, rng: Any, guard: Guard | None
     ) -> str:
         """Answer a request."""
-        return run(Hub(storage, guard=guard).exchange(request, now_ms, rng)).text()
+        return run(self._hub_of(storage, guard).exchange(request, now_ms, rng)).text()
+
+    def _hub_of(self, storage: SimulatedStorage, guard: Guard | None = None) -> Hub:
+        """Give the server's process, with what it has in memory."""
+        if self._hub is None or self._hub[0] is not storage or self._hub[1] is not guard:
+            self._hub = (storage, guard, Hub(storage, guard=guard))
+        return self._hub[2]
 
     def tend(self, storage: SimulatedStorage, now_ms: int, before_ms: int, rng: Any) -> Tended:
         """Let documents expire, and forget what is old."""

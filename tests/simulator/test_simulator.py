@@ -36,6 +36,13 @@ def test_some_worlds_have_strategies_and_some_meetings_and_some_all():
     assert names in drawn
 
 
+def test_some_worlds_have_devices_that_choose_and_of_these_some_have_a_server_that_forgets():
+    drawn = [profile for seed in range(500) if (profile := World(seed).profile).choose_rate]
+    assert len(drawn) > 50
+    assert sum(profile.tend_ms > 0 for profile in drawn) > 10
+    assert sum(profile.delta > 0 for profile in drawn) > 10
+
+
 def failures(first: int) -> list[str]:
     """Run a part of the seeds; say how those that fail can be seen again."""
     found = []

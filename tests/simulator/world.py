@@ -16,6 +16,7 @@ from zlib import crc32
 
 from pysync_web.core import wire
 from pysync_web.core.conflict import Conflict, ConflictStrategy, Decision, Wait
+from pysync_web.core.delta import DeltaMismatch
 from pysync_web.core.exchange import ExchangeOptions, Outcome
 from pysync_web.core.recorded import Deed
 from pysync_web.core.replica import LeaseLost, Write, WriteOptions
@@ -25,18 +26,18 @@ from pysync_web.crdt import Add, Increment, Remove
 from pysync_web.errors import OutboxFull, Rejected
 from pysync_web.values import NoCollecting, dumps, loads
 
-from .checkers import Checkers, Plan, Violation
+from .checkers import Checkers, Plan, Violation, is_tally, originals
+from .choosing import Choosing
 from .deciding import CUSTOM, STRATEGIES, by_hand, merge_kind, resolve, restored
 from .meetings import Meetings
 from .model import Knowledge, Name
-from .profile import BOUNDS, below, draw, mix, pick, tally_rate
+from .profile import BOUNDS, COLLECTIONS, below, draw, mix, parts, pick, tally_rate
 from .sharing import shared_texts
 from .storage import Crash, SimulatedStorage, Snapshot
 from .subject import Subject
 from .users import imagine
 
 START_MS = 1_800_000_000_000
-COLLECTIONS = ("notes", "todos")
 DATABASE = "world"
 MOST_EXCHANGES = 60
 MOST_SWEEPS = 6
@@ -51,6 +52,8 @@ class Session:
     number: int
     request: SyncRequest
     options: ExchangeOptions
+    is_repeated: bool = False
+    """Whether the request may have been sent before."""
 
 
 @dataclass(slots=True, eq=False)
@@ -78,6 +81,8 @@ class Device:
     """The last change that may wait in a copy of the storage too: copies are made while nobody has it open."""
     strategy: str = ""
     """How its conflicts are decided, in a world where that is chosen; "" elsewhere."""
+    is_plain: bool = False
+    """Whether it asks for whole documents, because a delta came that it could not use."""
 
     def open_again(self) -> None:
         """Let what waits take in no more of what is done to CRDT values."""
@@ -103,6 +108,7 @@ class World:
         mix(Random(seed + 3_000_003), self.profile, has_strategies)
         self.counting = Random(seed + 4_000_003)
         self.profile.tally_rate = tally_rate(self.counting)
+        parts(Random(seed + 7_000_003), self.profile)
         self.tactics = Random(seed + 2_000_003) if self.profile.has_strategies else None
         self.mending = Random(seed + 5_000_003)
         self.say = say
@@ -115,13 +121,17 @@ class World:
         self._order = 0
         self._sessions = 0
         self._units = 0
-        self._server_up = True
+        self.is_server_up = True
+        self._guard = self._refusing(self.profile.refuse)
         self.server = SimulatedStorage()
         self.subject.open_server(self.server, self.chance)
         self.server.on_commit = lambda: self._fate(self.profile.server_crash)
         self.devices: list[Device] = []
         self.checkers.replicas = self.devices
         self.meetings = Meetings(self, Random(seed + 6_000_003)) if self.profile.meet_ms else None
+        self.choosing = Choosing(self, Random(seed + 8_000_003)) if self.profile.choose_rate else None
+        self.checkers.has_parts = self.choosing is not None
+        self.checkers.is_forgetful = self.profile.tend_ms > 0
         for i in range(self.profile.replicas):
             self._add_device(i)
 
@@ -191,6 +201,8 @@ class World:
             self._decide_something(device, self.tactics)
         if profile.restore_rate and self.mending.random() < profile.restore_rate:
             self._restore_entry(device, self.mending)
+        if self.choosing is not None:
+            self.choosing.use(device)
         dice = rng.random()
         if dice < profile.write_rate:
             self._save(device)
@@ -292,6 +304,8 @@ class World:
         seen = self.subject.read(device.storage, *name)
         before = seen.body if seen else None
         given, is_whole = imagine(self.rng, before, number * 8)
+        if self.choosing is not None:
+            given = self.choosing.marked(given)
         after = given if given is None or is_whole else {**(before or {}), **given}
         text = dumps(given) if given is not None else ""
         return Plan(name, before, after), Write(*name, given, text, replace=is_whole)
@@ -317,7 +331,11 @@ class World:
             if all(other.lease == 0 for other in device.handles):
                 self._take_over(device, handle)
             return
-        if handle.session is None:
+        self.ask_now(device, handle)
+
+    def ask_now(self, device: Device, handle: Handle) -> None:
+        """Let a leader begin an exchange, unless it has one under way."""
+        if handle.lease and handle.session is None:
             self._begin(device, handle)
 
     def _options(self, device: Device, lease: int | None) -> ExchangeOptions:
@@ -328,11 +346,15 @@ class World:
             push_limit=self.profile.push_limit,
             page_limit=self.profile.page_limit,
             lease=lease,
+            delta=self.choosing.delta(device) if self.choosing else None,
         )
 
     def _begin(self, device: Device, handle: Handle) -> None:
         options = self._options(device, handle.lease)
         try:
+            if self.choosing is not None:
+                self.choosing.let_go(device, options)
+            is_repeated = device.storage.text("meta", ("inflight",)) is not None
             request = self.subject.build(device.storage, self.chance, options)
         except LeaseLost:
             handle.lease = 0
@@ -341,7 +363,7 @@ class World:
             return self.crash(device, handle)
         self._sessions += 1
         self.checkers.sending(device, request)
-        session = handle.session = Session(self._sessions, request, options)
+        session = handle.session = Session(self._sessions, request, options, is_repeated)
         text = encode_request(request)
         self.hash = crc32(text.encode(), self.hash)
         self.note(lambda: f"{device.label} sends {text}")
@@ -367,7 +389,7 @@ class World:
 
     def _arrive(self, device: Device, handle: Handle, session: Session, text: str) -> None:
         """A request reaches the server."""
-        if device.cut in ("both", "up") or not self._server_up:
+        if device.cut in ("both", "up") or not self.is_server_up:
             return
         answer = self._serve(text)
         if answer is None or (self.profile.lose_answer and self.rng.random() < self.profile.lose_answer):
@@ -387,26 +409,38 @@ class World:
                 request,
                 self.server_ms,
                 self.chance,
-                self._guard(),
+                self._guard,
             )
             self.hash = crc32(answer.encode(), self.hash)
         except Rejected as refusal:
             answer = refusal
-        except Crash:
+        except Crash as crash:
             answer = None
-            self._server_up = False
-            self.at(self._some(self.profile.sync_ms * 3), self._restart_server)
+            self.crash_server(crash)
         self.note(lambda: f"server answers {answer!r}")
-        if self.server.commits != commits:
+        if self.server.commits != commits and self._has_decided(request):
             if not request.changes:
                 raise Violation("I19", f"the server wrote for {text}")
             self.checkers.served(self.server, request)
+            if self.choosing is not None:
+                self.choosing.poke()
         elif isinstance(answer, str) and request.changes:
             self.checkers.repeated(request, answer)
         return answer
 
-    def _guard(self) -> Any:
-        divisor = self.profile.refuse
+    def _has_decided(self, request: SyncRequest) -> bool:
+        """Tell whether the server's last commit was about changes, and not about an index for a filter."""
+        return not request.subscriptions or any(space == "replicas" for space, _, _ in self.server.changes)
+
+    def crash_server(self, crash: Crash) -> None:
+        """The server's process is gone and starts again, after a while; where it only failed, it keeps its memory."""
+        if crash.is_committed:
+            self.subject.forget_memory()
+        self.is_server_up = False
+        self.at(self._some(self.profile.sync_ms * 3), self._restart_server)
+
+    @staticmethod
+    def _refusing(divisor: int) -> Any:
         if not divisor:
             return None
 
@@ -419,7 +453,7 @@ class World:
         return guard
 
     def _restart_server(self) -> None:
-        self._server_up = True
+        self.is_server_up = True
 
     def _return(self, device: Device, handle: Handle, session: Session, answer: str | Rejected) -> None:
         """An answer reaches the process that asked, if it is still there; it may no longer wait for it."""
@@ -444,6 +478,9 @@ class World:
         storage, request, options = device.storage, session.request, session.options
         commits = storage.commits
         if isinstance(answer, Rejected):
+            if answer.code == "resync" and self.choosing is not None:
+                self.choosing.begin_late(device, session, answer)
+                return True
             if answer.code != "replica_forked":
                 raise Violation("I12", f"the server refuses {request}: {answer}")
             self.note(lambda: f"{device.label} forks")
@@ -455,6 +492,9 @@ class World:
         outcome = None
         try:
             outcome = self.subject.apply(storage, request, response, self.clock(device), self.chance, options)
+        except DeltaMismatch:
+            device.is_plain = True
+            return True
         finally:
             if storage.commits != commits:
                 self.checkers.took(device, request, response, is_new_epoch=is_new_epoch)
@@ -465,6 +505,11 @@ class World:
             raise Violation("I3", f"{device.label}'s digest differs after {response}")
         if outcome.is_stale and storage.commits != commits:
             raise Violation("I10", f"{device.label} took in what it calls stale: {response}")
+        if self.choosing is not None:
+            self.choosing.diverged(device, outcome, options)
+            device.is_plain &= outcome.has_more
+            if outcome.diverged:
+                return True
         if self.tactics is not None:
             for name in outcome.asks:
                 self.at(self._delay(), self._ask, device, name)
@@ -474,6 +519,12 @@ class World:
     def _check_idle(self, device: Device, request: SyncRequest, response: SyncResponse) -> None:
         """An answer without news must not have made the replica write."""
         is_news = request.request_id is not None or response.server_changes or response.results
+        written = originals(device.storage)
+        is_choice = self.choosing is not None and (
+            ("meta", ("scope",)) in written or any(space == "held" for space, _ in written)
+        )
+        is_settled = self.choosing is not None and written.keys() == {("meta", ("sync",))}
+        is_news = is_news or is_choice or is_settled
         if not is_news and response.server_version.get("server") == request.since:
             raise Violation("I19", f"{device.label} wrote for {response}")
 
@@ -543,6 +594,8 @@ class World:
             return
         entry = pick(rng, entries)
         name = (entry.collection, entry.key)
+        if is_tally(name):
+            return  # the server has forgotten that document
         seen = self.subject.read(device.storage, *name)
         before = seen.body if seen else None
         after = restored(entry, before)
@@ -609,7 +662,7 @@ class World:
 
     def heal(self) -> None:
         """End all faults, let every device sync until nothing more happens, and check that all agree."""
-        self.is_calm = self._server_up = True
+        self.is_calm = self.is_server_up = True
         while self._heap:
             time, _, happen, details = heappop(self._heap)
             if happen == self._arrive:
@@ -620,14 +673,18 @@ class World:
             device.cut = ""
         if self.meetings is not None and self.rng.random() < 0.5:
             self.meetings.meet_all()
-        for _ in range(MOST_DECISIONS if self.tactics else MOST_SWEEPS):
+        for _ in range(MOST_DECISIONS if self.tactics or self.choosing else MOST_SWEEPS):
             did_something = [self._sync_now(device) for device in self.devices]
+            if self.choosing is not None:
+                did_something.append(self.choosing.tend())
             if self.tactics is not None:
                 did_something += [self._decide_all(device, self.tactics) for device in self.devices]
             if not any(did_something):
                 break
         else:
             raise Violation("I12", f"after {MOST_SWEEPS} sweeps the devices still have something to tell")
+        if self.choosing is not None:
+            self.choosing.check_gone()
         self.checkers.agree(self.devices, self.server)
         if self.meetings is not None and self.meetings.meet_all():
             raise Violation("I20", "they agree, and have something to tell each other")
@@ -647,15 +704,18 @@ class World:
 
     def _sync_now(self, device: Device) -> bool:
         """Sync one device through a perfect network; tell whether anything was to be done."""
-        options = self._options(device, None)
         commits = device.storage.commits
-        for _ in range(MOST_EXCHANGES):
+        for _ in range(MOST_EXCHANGES * (5 if self.choosing else 1)):
             self.now_ms += 1
+            options = self._options(device, None)
+            if self.choosing is not None:
+                self.choosing.let_go(device, options)
+            is_repeated = device.storage.text("meta", ("inflight",)) is not None
             request = self.subject.build(device.storage, self.chance, options)
             self.checkers.sending(device, request)
             answer = self._serve(encode_request(request))
             assert answer is not None, "the server has ended crashing"
-            if not self._take(device, Session(0, request, options), answer):
+            if not self._take(device, Session(0, request, options, is_repeated), answer):
                 return device.storage.commits != commits
         raise Violation("I12", f"{device.label} does not come to an end in {MOST_EXCHANGES} exchanges")
 

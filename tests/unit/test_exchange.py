@@ -9,7 +9,9 @@ import json
 
 import pytest
 
-from pysync_web.core.wire import Problem, encode_request
+from pysync_web.causality import VersionVector, timestamp
+from pysync_web.core.document import State
+from pysync_web.core.wire import Change, Problem, SyncRequest, decode_response, encode_request
 from tests.simulator.lab import Lab
 
 
@@ -175,6 +177,28 @@ def test_changes_behind_a_refused_insert_are_refused_and_no_half_document_stays(
     codes = {(entry.key, entry.code) for entry in a.ledger()}
     refused = {("k", "refused"), ("j", "transaction_rejected"), ("i", "transaction_rejected"), ("k", "no_document")}
     assert codes == refused
+
+
+def test_what_a_device_brought_behind_a_refused_insert_is_refused_with_it():
+    """Found by the simulator: it was in conflict with nothing, so the refusal was never told."""
+    lab = Lab(guard=refuse_bad)
+    hub = lab.replica("hub")
+    hub.save("other", {"x": 0})
+    hub.sync()
+    at = [timestamp(lab.now_ms + i) for i in range(2)]
+    versions: list[VersionVector] = [{"device": 1}, {"device": 1, "brings": 2}]
+    changes = (
+        Change(
+            "notes", "k", "insert", State({"bad": True}, at[0]), True, "one", 1, {}, "fields", contains=versions[0]
+        ),
+        Change("notes", "k", "update", State({"x": 1}, at[1]), False, "two", 2, {}, "fields", contains=versions[1]),
+    )
+    request = SyncRequest("db", "brings", {}, changes, protocol=1, request_id="r")
+    answer = decode_response(lab.serve(encode_request(request)))
+    assert [(one.status, one.error and one.error.code) for one in answer.results] == [
+        ("rejected", "refused"),
+        ("rejected", "no_document"),
+    ]
 
 
 def test_a_delete_of_ones_own_refused_document_is_no_loss():
