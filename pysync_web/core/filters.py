@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import lru_cache
 from hashlib import sha256
 from math import inf
 from typing import Any, Final
@@ -122,24 +121,8 @@ def compile_filter(collection: str, query: str | None, bind_vars: Mapping[str, J
     binds = {name: value for name, value in binds.items() if name in used}
     prepared = prepare_tree(tree, binds, limits=_LIMITS)
     text = format_query(tree)
-    digest = sha256(_prepared_text(collection, text, binds).encode()).hexdigest()
+    digest = sha256(dumps([collection, text, binds]).encode()).hexdigest()
     return Filter(collection, text, binds, digest[:16], _equality(tree, binds), prepared)
-
-
-def prepared_text(wanted: Filter) -> str:
-    """Give a text from which :func:`filter_of` makes the same filter again."""
-    return _prepared_text(wanted.collection, wanted.text, wanted.bind_vars)
-
-
-def _prepared_text(collection: str, text: str, binds: Mapping[str, JSON]) -> str:
-    return dumps([collection, text, binds])
-
-
-@lru_cache(256)
-def filter_of(prepared: str) -> Filter:
-    """Give the filter of a text that :func:`prepared_text` gave."""
-    collection, text, binds = loads(prepared)
-    return compile_filter(collection, text, binds)
 
 
 # From a text to a query over one document

@@ -91,21 +91,21 @@ class Hub:
 
     async def exchange(self, request: SyncRequest, now_ms: int, rng: Random) -> Answer:
         """Push and pull at once; raise :class:`Rejected` (409) for a forked replica or another epoch."""
-        if request.subscriptions:
+        if any(one.snapshot for one in request.subscriptions):
             await self._build_lookups(request)
         if not request.changes:
             found = await self._storage.read(lambda tx: _pull(tx, request, now_ms, self._memory))
             if found is not None:
                 return found
 
-        async def body(tx: WriteTransaction) -> tuple[Answer, int, Digests]:
+        async def body(tx: WriteTransaction) -> tuple[Answer, Digests]:
             memory = self._memory.draft()
-            answer = await _exchange(tx, request, now_ms, rng, self._guard, memory)
-            return answer, (await required_state(tx)).head, memory.digests
+            return await _exchange(tx, request, now_ms, rng, self._guard, memory), memory.digests
 
-        answer, head, digests = await self._storage.write(body)
+        answer, digests = await self._storage.write(body)
         self._memory.digests.adopt(digests)
-        self._tell(head, _touched(request, answer))
+        if answer.newest is not None:
+            self._tell(answer.newest, _touched(request, answer))
         return answer
 
     async def tend(self, now_ms: int, before_ms: int, rng: Random) -> Tended:

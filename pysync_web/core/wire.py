@@ -231,7 +231,7 @@ class SyncResponse:
 class Answer:
     """A response as the server makes it: documents are still the texts of its storage.
 
-    ``newest`` is the sequence of the server's last change then, for its operator; None in one of another epoch.
+    ``newest`` is the sequence of the server's last change then, which is not sent; None in one of another epoch.
     """
 
     head: dict[str, JSON]

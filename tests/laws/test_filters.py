@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pysync_web.core.filters import compile_filter, filter_of, prepared_text
+from pysync_web.core.filters import compile_filter
 from pysync_web.core.indexes import sort_text, value_at
 from pysync_web.errors import QueryError
 from pysync_web.sdbql import execute
@@ -82,7 +82,7 @@ def test_a_filter_says_what_the_engine_says(problem: tuple[str, dict[str, Any], 
         assert "at most" in error.message, error
         return
     assert wanted.matching(asked(documents)) == expected(text, binds, documents)
-    assert filter_of(prepared_text(wanted)) == wanted
+    assert compile_filter(wanted.collection, wanted.text, wanted.bind_vars) == wanted
     whole = compile_filter("c", f"FOR doc IN c FILTER {text} RETURN doc", binds)
     assert whole == wanted
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pysync_web.core import filters
-from pysync_web.core.filters import Filter, compile_filter, filter_of, prepared_text
+from pysync_web.core.filters import Filter, compile_filter
 from pysync_web.errors import QueryError, SchemaError
 from pysync_web.sdbql.functions import FUNCTIONS
 
@@ -213,7 +213,7 @@ def test_a_filter_says_itself_again_and_is_known_by_it():
     again = compile_filter("samples", " x  == @a AND\n y /* too */", {"a": {"q": [2], "p": 1}})
     assert first == again and first.id == again.id and first.text == again.text
     assert first.text == "FOR doc IN samples\n  FILTER doc.x == @a AND doc.y\n  RETURN doc"
-    assert filter_of(prepared_text(first)) == first
+    assert compile_filter(first.collection, first.text, first.bind_vars) == first
     others = [
         compile_filter("other", "doc.x==@a && doc.y", {"a": {"p": 1, "q": [2]}}),
         compile_filter("samples", "doc.x==@a && doc.y", {"a": {"p": 1, "q": [2.0]}}),
