@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-events: list[str] = []
 
 
 @pytest.fixture
@@ -19,23 +17,26 @@ async def number() -> int:
 
 
 @pytest.fixture
-async def lock(number: int) -> AsyncIterator[asyncio.Lock]:
-    events.append("made")
+def told() -> Iterator[list[str]]:
+    events: list[str] = []
+    yield events
+    assert events == ["made", "ended"], "a fixture ends with its test"
+
+
+@pytest.fixture
+async def lock(number: int, told: list[str]) -> AsyncIterator[asyncio.Lock]:
+    told.append("made")
     made = asyncio.Lock()
     async with made:
         yield made
-    events.append("ended")
+    told.append("ended")
 
 
-async def test_a_fixture_shares_the_event_loop_of_its_test(lock: asyncio.Lock, number: int):
+async def test_a_fixture_shares_the_event_loop_of_its_test_and_ends_with_it(lock: asyncio.Lock, number: int):
     assert lock.locked()
     assert number == 3
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(lock.acquire(), 0.01)
-
-
-def test_a_fixture_ends_with_its_test():
-    assert events == ["made", "ended"]
 
 
 class TestInAClass:
@@ -47,31 +48,41 @@ class TestInAClass:
         assert own == "TestInAClass"
 
 
-@given(st.integers())
-async def test_a_property_may_be_a_coroutine(value: int):
-    events.append("tried")
+@pytest.fixture(scope="module")
+def tried() -> Iterator[list[int]]:
+    values: list[int] = []
+    yield values
+    assert len(values) > 10, "a property is tried more than once"
+
+
+@given(value=st.integers())
+async def test_a_property_may_be_a_coroutine(tried: list[int], value: int):
+    tried.append(value)
     await asyncio.sleep(0)
     assert value == value + 0
 
 
-def test_a_property_is_tried_more_than_once():
-    assert events.count("tried") > 10
+def test_a_task_that_is_left_behind_is_cancelled(request: pytest.FixtureRequest):
+    running = request.config.pluginmanager.get_plugin("coroutines")
+    support = type(running)()
+    events: list[object] = []
 
-
-async def test_a_task_that_is_left_behind_is_cancelled():
     async def wait() -> None:
         try:
             await asyncio.sleep(60)
         finally:
             events.append("cancelled")
 
-    test_a_task_that_is_left_behind_is_cancelled.task = asyncio.create_task(wait())
-    await asyncio.sleep(0)
+    async def leave_behind() -> None:
+        events.append(asyncio.create_task(wait()))
+        await asyncio.sleep(0)
 
-
-async def test_the_next_test_finds_no_task_of_the_last():
-    await asyncio.sleep(0)
-    assert events[-1] == "cancelled"
+    another_test = support.pytest_runtest_protocol(request.node)
+    next(another_test)
+    support.runner()(leave_behind())
+    another_test.close()
+    running.runner()(asyncio.sleep(0))
+    assert events[1:] == ["cancelled"]
 
 
 @pytest.mark.xfail(raises=TimeoutError, reason="that is what it shows")
