@@ -303,9 +303,15 @@ class _Intake:
         self.records[name] = Record(record.confirmed, pending, record.waiting)
 
     def _acknowledged(self, confirmed: Document | None, change: Pending, result: Result) -> Document | None:
-        """Give the document that the server has now, which is the confirmed one with the change."""
+        """Give the document that the server has now: the confirmed one with the change.
+
+        Or the change alone, where it made a document anew: that the confirmed one was deleted, the server has
+        forgotten, so its version does not contain that.
+        """
         if SERVER not in result.version or (confirmed and confirmed.version == result.version):
             return confirmed
+        if confirmed and change.operation == "insert":
+            confirmed = confirmed if includes(result.version, without_server(confirmed.version)) else None
         state = applied(confirmed.state if confirmed else None, change._replace(base=None))
         return Document(state, result.version, change.op_id)
 
@@ -644,6 +650,7 @@ class _Intake:
             self.outcome.conflicts += 1
             self.taken_back[name] = (kind, gone[-1].op_id)
             result = Result(gone[-1].op_id, "rejected", error=problem)
+            self._note_hidden(name, record)
             if record.is_shown or not is_purged:
                 self._note(name, kind, record.state or ABSENT, record.pending, None, result)
         self.struck += [(change.n, size_of(change)) for change in gone]

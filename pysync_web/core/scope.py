@@ -155,7 +155,7 @@ def _changed(scope: Scope, old: Choice, wish: Wish | None, cursor: int) -> Choic
     """Give the choice that comes after another one."""
     if wish is None:
         return Choice(scope.new_id(), None, leaves=True)
-    if old.wish is None or cursor == 0 or old.snapshot is not None:
+    if old.wish is None or cursor == 0 or old.snapshot is not None or old.sweeps:
         return Choice(scope.new_id(), wish, Snapshot(), sweeps=True)
     return Choice(scope.new_id(), wish, Snapshot(None, cursor, Had(*old.wish)))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pysync_web import crdt
+from pysync_web.causality import SERVER
 from pysync_web.core.expiry import SETTINGS
 from pysync_web.core.optimistic import decode_record
 from pysync_web.core.replica import STUBS
@@ -441,11 +442,14 @@ class Checkers:
         self.pushes += 1
         record = loads(server.text("replicas", (request.client_id,)) or "{}")
         by_op = {result["op_id"]: self._status(result) for result in record["results"]}
+        there = {result["op_id"] for result in record["results"] if SERVER in result["version_vector"]}
         touched = []
         for change in request.changes:
             status = by_op.get(str(change.op_id), "")
             if status:
                 self._check_status(request, change, status)
+            if status == "applied" and change.op_id not in there:  # a delete of what nobody has any more
+                self.model.ledger_deletes |= self.model.sent[str(request.request_id), str(change.op_id)].own
             if status in ("applied", "merged", "duplicate"):
                 name = (change.collection, change.key)
                 operation = self.model.sent[str(request.request_id), str(change.op_id)]

@@ -209,7 +209,7 @@ class Device:
             try:
                 answer = self.lab.serve(encode_request(request))
             except Rejected as refusal:
-                self._begin_again(refusal, is_repeated)
+                self.begin_again(refusal, is_repeated=is_repeated)
                 continue
             outcome = self.take(request, answer)
             outcomes.append(outcome)
@@ -219,7 +219,8 @@ class Device:
                 return outcomes
         raise AssertionError(f"{self.name} does not come to an end in {MOST_ROUNDS} exchanges")
 
-    def _begin_again(self, refusal: Rejected, is_repeated: bool) -> None:
+    def begin_again(self, refusal: Rejected, *, is_repeated: bool) -> None:
+        """Do what a refusal asks for."""
         if refusal.code == "replica_forked":
             self.lab.subject.fork(self.storage, self.lab.rng, self.options)
         elif refusal.code == "resync":

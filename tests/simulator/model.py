@@ -150,7 +150,6 @@ class Model:
         if write.kind == "delete":
             if (
                 body is None
-                or self.forgotten >> write.id & 1
                 or not self._has_deleted_something(write)
                 or any(self._delete_is_settled(other, behind) for other in self._same_deletes(write))
             ):
@@ -216,7 +215,7 @@ class Model:
                 yield other
 
     def _delete_is_settled(self, write: Written, behind: int) -> bool:
-        return bool(self.ledger_deletes >> write.id & 1) or self._was_overwritten(write, (), behind)
+        return bool((self.ledger_deletes | self.forgotten) >> write.id & 1) or self._was_overwritten(write, (), behind)
 
 
 def _has(shown: Any, value: Any) -> bool:

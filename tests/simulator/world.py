@@ -524,7 +524,8 @@ class World:
             ("meta", ("scope",)) in written or any(space == "held" for space, _ in written)
         )
         is_settled = self.choosing is not None and written.keys() == {("meta", ("sync",))}
-        is_news = is_news or is_choice or is_settled
+        ends_resync = '"is_resync":true' in (written.get(("meta", ("sync",))) or "")
+        is_news = is_news or is_choice or is_settled or ends_resync
         if not is_news and response.server_version.get("server") == request.since:
             raise Violation("I19", f"{device.label} wrote for {response}")
 

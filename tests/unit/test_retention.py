@@ -10,6 +10,7 @@ import pytest
 
 from pysync_web.core.exchange import load_sync
 from pysync_web.core.retention import STEP
+from pysync_web.core.scope import Wish
 from pysync_web.core.wire import encode_request
 from pysync_web.errors import Rejected
 from pysync_web.values import loads
@@ -399,3 +400,50 @@ def test_pulling_before_and_after_the_server_forgot_come_to_the_same(seed: int):
         assert run(late.storage.read(lambda tx: tx.scan("collections"))) != [] or not any(expected.values())
     assert {key: lab.body(key) for key in expected} == expected
     assert agree(lab, *writers) == {key: body for key, body in expected.items() if body is not None}
+
+
+def begun_again(lab: Lab, device: Device) -> None:
+    """Let a device that was away for too long pull the first page of everything again."""
+    with pytest.raises(Rejected) as refused:
+        device.exchange()
+    device.begin_again(refused.value, is_repeated=True)
+    device.exchange()
+
+
+def test_what_a_later_edit_hides_of_a_change_in_doubt_is_in_the_ledger_when_that_ends():
+    lab = Lab()
+    a, b = lab.replicas("a b", merging=True, page_limit=1)
+    a.save("other", {"n": 1})
+    lab.settle(a, b)
+    b.save("k", {"n": 2, "mine": 3})
+    b.request()
+    a.save("k", {"n": 4})
+    a.save("later", {"n": 5})
+    a.delete("other")
+    a.sync()
+    forgotten(lab)
+    begun_again(lab, b)
+    lab.subject.choose(b.storage, {"notes": Wish("doc.n < 0")}, None, is_exact=False)
+    b.sync()
+    assert b.see("k") is None
+    assert b.lost() == [{"n": 2}, {"n": 4, "mine": 3}]
+
+
+def test_who_makes_a_document_anew_whose_delete_was_forgotten_holds_what_the_server_does():
+    lab = Lab()
+    a, b = lab.replicas("a b", merging=True)
+    a.save("other", {"n": 1})
+    lab.settle(a, b)
+    lab.subject.choose(b.storage, {"notes": Wish("doc.n >= 0")}, None, is_exact=False)
+    b.sync()
+    b.save("k", {"n": 2})
+    a.save("k", {"n": 4, "theirs": {"deep": 5}})
+    a.delete("other")
+    a.sync()
+    forgotten(lab)
+    begun_again(lab, b)
+    b.save("k", {"n": 6})
+    a.delete("k")
+    a.sync()
+    forgotten(lab)
+    assert agree(lab, b) == {"k": {"n": 6}}

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import pysync_web as ps
+from pysync_web.core.scope import Wish
 from pysync_web.values import loads
 from tests.pairs import Table, settle
+from tests.simulator.lab import Lab
 
 MINE = "doc.owner == @me"
 
@@ -395,3 +397,18 @@ async def test_a_filter_on_a_field_does_not_read_the_collection(table: Table) ->
     count = 0
     await reader.sync_now()
     assert count < 20
+
+
+def test_who_changes_their_mind_while_it_is_not_known_what_is_here_keeps_nothing_else():
+    """Everything is here; it is pulled again for one filter when another one is chosen."""
+    lab = Lab()
+    a, b = lab.replicas("a b", page_limit=2)
+    for i in range(6):
+        a.save(f"k{i}", {"n": i})
+    lab.settle(a, b)
+    for wishes in ({"notes": Wish("doc.n < 5")}, None, {"notes": Wish("doc.n < 4")}):
+        lab.subject.choose(b.storage, wishes, None, is_exact=False)
+    b.exchange()
+    lab.subject.choose(b.storage, {"notes": Wish("doc.n < 1")}, None, is_exact=False)
+    assert not any(outcome.diverged for outcome in b.sync())
+    assert [key for key, _ in b.storage.rows("docs")] == [("notes", "k0")]
