@@ -96,8 +96,6 @@ class Checkers:
     """Changes that contain part of what the server has under another id: the other copy sent it."""
     brought: set[str] = field(default_factory=set)
     """Changes that are what a device showed, here or elsewhere."""
-    anew: set[Name] = field(default_factory=set)
-    """Documents that somebody let go and made anew: its own numbers claim that it had seen what it wrote before."""
     replicas: Sequence[Any] = ()
     is_forgetful: bool = False
     """Whether the server tends to its data: who pulls everything again may know what it had not been told before."""
@@ -111,8 +109,6 @@ class Checkers:
         for plan in plans:
             if plan.before == plan.after:
                 continue
-            if plan.before is None and plan.name in know.gone:
-                self.anew.add(plan.name)
             written = self.model.add(plan.name, plan.kind, plan.before, plan.after, past)
             bit = 1 << written.id
             collection = plan.name[0]
@@ -263,7 +259,12 @@ class Checkers:
         know = replica.knowledge
         know.know &= ~know.behind.pop(name, 0) | know.own
         know.has_let_go = True
-        know.gone.add(name)
+
+    def never_heard(self, replica: Replica) -> None:
+        """Note that a replica came back so late that what the server told it of its last push is forgotten."""
+        client_id = loads(replica.storage.text("meta", ("counters",)) or "{}")["replica"]
+        unheard = {number for number, told in self.model.told.items() if told == client_id}
+        self.model.unheard |= unheard - self.model.ledger_tokens
 
     def _note_held(self, replica: Replica) -> None:
         """Note which writes wait for a decision: others may see what came after them before they see them."""
@@ -321,7 +322,7 @@ class Checkers:
     ) -> None:
         sequence = confirmed["v"].get("server", 0)
         known = self.model.states.get((name, sequence))
-        if known is not None and name not in self.anew and not self._is_same(known, normal_confirmed(confirmed)):
+        if known is not None and not self._is_same(known, normal_confirmed(confirmed)):
             raise Violation(
                 "I3",
                 f"{replica.label} has {name} at {sequence} as {normal_confirmed(confirmed)}, the server {known}",
@@ -586,8 +587,6 @@ class Checkers:
         for replica in replicas:
             self._check_agrees(replica, server)
         for name, numbers in self.model.of_document.items():
-            if name in self.anew:
-                continue
             stored = loads(server.text("docs", name) or "{}")
             behind = self.model.server.get(name, 0)
             for number in numbers:
@@ -649,7 +648,7 @@ class Checkers:
         mine = {key: normal_confirmed(row["c"]) for key, row in rows.items() if row["c"]["b"] is not None}
         for name in sorted(mine.keys() | expected.keys()):
             is_alike = (name in mine) == (name in expected)
-            if not is_alike or not (name in self.anew or self._is_same(mine[name], expected[name])):
+            if not is_alike or not self._is_same(mine[name], expected[name]):
                 raise Violation(
                     "I21", f"{replica.label} shows {name} as {mine.get(name)}, not {expected.get(name)}, by {asks}"
                 )

@@ -129,6 +129,8 @@ class Choosing:
         finally:
             if storage.commits != commits:
                 know.cursor, know.is_resync = 0, True
+                if is_doubtful:
+                    self.world.checkers.never_heard(device)
 
     # Making room
 

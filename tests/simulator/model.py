@@ -54,8 +54,6 @@ class Knowledge:
     asks: Asks = field(default_factory=Asks)
     own: int = 0
     """What was written here."""
-    gone: set[Name] = field(default_factory=set)
-    """The documents that it has let go."""
     was_in_conflict: bool = False
     """Whether it got a document beyond its cursor by a conflict: nobody tells it when that leaves its filter."""
     has_let_go: bool = False
@@ -98,6 +96,8 @@ class Model:
     ledger_tokens: set[int] = field(default_factory=set)
     told: dict[int, str] = field(default_factory=dict)
     """To which replica the server told that a merge lost or overwrote a value; its ledger was to hold that."""
+    unheard: set[int] = field(default_factory=set)
+    """Values of which the server told it to a replica that did not hear it before that was forgotten, too."""
     gone: set[str] = field(default_factory=set)
     """The replicas whose storage was destroyed, with their ledgers."""
     ledger_deletes: int = 0
@@ -174,7 +174,8 @@ class Model:
 
     def _is_recorded(self, number: int) -> bool:
         """Tell whether a value is in a ledger, or would be in that of a replica that is no more."""
-        return number in self.ledger_tokens or self.told.get(number) in self.gone
+        is_noted = number in self.ledger_tokens or number in self.unheard
+        return is_noted or self.told.get(number) in self.gone
 
     def _was_overwritten(self, write: Written, path: Path, behind: int) -> bool:
         """Tell whether somebody who had seen the write wrote over it, and may not have been lost."""
@@ -215,7 +216,8 @@ class Model:
                 yield other
 
     def _delete_is_settled(self, write: Written, behind: int) -> bool:
-        return bool((self.ledger_deletes | self.forgotten) >> write.id & 1) or self._was_overwritten(write, (), behind)
+        is_known = (self.ledger_deletes | self.forgotten) >> write.id & 1
+        return bool(is_known) or self._was_overwritten(write, (), behind)
 
 
 def _has(shown: Any, value: Any) -> bool:
