@@ -19,6 +19,7 @@ from .recorded import Deed, fingerprint
 from .wire import Change, Operation
 
 _UNKNOWN: Final = object()
+_SERVER_TEXT: Final = f'"{SERVER}":'
 _DELETED_TEXT: Final = '{"c":{"b":null'
 
 
@@ -209,7 +210,9 @@ def sequence_of_text(text: str) -> int | None:
     """
     if not text.endswith("}}}"):
         return None
-    sequence: int = loads(text[text.rindex('"v":{') + 4 : -2]).get(SERVER, 0)
+    version = text[text.rindex('"v":{') + 4 : -2]
+    number = version.rpartition(_SERVER_TEXT)[2][:-1]  # it is the last member, but where a name sorts behind it
+    sequence: int = int(number) if number.isdigit() else loads(version).get(SERVER, 0)
     return sequence
 
 

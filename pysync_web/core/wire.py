@@ -56,6 +56,9 @@ _UNSTAMPED: Final[dict[str, str]] = {}
 _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
+_ESCAPED_MARK: Final = ("\\u002", "\\u006", "\\u007")
+"""How a letter of the mark of a CRDT value may begin that is written by its number; accents begin otherwise."""
+
 
 class Change(NamedTuple):
     """One change as it is pushed. ``is_whole`` says that the state is a whole document, not a part of one.
@@ -375,7 +378,7 @@ def decode_response(data: bytes | str) -> SyncResponse:
     with NoCollecting():
         response = _response(_object(decode(data, "answer"), "answer"))
     text = data if isinstance(data, str) else data.decode()
-    if MARK_TEXT in text or "\\u00" in text:  # a letter of the mark may be written by its number
+    if MARK_TEXT in text or any(escape in text for escape in _ESCAPED_MARK):
         _check_states(response)
     return response
 

@@ -95,7 +95,7 @@ class Exchanger:
         """When it looked last whether changes wait to be sent, in milliseconds of a clock that never jumps."""
         self._diverged: tuple[str, ...] = ()
         self._has_sent_all = True
-        self._ahead: tuple[str, asyncio.Task[str]] | None = None
+        self._ahead: tuple[str, asyncio.Task[tuple[SyncResponse, int]]] | None = None
 
     async def run(self, options: ExchangeOptions, tally: Tally) -> None:
         """Exchange until both sides have everything; raise what the transport or the storage raises."""
@@ -157,7 +157,7 @@ class Exchanger:
         request = replace(request, diverged=self._diverged[:MAX_COLLECTIONS])
         sent = encode_request(request)
         try:
-            text = await self._exchange(options.database, sent)
+            response, size = await self._exchange(options.database, sent)
         except Rejected as error:
             if error.status in UNREADABLE:
                 self.refused = frozenset(change.n for change in request.changes if change.n is not None)
@@ -169,11 +169,7 @@ class Exchanger:
             is_doubtful = is_repeated and not error.detail.get("known")
             await self._storage.write(lambda tx: begin_late_resync(tx, options, is_doubtful=is_doubtful))
             return None
-        tally.transferred += len(sent) + len(text)
-        try:
-            response = decode_response(text)
-        except SchemaError as error:
-            raise Unreachable(f"the server's answer can't be used: {error}") from error
+        tally.transferred += len(sent) + size
         self._diverged = ()
         if response.has_more and not request.changes and not response.snapshots:
             await self._ask_ahead(request, response)
@@ -188,23 +184,30 @@ class Exchanger:
         return outcome
 
     async def _ask_ahead(self, request: SyncRequest, response: SyncResponse) -> None:
-        """Send what the next request will probably be, so that the server works while this answer is written."""
+        """Send what the next request will probably be: its answer comes, and is read, while this one is written."""
         version = {SERVER: response.server_version.get(SERVER, 0)}
         fence = response.fence or request.fence
         following = replace(
             request, version_vector=version, epoch=response.epoch, fence=fence, began=response.began, diverged=()
         )
         text = encode_request(following)
-        self._ahead = (text, asyncio.ensure_future(self._transport.exchange(request.database, text)))
+        self._ahead = (text, asyncio.ensure_future(self._ask_server(request.database, text)))
         await asyncio.sleep(0)
 
-    async def _exchange(self, database: str, text: str) -> str:
-        """Send a request, unless it is the one that was sent ahead."""
+    async def _exchange(self, database: str, text: str) -> tuple[SyncResponse, int]:
+        """Send a request, unless it is the one that was sent ahead; give the answer, and the length of its text."""
         if self._ahead is not None and self._ahead[0] == text:
             (_, answer), self._ahead = self._ahead, None
             return await answer
         await self._forget_ahead()
-        return await self._transport.exchange(database, text)
+        return await self._ask_server(database, text)
+
+    async def _ask_server(self, database: str, text: str) -> tuple[SyncResponse, int]:
+        answer = await self._transport.exchange(database, text)
+        try:
+            return decode_response(answer), len(answer)
+        except SchemaError as error:
+            raise Unreachable(f"the server's answer can't be used: {error}") from error
 
     async def _forget_ahead(self) -> None:
         """End what was asked ahead and nobody wants."""

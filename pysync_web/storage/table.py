@@ -58,6 +58,10 @@ class Space:
     def apply(self, writes: dict[Key, str | None]) -> None:
         """Take over what was written."""
         texts, changed = self.texts, self._changed
+        if None not in writes.values():
+            changed += [key for key in writes if key not in texts]
+            texts.update(writes)  # type: ignore[arg-type]
+            return
         for key, text in writes.items():
             if text is None:
                 if self.cold:

@@ -199,7 +199,7 @@ async def play(seed: int, folder: Path) -> Tally:
     try:
         for batch in range(BATCHES):
             await _edit(rng, devices, tally)
-            if batch % 3 == 2:
+            if batch % 4 == 3:
                 await _restart(rng, server, devices)
                 tally.restarts += 1
             await _settle(devices)
