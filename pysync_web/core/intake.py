@@ -7,35 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from ..causality import SERVER, advance, follows, includes, join, tick, without_server
 from ..values import NoCollecting, dumps, loads
 from .arrivals import look_up
 from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
 from .delta import rebuilt, whole_size
-from .document import (
-    ABSENT,
-    Body,
-    Document,
-    State,
-    changed,
-    deleted,
-    inserted,
-    life_of,
-    lost,
-    merge,
-    news,
-    united,
-)
+from .document import ABSENT, Body, Document, inserted, lost, merge, news, united
 from .exchange import MERGE_FIELDS, ExchangeOptions, Outcome, SyncState, checked_counters, load_sync, read_sync
-from .fields import FIRST_LIFE, has_crdts, joined, shown, unshown
-from .ledger import Entry, lost_fields, record_entry
+from .fields import has_crdts, shown
+from .losses import Losses
 from .optimistic import (
     EMPTY,
     Pending,
     Record,
-    View,
     Waiting,
     applied,
     decode_record,
@@ -52,10 +38,24 @@ from .recorded import Deed, remembered
 from .replica import Event, Totals, change_event, load_counters, size_of
 from .scope import HELD, SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
+from .sides import (
+    NOBODY,
+    are_fields,
+    changed_by,
+    chosen_bodies,
+    conflict_of,
+    decided_body,
+    difference,
+    is_in,
+    is_told_of,
+    laid_over,
+    step_between,
+    waiting_without,
+    with_waiting,
+)
 from .waiting import index_conflict
 from .wire import NO_DOCUMENT, Operation, Problem, Result, ServerChange, SyncRequest, SyncResponse
 
-_NOBODY: Final = Document(ABSENT, {})
 _PURGED: Final = Problem(
     "purged", "the document was deleted so long ago that the server has forgotten it: restore makes it anew"
 )
@@ -153,6 +153,7 @@ class _Intake:
         self.rng = rng
         self.options = options
         self.outcome = Outcome()
+        self.losses = Losses(tx, counters.replica, options.device, now_ms, rng)
         self.totals = Totals(tx)
         self.struck: list[tuple[int, int]] = []
         self.records: dict[Name, Record] = {}
@@ -213,7 +214,7 @@ class _Intake:
             change = sent.get(result.op_id)
             if change is not None:
                 name = (change.collection, change.key)
-                self._verdict(name, result, server_has.get(name) or _NOBODY, in_conflict.get(name))
+                self._verdict(name, result, server_has.get(name) or NOBODY, in_conflict.get(name))
         touched = {(change.collection, change.key) for change in request.changes}
         taken = {one.op_id for one in response.results if SERVER in one.version and one.status != "rejected"}
         named = server_has.keys() | {(c.collection, c.key) for c in request.changes if c.op_id in taken}
@@ -247,7 +248,7 @@ class _Intake:
             return
         change = record.pending[index]
         rest = (*record.pending[:index], *record.pending[index + 1 :])
-        waiting = _without(record.waiting, change, result, rest)
+        waiting = waiting_without(record.waiting, change, result, rest)
         if result.status == "conflict":
             if conflicting is not None:
                 self._resolve(name, conflicting)
@@ -283,18 +284,18 @@ class _Intake:
             self.records[name] = Record(under if rest else record.confirmed, rest, waiting)
         if result.status == "rejected":
             self.outcome.rejected.append((name, result))
-            self._note(name, "rejected", change.state, [change], None, result)
+            self.losses.change(name, "rejected", change.state, [change], None, result)
         elif result.lost is not None:
-            self._note_fields(name, result.lost, change.op_id, found, self.counters.replica)
+            self.losses.fields(name, result.lost, change.op_id, found, self.counters.replica)
         elif result.status == "merged":
-            self._note_hidden(name, Record(record.confirmed, (change,)))
+            self.losses.hidden(name, Record(record.confirmed, (change,)))
         if result.overwritten is not None:
             is_own = change.contains is None
             known = record.confirmed.body if record.confirmed and is_own else None
             was = result.overwritten.state
             gone = was if was.body is None else lost(was, ABSENT, known)
             stands = Document(change.state, {}, change.op_id)
-            self._note_fields(name, gone, result.overwritten.op_id, stands, "")
+            self.losses.fields(name, gone, result.overwritten.op_id, stands, "")
 
     def _rename(self, name: Name, record: Record, index: int) -> None:
         """Give a change another id: before this storage was restored, it was sent with other content."""
@@ -385,7 +386,7 @@ class _Intake:
             "document_removed", "the document is none of those asked for any more; the change is sent"
         )
         result = Result(record.pending[-1].op_id, "rejected", error=problem)
-        self._note(name, "removed", record.state or ABSENT, record.pending, record.confirmed, result)
+        self.losses.change(name, "removed", record.state or ABSENT, record.pending, record.confirmed, result)
 
     def _mark_seen(self, name: Name) -> None:
         """Note that the server has a document, where what it is not known to have will be dropped.
@@ -455,7 +456,7 @@ class _Intake:
         known = remote.version.get(self.counters.replica, 0)
         for change in [change for change in record.pending if change.n in numbers and change.n <= known]:
             rest = tuple(one for one in record.pending if one is not change)
-            under = record.confirmed or _NOBODY
+            under = record.confirmed or NOBODY
             under = under._replace(state=applied(under.state, change))
             self.struck.append((change.n, size_of(change)))
             self.outcome.pushed += 1
@@ -468,16 +469,16 @@ class _Intake:
         """Take away the first changes that are in the server's document, as some device took them there before."""
         replica = self.counters.replica
         under, pending, count = record.base, record.pending, 0
-        while count < len(pending) and _is_told_of(pending[count], remote, replica):
+        while count < len(pending) and is_told_of(pending[count], remote, replica):
             part = Record(record.base, pending[: count + 1])
             seen = Document(part.state or ABSENT, version_of(part, replica), pending[count].op_id)
-            if not _is_in(seen, remote):
+            if not is_in(seen, remote):
                 break
             under, count = seen, count + 1
         if not count:
             return record
         self.struck += [(change.n, size_of(change)) for change in pending[:count]]
-        self._note_hidden(name, Record(record.confirmed, pending[:count]))
+        self.losses.hidden(name, Record(record.confirmed, pending[:count]))
         rest = tuple(
             change
             if change.base is None
@@ -550,20 +551,22 @@ class _Intake:
         has_met = record is not before or any(change.contains is not None for change in record.pending)
         has_met = has_met and record.waiting is None and self._has_met(record, remote)
         if has_met:
-            self._note_hidden(name, record)
+            self.losses.hidden(name, record)
         if has_met or not record.pending:
             self.records[name] = self._on_known(record, remote)
             return
         local = view(record, self.counters.replica)
-        if _are_fields(record.pending) and local and remote.body is not None:
+        if are_fields(record.pending) and local and remote.body is not None:
             known = record.base.body if record.base else None
             merging = Record(record.confirmed, self._without_deletes(record.pending), record.waiting)
-            over = _over(remote, merging.pending)
-            self._note_fields(name, lost(remote.state, over.state, known), remote.op_id, over, _by(remote, record))
+            over = laid_over(remote, merging.pending)
+            self.losses.fields(
+                name, lost(remote.state, over.state, known), remote.op_id, over, changed_by(remote, record)
+            )
             self.records[name] = rebased(merging, remote)
             return
         if record.waiting is None:
-            self._note_hidden(name, record)
+            self.losses.hidden(name, record)
         if local is None and remote.body is None:
             if any(change.contains is not None for change in record.pending):
                 self.records[name] = self._on_tombstone(record, remote)
@@ -598,7 +601,7 @@ class _Intake:
         self.outcome.conflicts += record.waiting is None
         waiting = Waiting(record.base, wait.reason, self.now_ms, wait.asks, wait.clashes)
         body = record.state.body if record.state else None
-        self.records[name] = replace_waiting(rebased(record, remote), waiting)
+        self.records[name] = with_waiting(rebased(record, remote), waiting)
         if wait.asks:
             self.outcome.asks.append(name)
         else:
@@ -608,23 +611,23 @@ class _Intake:
         self, name: Name, record: Record, remote: Document, conflict: Conflict, decision: Decision | None
     ) -> None:
         """Let a decision stand, and note in the ledger what it gives up."""
-        self.outcome.events.append(Event("Conflict", *name, _decided(decision, conflict)))
+        self.outcome.events.append(Event("Conflict", *name, decided_body(decision, conflict)))
         if isinstance(decision, AcceptRemote):
-            self._note(name, "lost", record.state or ABSENT, record.pending, remote)
-        bodies = _chosen_bodies(decision, record, remote)
+            self.losses.change(name, "lost", record.state or ABSENT, record.pending, remote)
+        bodies = chosen_bodies(decision, record, remote)
         if bodies[-1] is remote.body:
             self._drop(name, record, remote)
             return
         given_up = decision.given_up if isinstance(decision, Merge) else None
         self._keep(name, record, remote, bodies, given_up)
         if isinstance(decision, Merge):
-            self._note_local_loser(name, record, self.records[name], given_up)
+            self.losses.local_loser(name, record, self.records[name], given_up)
 
     async def settle(self, conflict: Conflict, decision: Decision | None, *, by_hand: bool) -> None:
         """Let the decision of a conflict that waits stand, or note why it still waits."""
         name = (conflict.collection, conflict.key)
         record = self.stored[name] = self.records[name] = decode_record(await self.tx.get("docs", name))
-        remote = record.confirmed or _NOBODY
+        remote = record.confirmed or NOBODY
         if by_hand:
             self.latest = tick(self.counters.clock, self.now_ms)
             self.origin = "Local"
@@ -650,19 +653,11 @@ class _Intake:
             self.outcome.conflicts += 1
             self.taken_back[name] = (kind, gone[-1].op_id)
             result = Result(gone[-1].op_id, "rejected", error=problem)
-            self._note_hidden(name, record)
+            self.losses.hidden(name, record)
             if record.is_shown or not is_purged:
-                self._note(name, kind, record.state or ABSENT, record.pending, None, result)
+                self.losses.change(name, kind, record.state or ABSENT, record.pending, None, result)
         self.struck += [(change.n, size_of(change)) for change in gone]
         self.records[name] = Record(None, tuple(change._replace(base=None) for change in kept))
-
-    def _note_hidden(self, name: Name, record: Record) -> None:
-        """Note what of rebased changes later ones of others have hidden: no server will merge these any more."""
-        for change in record.pending:
-            if change.base is not None and record.confirmed is not None:
-                over = _over(record.confirmed, (change,))
-                gone = lost(change.state, over.state)
-                self._note_fields(name, gone, change.op_id, record.confirmed, self.counters.replica)
 
     def _drop(self, name: Name, record: Record, remote: Document) -> None:
         self.struck += [(change.n, size_of(change)) for change in record.pending]
@@ -687,7 +682,7 @@ class _Intake:
         deeds: tuple[Deed, ...] = ()
         for change, body in zip(record.pending, bodies, strict=True):
             at = max(change.state.timestamp, tick(at, 0), self.latest if change is record.pending[-1] else "")
-            patch = _difference(now, body, at)
+            patch = difference(now, body, at)
             deeds = remembered(deeds, change.deeds)
             if patch is None:
                 self.struck.append((change.n, size_of(change)))
@@ -705,75 +700,11 @@ class _Intake:
         self.counters.clock = max(self.counters.clock, at)
         result = Record(remote, tuple(kept))
         if kept:
-            self._note_loser(name, remote, result, record, given_up)
+            self.losses.remote_loser(name, remote, result, record, given_up)
         self.records[name] = result
 
     def _grow(self, more: int) -> None:
         self.counters.pending_bytes = max(0, self.counters.pending_bytes + more)
-
-    def _note_loser(
-        self,
-        name: Name,
-        remote: Document,
-        record: Record,
-        before: Record,
-        given_up: tuple[Body, Body] | None = None,
-    ) -> None:
-        """Note what of a server's document a resolution gave up, which this replica had not seen before."""
-        after = Document(record.state or ABSENT, {}, record.pending[-1].op_id)
-        by = _by(remote, before)
-        if remote.body is None:
-            entry = Entry("lost", *name, "delete", None, remote.timestamp, remote.op_id, self.now_ms)
-            self._record(replace(entry, against_op_id=after.op_id, against_timestamp=after.timestamp), by)
-            return
-        known = before.base.body if before.base else None
-        gone = lost(remote.state, after.state, known) if given_up is None else _given_up(given_up[1], remote.state)
-        self._note_fields(name, gone, remote.op_id, after, by)
-
-    def _note_local_loser(
-        self, name: Name, before: Record, after: Record, given_up: tuple[Body, Body] | None
-    ) -> None:
-        """Note what of the local version a document that was made from both leaves out."""
-        state, last = before.state or ABSENT, before.pending[-1]
-        stands = Document(after.state or ABSENT, {}, after.pending[-1].op_id if after.pending else "")
-        if state.body is None:
-            if stands.body is not None:
-                self._note(name, "lost", state, before.pending, stands)
-            return
-        known = before.base.body if before.base else None
-        gone = lost(state, stands.state, known) if given_up is None else _given_up(given_up[0], state)
-        self._note_fields(name, gone, last.op_id, stands, self.counters.replica)
-
-    def _note_fields(self, name: Name, gone: State | None, op_id: str, after: Document, by: str) -> None:
-        if gone is not None:
-            self._record(lost_fields(name, gone, op_id, after, self.now_ms), by)
-
-    def _record(self, entry: Entry, by: str, numbers: Sequence[int] = ()) -> None:
-        """Write an entry, with who made the change where entries name anybody."""
-        if self.options.device is not None:
-            device = self.options.device if by == self.counters.replica else ""
-            entry = replace(entry, replica=by, device=device, numbers=list(numbers))
-        self.outcome.noted += 1
-        record_entry(self.tx, entry, self.rng)
-
-    def _note(
-        self,
-        name: Name,
-        kind: Any,
-        state: State,
-        changes: Sequence[Pending],
-        against: Document | None,
-        result: Result | None = None,
-    ) -> None:
-        """Note what of a document ended with some changes, the last of which says what it was."""
-        change = changes[-1]
-        error = result.error if result else None
-        entry = Entry(kind, *name, change.operation, state.body, change.state.timestamp, change.op_id, self.now_ms)
-        if error is not None:
-            entry = replace(entry, code=error.code, message=error.message)
-        if against is not None:
-            entry = replace(entry, against_op_id=against.op_id, against_timestamp=against.timestamp)
-        self._record(entry, self.counters.replica, [one.n for one in changes])
 
     async def change_epoch(self, response: SyncResponse) -> None:
         """Offer again what the server may have lost, and pull from where its history still agrees."""
@@ -810,7 +741,7 @@ class _Intake:
         """
         state = record.state or ABSENT
         if record.waiting is not None and record.confirmed is not None:
-            self._note_loser(name, record.confirmed, record, record)
+            self.losses.remote_loser(name, record.confirmed, record, record)
         self.struck += [(change.n, size_of(change)) for change in record.pending]
         op_id = self.rng.randbytes(16).hex()
         if not record.pending and record.confirmed is not None:
@@ -846,6 +777,7 @@ class _Intake:
 
     async def _write_counts(self) -> None:
         """Write what is counted, where it is not as it was."""
+        self.outcome.noted = self.losses.count
         if self.struck:
             await strike(self.tx, self.counters, self.struck)
         self.totals.write()
@@ -935,144 +867,3 @@ class _Intake:
 
 def _asks_for(request: SyncRequest) -> Asked:
     return Asked(request.collections, request.subscriptions, request.without)
-
-
-def _is_told_of(change: Pending, remote: Document, replica: str) -> bool:
-    """Tell whether a server's version says that it contains a pending change."""
-    return includes(remote.version, {replica: change.n} if change.contains is None else change.contains)
-
-
-def _is_in(seen: Document, remote: Document) -> bool:
-    """Tell whether a server's document comes after one here, by its version and by what is in it.
-
-    Its stamps tell, or all values are there: the server may have given them other times.
-    """
-    if not includes(remote.version, without_server(seen.version)):
-        return False
-    if news(remote.state, united(remote.state, seen.state)) is None:
-        return True
-    return (seen.body is None) == (remote.body is None) and lost(seen.state, remote.state) is None
-
-
-def _bodies(record: Record) -> list[Body | None]:
-    """Give the body after each pending change."""
-    bodies: list[Body | None] = []
-    state = record.base.state if record.base else None
-    for change in record.pending:
-        state = applied(state, change)
-        bodies.append(state.body)
-    return bodies
-
-
-def _over(remote: Document, pending: Sequence[Pending]) -> Document:
-    """Give the server's document with pending changes on top."""
-    state = remote.state
-    for change in pending:
-        state = merge(state, change.state)
-    return Document(state, remote.version, remote.op_id)
-
-
-def _are_fields(pending: Sequence[Pending]) -> bool:
-    """Tell whether changes can be merged by fields: each delete is one of what was made again right after it."""
-    following = (*pending[1:], None)
-    return all(
-        one.merge == MERGE_FIELDS
-        and (
-            one.operation != "delete"
-            or (one.contains is None and after is not None and after.operation == "insert")
-        )
-        for one, after in zip(pending, following, strict=True)
-    )
-
-
-def _difference(old: State, new: Body | None, at: str) -> State | None:
-    if new is None:
-        return None if old.body is None else deleted(at)
-    if old.body is None:
-        return inserted(new, at)
-    return changed(old.body, new, at, lambda place: life_of(old, place, FIRST_LIFE))
-
-
-def step_between(here: State, after: State, fresh: State | None) -> tuple[Operation, State]:
-    """Give what turns one state into another: only what is new, where nothing else is needed to understand it."""
-    if after.body is None:
-        return "delete", after
-    if here.body is None or fresh is None or "" in fresh.stamps:
-        return "insert", after
-    return "update", fresh
-
-
-def conflict_of(name: Name, record: Record, remote: Document, local: View | None) -> Conflict:
-    """Describe the conflict of a record's pending changes with a version of the server.
-
-    CRDT values are shown joined on both sides: they are never in conflict.
-    """
-    base, waiting = record.base, record.waiting
-    before = base.body if base else None
-    return Conflict(
-        collection=name[0],
-        key=name[1],
-        local=shown(joined(local.body if local else None, remote.body, before)),
-        remote=shown(joined(remote.body, local.body if local else None, before)),
-        base=shown(before),
-        local_version=local.version if local else {},
-        remote_version=remote.version,
-        base_version=base.version if base else {},
-        local_timestamp=record.pending[-1].state.timestamp,
-        remote_timestamp=remote.timestamp,
-        local_op_id=record.pending[-1].op_id,
-        remote_op_id=remote.op_id,
-        strategy=record.pending[-1].strategy or "",
-        reason=waiting.reason if waiting else "",
-        clashes=waiting.clashes if waiting else (),
-    )
-
-
-def replace_waiting(record: Record, waiting: Waiting | None) -> Record:
-    """Give a record whose conflict waits, or (None) waits no longer."""
-    return Record(record.confirmed, record.pending, waiting)
-
-
-def _without(waiting: Waiting | None, change: Pending, result: Result, rest: Sequence[Pending]) -> Waiting | None:
-    """Give what waits of a conflict after a verdict on one of its changes: one that was taken is under the others."""
-    if waiting is None or not rest:
-        return None
-    if result.status == "rejected":
-        return waiting
-    base = waiting.base or _NOBODY
-    return waiting._replace(base=base._replace(state=applied(waiting.base and base.state, change)))
-
-
-def _by(remote: Document, record: Record) -> str:
-    """Name the replica whose changes make a version differ from the last one that was seen, "" of several."""
-    before = record.base.version if record.base else {}
-    found = [one for one, n in remote.version.items() if one != SERVER and n > before.get(one, 0)]
-    return found[0] if len(found) == 1 else ""
-
-
-def _given_up(part: Body, state: State) -> State | None:
-    return State(part, state.timestamp) if part else None
-
-
-def _decided(decision: Decision | None, conflict: Conflict) -> Body | None:
-    """Give the body that a resolution chose, as it is shown."""
-    match decision:
-        case Merge(document):
-            return document
-        case AcceptRemote():
-            return conflict.remote
-        case _:
-            return conflict.local
-
-
-def _chosen_bodies(decision: Decision | None, record: Record, remote: Document) -> list[Body | None]:
-    """Give the body that each pending change is to make, with the CRDT values of both sides in each."""
-    base = record.base.body if record.base else None
-    local = [joined(body, remote.body, base) for body in _bodies(record)]
-    match decision:
-        case Merge(document):
-            return [*local[:-1], unshown(document, joined(remote.body, local[-1], base))]
-        case AcceptRemote():
-            return [*[remote.body] * (len(local) - 1), joined(remote.body, _bodies(record)[-1], base)]
-        case _:
-            return local
