@@ -23,10 +23,10 @@ COLLECTIONS = ("tasks", "notes")
 OWNERS = ("ada", "bob", "cyd", "dee")
 STATES = ("open", "done", "late")
 KEYS = 60
-BATCHES = 20
+BATCHES = 10
 DEVICES = 8
-EDITS = 250
-CHOICES = 12
+EDITS = 500
+CHOICES = 24
 """How many edits, and how many choices of filters, there are in a batch."""
 
 
@@ -199,7 +199,7 @@ async def play(seed: int, folder: Path) -> Tally:
     try:
         for batch in range(BATCHES):
             await _edit(rng, devices, tally)
-            if batch % 4 == 3:
+            if batch % 3 == 2:
                 await _restart(rng, server, devices)
                 tally.restarts += 1
             await _settle(devices)
