@@ -16,7 +16,7 @@ from .conflict import AcceptRemote, Conflict, Decision, Merge, Wait
 from .delta import rebuilt, whole_size
 from .document import ABSENT, Body, Document, inserted, lost, merge, news, united
 from .exchange import MERGE_FIELDS, ExchangeOptions, Outcome, SyncState, checked_counters, load_sync, read_sync
-from .fields import has_crdts, shown
+from .fields import has_crdts
 from .losses import Losses
 from .optimistic import (
     EMPTY,
@@ -35,7 +35,7 @@ from .optimistic import (
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 from .recorded import Deed, remembered
-from .replica import Event, Totals, change_event, load_counters, size_of
+from .replica import Totals, change_event, conflict_event, load_counters, size_of
 from .scope import HELD, SCOPE, Asked, Scope, again, load_scope, settle
 from .shedding import all_evicted, evicted, forget_stub
 from .sides import (
@@ -44,7 +44,6 @@ from .sides import (
     changed_by,
     chosen_bodies,
     conflict_of,
-    decided_body,
     difference,
     is_in,
     is_told_of,
@@ -579,7 +578,7 @@ class _Intake:
             self._park(name, record, remote, decision)
             return
         self.outcome.conflicts += record.waiting is None
-        self._settle(name, record, remote, conflict, decision)
+        self._settle(name, record, remote, decision)
 
     def _without_deletes(self, pending: tuple[Pending, ...]) -> tuple[Pending, ...]:
         """Let a delete of what was made again empty the document: that can be merged, whoever came first."""
@@ -600,28 +599,28 @@ class _Intake:
         """Keep both sides until somebody decides; a reader goes on to see the local one."""
         self.outcome.conflicts += record.waiting is None
         waiting = Waiting(record.base, wait.reason, self.now_ms, wait.asks, wait.clashes)
-        body = record.state.body if record.state else None
         self.records[name] = with_waiting(rebased(record, remote), waiting)
         if wait.asks:
             self.outcome.asks.append(name)
         else:
-            self.outcome.events.append(Event("Conflict", *name, shown(body), reason="waiting"))
+            self._tell_conflict(name, "waiting")
 
-    def _settle(
-        self, name: Name, record: Record, remote: Document, conflict: Conflict, decision: Decision | None
-    ) -> None:
+    def _tell_conflict(self, name: Name, reason: str = "") -> None:
+        self.outcome.events.append(conflict_event(name, self.records[name], self.counters.replica, reason))
+
+    def _settle(self, name: Name, record: Record, remote: Document, decision: Decision | None) -> None:
         """Let a decision stand, and note in the ledger what it gives up."""
-        self.outcome.events.append(Event("Conflict", *name, decided_body(decision, conflict)))
         if isinstance(decision, AcceptRemote):
             self.losses.change(name, "lost", record.state or ABSENT, record.pending, remote)
         bodies = chosen_bodies(decision, record, remote)
+        given_up = decision.given_up if isinstance(decision, Merge) else None
         if bodies[-1] is remote.body:
             self._drop(name, record, remote)
-            return
-        given_up = decision.given_up if isinstance(decision, Merge) else None
-        self._keep(name, record, remote, bodies, given_up)
-        if isinstance(decision, Merge):
-            self.losses.local_loser(name, record, self.records[name], given_up)
+        else:
+            self._keep(name, record, remote, bodies, given_up)
+            if isinstance(decision, Merge):
+                self.losses.local_loser(name, record, self.records[name], given_up)
+        self._tell_conflict(name)
 
     async def settle(self, conflict: Conflict, decision: Decision | None, *, by_hand: bool) -> None:
         """Let the decision of a conflict that waits stand, or note why it still waits."""
@@ -634,7 +633,7 @@ class _Intake:
         if isinstance(decision, Wait):
             self._park(name, record, remote, decision)
         else:
-            self._settle(name, record, remote, conflict, decision)
+            self._settle(name, record, remote, decision)
         await self._write()
 
     def _resolve_absent(self, name: Name, record: Record) -> None:

@@ -20,7 +20,7 @@ from .ledger import Entry, lost_fields, record_entry
 from .optimistic import EMPTY, Pending, Record, decode_record, encode_record, version_of, view
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Random, ReadTransaction, WriteTransaction
-from .replica import Event, Totals, change_event, load_counters, size_of
+from .replica import Event, Totals, change_event, conflict_event, load_counters, size_of
 from .sides import step_between
 from .wire import Change, Operation, decode_change, encode_change
 
@@ -224,14 +224,16 @@ class _Intake:
         has_seen_it = includes(known, shown.version)
         if fresh is None and has_seen_it:
             return
-        if record != EMPTY:
-            self._note_losses(name, record, shown, known, after)
+        is_conflict = record != EMPTY and self._note_losses(name, record, shown, known, after)
         operation, state = step_between(here, after, fresh)
         n = self.appender.add(name, len(dumps(state.body)))
         op_id = self.rng.randbytes(16).hex()
         change = Pending(op_id, n, operation, state, MERGE_FIELDS, contains=shown.version)
         self.records[name] = self.folding.fold(Record(record.confirmed, (*record.pending, change), record.waiting))
         self.outcome.changed += 1
+        if is_conflict:
+            self.outcome.conflicts += 1
+            self.outcome.events.append(conflict_event(name, self.records[name], self.counters.replica))
 
     def _pass_copy(self, n: int) -> None:
         """Go past the numbers that a copy of this replica has given, from when it was cloned or restored."""
@@ -239,10 +241,11 @@ class _Intake:
             self.counters.n = n
             self.counters.seal()
 
-    def _note_losses(self, name: Name, record: Record, shown: Shown, known: VersionVector, after: State) -> None:
+    def _note_losses(self, name: Name, record: Record, shown: Shown, known: VersionVector, after: State) -> bool:
         """Note what does not come through, theirs or what is here, unless the other side had seen it.
 
-        Whoever had seen everything that stands and still gives way met a clock far ahead of the server's.
+        Tell whether there was any. Whoever had seen all that stands and still gives way met a clock far ahead of the
+        server's.
         """
         replica = self.counters.replica
         here = Shown(*name, record.state or ABSENT, known, _last_op_id(record))
@@ -264,9 +267,7 @@ class _Intake:
             entries.append(self._loss(shown, unseen_there, after, here))
         for entry in filter(None, entries):
             record_entry(self.tx, entry, self.rng)
-        if any(entries):
-            self.outcome.conflicts += 1
-            self.outcome.events.append(Event("Conflict", *name, after.body))
+        return any(entries)
 
     def _loss(self, loser: Shown, unseen: State | None, after: State, winner: Shown) -> Entry | None:
         """Describe what of one side does not survive: a delete, a whole document, or some fields."""

@@ -81,6 +81,12 @@ def change_event(name: Name, old: View | None, new: View | None, origin: str = "
     return Event(kind, *name, new.document(name[1]))
 
 
+def conflict_event(name: Name, record: Record, replica: str, reason: str = "") -> Event:
+    """Say that a document was in conflict, or is, with what a reader sees of it."""
+    seen = view(record, replica)
+    return Event("Conflict", *name, seen.document(name[1]) if seen else None, reason=reason)
+
+
 class Write(NamedTuple):
     """A document to save, with its canonical text, or (body None) to delete; or a deed to do to it."""
 

@@ -140,17 +140,6 @@ def given_up_part(part: Body, state: State) -> State | None:
     return State(part, state.timestamp) if part else None
 
 
-def decided_body(decision: Decision | None, conflict: Conflict) -> Body | None:
-    """Give the body that a resolution chose, as it is shown."""
-    match decision:
-        case Merge(document):
-            return document
-        case AcceptRemote():
-            return conflict.remote
-        case _:
-            return conflict.local
-
-
 def chosen_bodies(decision: Decision | None, record: Record, remote: Document) -> list[Body | None]:
     """Give the body that each pending change is to make, with the CRDT values of both sides in each."""
     base = record.base.body if record.base else None

@@ -176,12 +176,13 @@ async def test_a_callback_decides_a_conflict_for_everybody(
 
 async def test_watchers_hear_of_a_conflict(bench: Bench):
     one, two = await bench.devices(conflict_strategy=S.LAST_WRITE_WINS)
-    heard: list[str] = []
-    two.on_change(lambda change: heard.append(change.change_type))
+    heard: list[ps.Change] = []
+    two.on_change(heard.append)
     await two.save_document("notes", "k", {"n": 1})
     await one.save_document("notes", "k", {"n": 2})
     await synced(one, two)
-    assert "Conflict" in heard
+    (told,) = [change for change in heard if change.change_type == "Conflict"]
+    assert told.document == await two.get_document("notes", "k") and "_version" in told.document
 
 
 async def test_first_write_wins_keeps_what_reached_the_server_first_and_notes_the_other(bench: Bench):

@@ -151,9 +151,13 @@ async def test_fields_merge_and_what_loses_is_in_the_ledger_of_both(two: Any):
     await a.save_document("notes", "k", {"x": "a", "y": "a"})
     await asyncio.sleep(0.01)
     await b.save_document("notes", "k", {"y": "b", "z": "b"})
+    heard: list[ps.Change] = []
+    a.on_change(heard.append)
     for_a, for_b, _, _ = await meet(a, b)
     assert await bodies(a) == await bodies(b) == {"notes/k": {"x": "a", "y": "b", "z": "b"}}
     assert (for_a.conflicts, for_b.conflicts) == (1, 1)
+    (told,) = [change for change in heard if change.change_type == "Conflict"]
+    assert told.document == await a.get_document("notes", "k")
     for device in two:
         (entry,) = await device.lost_changes()
         assert (entry.body, entry.operation) == ({"y": "a"}, "update"), "and not what was known to who replaced it"

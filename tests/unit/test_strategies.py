@@ -231,14 +231,15 @@ async def test_a_delete_of_what_is_in_conflict_elsewhere_too_is_no_conflict_any_
 async def test_watchers_hear_that_a_conflict_waits(quick):
     other = await quick.open("other")
     mine = await quick.open("mine", conflict_strategy=S.MANUAL)
-    heard: list[tuple[str, str]] = []
-    mine.on_change(lambda change: heard.append((change.change_type, change.reason)))
+    heard: list[ps.Change] = []
+    mine.on_change(heard.append)
     await both_have(other, mine, BASE)
     await put(other, {"title": "theirs"})
     await put(mine, {"title": "mine"})
     await other.sync_now()
     await mine.sync_now()
-    assert ("Conflict", "waiting") in heard
+    (told,) = [change for change in heard if change.change_type == "Conflict"]
+    assert told.reason == "waiting" and told.document == await mine.get_document(told.collection, told.key)
 
 
 # Functions of the application
