@@ -847,8 +847,7 @@ class SyncManager:
         self, limit: int = 1000, *, collection: str | None = None, key: str | None = None
     ) -> list[PendingChange]:
         """List the changes that the server has not acknowledged, the oldest first, all or those of some documents."""
-        found = await self._storage.read(lambda tx: _read_pending(tx, limit))
-        return [one for one in found if collection in (None, one.collection) and key in (None, one.key)]
+        return await self._storage.read(lambda tx: _read_pending(tx, limit, collection, key))
 
     async def rollback(self, change_id: str) -> list[PendingChange]:
         """Take back a change that waits, with later ones of its document and the rest of their transactions.
@@ -1163,13 +1162,17 @@ async def _read_status(tx: ReadTransaction) -> Any:
     return counters, since, await load_sync(tx), len(await waiting_names(tx))
 
 
-async def _read_pending(tx: ReadTransaction, limit: int) -> list[PendingChange]:
+async def _read_pending(
+    tx: ReadTransaction, limit: int, collection: str | None = None, key: str | None = None
+) -> list[PendingChange]:
     sent = await in_flight(tx)
     held = await held_changes(tx, await all_runs(tx)) if await waiting_names(tx) else set()
     found = []
-    for _, run in await tx.scan("outbox", limit=limit):
-        names = dict.fromkeys((name[0], name[1]) for name in loads(run)["d"] if name)
-        for name in names:
+    is_whole = collection is None and key is None
+    for _, run in await tx.scan("outbox", limit=limit if is_whole else None):
+        for name in dict.fromkeys((name[0], name[1]) for name in loads(run)["d"] if name):
+            if collection not in (None, name[0]) or key not in (None, name[1]):
+                continue
             record = decode_record(await tx.get("docs", name))
             found += [(change, name) for change in record.pending]
     unique = {change.op_id: (change, name) for change, name in found}

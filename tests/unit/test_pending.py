@@ -27,6 +27,15 @@ async def ids(device: ps.SyncManager, key: str = "k") -> list[str]:
     return [change.change_id for change in await device.pending_changes(key=key)]
 
 
+async def test_the_changes_of_a_document_are_found_behind_many_of_others(table):
+    mine = await table.open("mine")
+    for i in range(5):
+        await put(mine, BASE, f"k{i}")
+    assert [change.key for change in await mine.pending_changes(1, key="k4")] == ["k4"]
+    assert [change.key for change in await mine.pending_changes(2)] == ["k0", "k1"]
+    assert await mine.pending_changes(collection="another") == []
+
+
 async def test_confirmed_returns_when_the_server_has_the_change_and_not_before(table):
     mine = await table.open("mine")
     await put(mine, BASE)
