@@ -427,7 +427,8 @@ class _Reader:
         found: dict[bytes, str] = {}
         for start in range(0, len(packed), _KEYS_AT_ONCE):
             some = packed[start : start + _KEYS_AT_ONCE]
-            found.update(self._execute(_GET_MANY.format(",".join("?" * len(some))), (space, *some)))
+            statement = _GET_MANY.format(",".join("?" * len(some)))
+            found.update(self._execute(statement, (space, *map(bytearray, some))))
         return list(map(found.get, packed))
 
     async def scan(
@@ -520,7 +521,7 @@ class _Writer(_Reader):
                     puts.append((space, key, text))
         try:
             if puts:
-                self._many(_PUT, sorted(puts))
+                self._many(_PUT, [(space, bytearray(key), text) for space, key, text in sorted(puts)])
             if deletes:
                 self._many(_DELETE, deletes)
         except UnicodeEncodeError as error:
