@@ -86,7 +86,7 @@ async def read_settings(tx: ReadTransaction, body_of: BodyOf) -> dict[str, Setti
 
 async def note_written(tx: WriteTransaction, names: Collection[Key], body_of: BodyOf) -> None:
     """Bring the entries up to date with documents that a transaction has written."""
-    collections = sorted({(name[0],) for name in names})
+    collections = [(name,) for name in sorted({name[0] for name in names})]
     texts = await tx.get_many(_PLANS, collections)
     fields = {
         key[0]: loads(text)["field"] for key, text in zip(collections, texts, strict=True) if text is not None

@@ -65,7 +65,7 @@ async def enter(
     """Move a document to the end of the feed; ``size`` is the length of its new text, ``before`` what was there."""
     old, old_sequence = before
     if not old_sequence:
-        tx.put("feed", (sequence,), dumps([*name, [[0]]]))
+        tx.put("feed", (sequence,), f'["{name[0]}",{dumps(name[1])},[[0]]]')
         return
     trail: list[Any] = [_step(old, old_sequence, after)]
     text = await tx.get("feed", (old_sequence,))

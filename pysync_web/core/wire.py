@@ -172,8 +172,7 @@ NO_DOCUMENT: Final = Problem("no_document", "there is no document to change: wha
 """Why a part of a document is refused where there is none, as who made it had to know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """The server's verdict on one change; ``version`` is the document's version after it.
 
     Of a change that was merged, now or when it came first, ``lost`` is the part that later changes had already
@@ -182,7 +181,7 @@ class Result:
 
     op_id: str
     status: Status
-    version: VersionVector = field(default_factory=dict)
+    version: VersionVector = {}  # noqa: RUF012 (never changed)
     error: Problem | None = None
     lost: State | None = None
     overwritten: Document | None = None
@@ -437,17 +436,12 @@ def encode_remove(collection: str, key: str, sequence: int) -> str:
 
 def encode_server_change(collection: str, key: str, document: Document, body_text: str | None = None) -> str:
     """Give the text under which the server stores a document and sends it; ``body_text`` where its body has one."""
-    message: dict[str, JSON] = {
-        "collection": collection,
-        "key": key,
-        "op_id": document.op_id,
-        "version_vector": document.version,
-    }
+    message: dict[str, JSON] = {"version_vector": document.version}
     if body_text is not None:
-        message["operation"] = "update"
         _encode_stamps(message, document.state)
-        start = f'{{"collection":"{collection}",'
-        return f'{start}"document":{body_text},{dumps(message)[len(start) :]}'
+        start = f'{{"collection":"{collection}","document":{body_text},"key":{dumps(key)}'
+        return f'{start},"op_id":{dumps(document.op_id)},"operation":"update",{dumps(message)[1:]}'
+    message |= {"collection": collection, "key": key, "op_id": document.op_id}
     if document.body is None:
         message["operation"] = "delete"
     else:

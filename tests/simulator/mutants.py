@@ -190,7 +190,7 @@ class AckByCount(Subject):
         options: ExchangeOptions,
     ) -> Any:
         ids = [str(change.op_id) for change in request.changes]
-        results = tuple(replace(result, op_id=op_id) for result, op_id in zip(response.results, ids, strict=False))
+        results = tuple(result._replace(op_id=op_id) for result, op_id in zip(response.results, ids, strict=False))
         return super().apply(storage, request, replace(response, results=results), now_ms, rng, options)
 
 
