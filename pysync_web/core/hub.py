@@ -257,6 +257,9 @@ class _Stored(NamedTuple):
         return self.document is not None and self.document.body is not None
 
 
+_NOTHING: Final = _Stored(None)
+
+
 async def _pull(tx: ReadTransaction, request: SyncRequest, now_ms: int, memory: Memory) -> Answer | None:
     """Answer a request without changes from a read snapshot, or None where something must be written."""
     state = await required_state(tx)
@@ -475,8 +478,11 @@ class _Push:
         head = self.state.head
         changes = [self._completed(change) for change in self.request.changes]
         await self._look_up(changes)
-        for unit in _units(changes):
-            self._decide_unit(unit)
+        if self._meet_nothing(changes):
+            self._take_all(changes)
+        else:
+            for unit in _units(changes):
+                self._decide_unit(unit)
         if self.request.protocol and any(_must_change(result) for _, result in self.decided):
             self._take_back(head)
         self._conclude()
@@ -508,14 +514,20 @@ class _Push:
         for change, result in self.decided:
             name = (change.collection, change.key)
             if result.status in _TAKEN:
-                record = {"content": self._fingerprint(change), **encode_losses(result)}
-                if change.deeds:
-                    record["by"] = self.request.client_id
-                self.tx.put("ops", (result.op_id,), dumps(record))
+                self.tx.put("ops", (result.op_id,), self._op_text(change, result))
             if result.status == "conflict":
                 self.conflicts.append(conflict_text(change, self._seen(name).document))
             elif result.status in ("duplicate", "merged") or name in self.restamped:
                 self.extras.append(name)
+
+    def _op_text(self, change: Change, result: Result) -> str:
+        """Give what is kept of a change that was taken, under its op id."""
+        content = self._fingerprint(change)
+        losses = encode_losses(result)
+        if not losses and not change.deeds:
+            return f'{{"content":"{content}"}}'
+        by = {"by": self.request.client_id} if change.deeds else {}
+        return dumps({"content": content, **losses, **by})
 
     def _completed(self, change: Change) -> Change:
         """Fill in what a plain client leaves out."""
@@ -527,6 +539,33 @@ class _Push:
         self.n = max(self.n, n)
         base = self.request.version_vector if change.base_version is None else change.base_version
         return change._replace(op_id=op_id, n=n, base_version=base)
+
+    def _meet_nothing(self, changes: Sequence[Change]) -> bool:
+        """Tell whether all changes are whole new documents, and nothing could be said against one of them."""
+        return (
+            self.guard is None
+            and not self.has_crdts
+            and not any(self.ops.values())
+            and len(self.before) == len(changes)
+            and not any(stored.document for stored in self.before.values())
+            and all(map(self._is_simple, changes))
+        )
+
+    def _is_simple(self, change: Change) -> bool:
+        """Tell whether a change, where there is no document, is that document as it is."""
+        is_new = change.is_whole and change.operation != "delete" and change.contains is None
+        return is_new and "" < change.state.timestamp <= self.latest
+
+    def _take_all(self, changes: Sequence[Change]) -> None:
+        """Take changes that meet nothing as deciding them one by one does."""
+        for head, change in enumerate(changes, self.state.head + 1):
+            name, op_id = (change.collection, change.key), str(change.op_id)
+            version = advance({}, self.request.client_id, int(change.n or 0), head)
+            self.after[name] = _Stored(Document(change.state, version, op_id), head)
+            self.decided.append((change, Result(op_id, "applied", version)))
+        self.own.update(self.after)
+        self.state.head += len(changes)
+        self.state.clock = max([self.state.clock, *(change.state.timestamp for change in changes)])
 
     def _decide_unit(self, unit: Sequence[Change]) -> None:
         head, clock = self.state.head, self.state.clock
@@ -566,8 +605,11 @@ class _Push:
         """Read documents as they were before."""
         wanted = list(names)
         for name, text in zip(wanted, await self.tx.get_many("docs", wanted), strict=True):
-            document = decode_stored(text) if text else None
-            self.before[name] = _Stored(document, document.version[SERVER] if document else 0)
+            if text is None:
+                self.before[name] = _NOTHING
+            else:
+                document = decode_stored(text)
+                self.before[name] = _Stored(document, document.version[SERVER])
 
     def _decide(self, change: Change) -> Result:
         name = (change.collection, change.key)
@@ -627,8 +669,8 @@ class _Push:
         result = _with_losses(result, change, current, after)
         is_later, is_earlier = includes(contained, known), includes(known, contained)
         if is_later and not is_earlier:
-            return replace(result, overwritten=None)
-        return replace(result, lost=None) if is_earlier and not is_later else result
+            return result._replace(overwritten=None)
+        return result._replace(lost=None) if is_earlier and not is_later else result
 
     def _changes_nothing(self, change: Change, current: Document | None) -> bool:
         """Tell whether a change is a part of a document, where there is none: no resolution would make it whole."""
@@ -702,17 +744,20 @@ class _Push:
                 continue
             text = encode_server_change(*name, document, self.texts.get(id(document.body)))
             collection = digests.get(name[0]) or await self._digest(digests, name[0])
-            lies: list[int | None] = []
-            for one, sign in ((before, -1), (stored, 1)):
-                is_there = one.is_there
-                lies.append(None if is_there else one.sequence)
-                if is_there:
-                    collection["count"] += sign
-                    collection["digest"] += sign * digest(*name, one.sequence)
+            was_there, is_there = before.is_there, stored.is_there
+            if was_there:
+                collection["count"] -= 1
+                collection["digest"] -= digest(*name, before.sequence)
+            if is_there:
+                collection["count"] += 1
+                collection["digest"] += digest(*name, stored.sequence)
             await enter(self.tx, name, before, document, stored.sequence, len(text))
             if fields:
                 refresh(self.tx, fields, name, before.document.body if before.document else None, document.body)
-            note_sequence(self.tx, name, *lies)
+            if not was_there or not is_there:
+                note_sequence(
+                    self.tx, name, None if was_there else before.sequence, None if is_there else stored.sequence
+                )
             self.tx.put("docs", name, text)
         await note_written(self.tx, self.after.keys(), _body_of)
         for collection_name, record in digests.items():
@@ -732,11 +777,11 @@ class _Push:
         it has now and under other names.
         """
         state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
-        stamps = sorted(path for path in state.stamps if path != TOUCHED)
-        head = dumps([change.collection, change.key, change.operation])
+        stamps = dumps(sorted(path for path in state.stamps if path != TOUCHED)) if state.stamps else "[]"
+        head = f'"{change.collection}",{dumps(change.key)},"{change.operation}"'
         body = self.texts.get(id(state.body)) or dumps(state.body)
         tail = f",{dumps(change.deeds)}" if change.deeds else ""
-        return sha256(f"{head[:-1]},{body},{dumps(stamps)}{tail}]".encode()).hexdigest()[:16]
+        return sha256(f"[{head},{body},{stamps}{tail}]".encode()).hexdigest()[:16]
 
     async def _digest(self, digests: dict[str, dict[str, int]], collection: str) -> dict[str, int]:
         """Read how many documents a collection has, and their digest."""
@@ -816,7 +861,7 @@ def _with_losses(result: Result, change: Change, before: Document, after: State)
         return result
     gone = _gave_way(before.state, after)
     overwritten = Document(gone, {}, before.op_id) if gone else None
-    return replace(result, lost=_gave_way(change.state, after), overwritten=overwritten)
+    return result._replace(lost=_gave_way(change.state, after), overwritten=overwritten)
 
 
 def _gave_way(state: State, after: State) -> State | None:

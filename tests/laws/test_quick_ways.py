@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysync_web.causality import timestamp
-from pysync_web.core import intake
+from pysync_web.core import hub, intake
 from pysync_web.core.document import Document
 from pysync_web.core.exchange import build_pull
+from pysync_web.core.hub import Guard
 from pysync_web.core.optimistic import Pending, Record, Waiting, confirmed_texts, encode_record, sequence_of_text
 from pysync_web.core.wire import (
     Answer,
+    Problem,
     decode_change,
     decode_request,
     decode_response,
@@ -25,12 +27,13 @@ from pysync_web.core.wire import (
 )
 from pysync_web.errors import SchemaError
 from pysync_web.values import canonical, decode
-from tests.laws.strategies import documents, law, states, texts, values
-from tests.simulator.lab import Device, Lab
+from tests.laws.strategies import documents, law, scalars, states, texts, values
+from tests.simulator.lab import DAY_MS, START_MS, Device, Lab
 from tests.simulator.storage import run
 
 TIME = "2026-11-21T07:49:30.12300000Z"
 times = st.sampled_from([TIME, TIME, "2026-11-21T07:49:31Z", "never", 1, None])
+ids = st.sampled_from(["server", '"v":{', "}}}", "zed"])
 odd = st.sampled_from([None, 1, True, -1, "", "x y", [], {}, {"server": -1}, {"server": True}, {"/a": TIME}, TIME])
 
 
@@ -170,6 +173,95 @@ def test_a_push_stores_and_answers_the_same_without_its_texts(pushes):
     assert quick.server.snapshot() == plain.server.snapshot()
 
 
+@st.composite
+def new_documents(draw: st.DrawFn) -> Any:
+    """A change as a client sends it that makes a document, or something else now and then."""
+    change: dict[str, Any] = {
+        "collection": draw(st.sampled_from(["notes", "notes", "tasks"])),
+        "key": draw(st.text(st.sampled_from("abé\\"), min_size=1, max_size=2)),
+        "operation": draw(st.sampled_from(["insert", "update"])),
+        "document": draw(st.dictionaries(texts, scalars, min_size=1, max_size=2)),
+        "timestamp": draw(st.sampled_from([TIME, timestamp(START_MS), timestamp(START_MS + 1000)])),
+        "op_id": draw(st.text(st.sampled_from('abcd"\\'), min_size=1, max_size=8)),
+        "n": draw(st.integers(1, 9)),
+        "base_version": draw(st.dictionaries(st.sampled_from(["server", "r1"]), st.integers(0, 3))),
+        "merge": "fields",
+    }
+    if draw(st.integers(0, 9)) == 9:
+        change |= draw(st.sampled_from(UNLIKELY))
+    return usual(change)
+
+
+def usual(change: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the members that are None, as a client does."""
+    return {name: value for name, value in change.items() if value is not None}
+
+
+NEW = {
+    "collection": "notes",
+    "key": "1",
+    "operation": "insert",
+    "document": {"a": 1},
+    "timestamp": timestamp(START_MS),
+    "op_id": "o",
+    "n": 1,
+    "base_version": {},
+    "merge": "fields",
+}
+UNLIKELY: list[dict[str, Any]] = [
+    {"operation": "delete"},
+    {"operation": "update", "document": None, "delta": {"a": 1}},
+    {"document": {}},
+    {"document": {"a": {"$crdt": "g_counter", "counts": {"r1": 1}}}},
+    {"timestamp": None},
+    {"timestamp": timestamp(START_MS + DAY_MS)},
+    {"since": TIME, "stamps": {"/a": timestamp(START_MS)}},
+    {"stamps": {"/a": timestamp(START_MS + DAY_MS)}},
+    *({name: None} for name in ("op_id", "n", "base_version", "merge")),
+    *({"transaction": 1}, {"transaction": 2}, {"deeds": "d"}, {"relays": True}, {"contains": {"r1": 1}}),
+]
+
+
+def served(pushes: list[Any], guard: Guard | None = None) -> list[Any]:
+    """Give what a server answers to pushes, each of a client of its own, and all that it stores."""
+    lab, answers = Lab(guard=guard), []
+    for number, (changes, protocol, client) in enumerate(pushes):
+        message = {"client_id": f"{client}{number or ''}", "protocol": protocol, "changes": changes, "limit": 2}
+        answers.append(outcome(lambda message=message: lab.serve(json.dumps(message))))
+    return [answers, lab.server.snapshot()]
+
+
+def served_one_by_one(pushes: list[Any], guard: Guard | None = None) -> list[Any]:
+    """Do the same where each change is decided alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hub._Push, "_meet_nothing", lambda push, changes: False)
+        return served(pushes, guard)
+
+
+@law
+@given(
+    st.lists(st.tuples(st.lists(new_documents(), max_size=5), st.integers(0, 1), ids), min_size=1, max_size=3),
+    st.sampled_from([None, None, lambda change, *_: Problem("no", "no") if "é" in change.key else None]),
+)
+def test_changes_that_meet_nothing_are_decided_as_each_of_them_is(pushes, guard):
+    """All come twice: the second time each is known."""
+    assert served(pushes * 2, guard) == served_one_by_one(pushes * 2, guard)
+
+
+@pytest.mark.parametrize("protocol", [0, 1])
+@pytest.mark.parametrize("strange", UNLIKELY)
+def test_a_change_that_needs_deciding_is_not_taken_as_it_is(strange, protocol):
+    first, second, third = ({**NEW, "key": str(i), "op_id": f"o{i}"} for i in range(3))
+    pushes = [([first, usual({**second, **strange}), third], protocol, "zed")]
+    assert served(pushes) == served_one_by_one(pushes)
+
+
+def test_a_new_document_that_meets_another_is_decided():
+    other = {**NEW, "document": {"b": 2}, "timestamp": TIME, "op_id": "p"}
+    for pushes in ([([NEW, other], 1, "zed")], [([NEW], 1, "zed"), ([other], 1, "zed")]):
+        assert served(pushes) == served_one_by_one(pushes)
+
+
 SENT = {
     "collection": "notes",
     "key": "1",
@@ -240,7 +332,6 @@ def test_nesting_is_counted_outside_of_texts(is_list, text):
 
 
 keys = st.sampled_from(["1", "2", "3"])
-ids = st.sampled_from(["server", '"v":{', "}}}", "zed"])
 
 
 @st.composite
