@@ -300,12 +300,13 @@ async def _exchange(
     await push.run()
     fence = rng.randbytes(16).hex()
     results = [encode_result(result) for result in push.results]
-    record = {"fence": fence, "request": request.request_id, "results": results, "n": push.n}
+    text_of_results = dumps(results)
+    record = {"fence": fence, "request": request.request_id, "n": push.n}
     record |= {"cursor": request.since, "at": state.clock, "epoch": state.epoch}
-    tx.put("replicas", (request.client_id,), dumps(record))
+    tx.put("replicas", (request.client_id,), f'{dumps(record)[:-1]},"results":{text_of_results}}}')
     op_ids = [result.op_id for result in push.results if result.status in _TAKEN]
     note_commit(tx, state.clock, state.head, request.client_id, op_ids)
-    return await answer(
+    found = await answer(
         tx,
         _page_request(request, results),
         state,
@@ -318,6 +319,7 @@ async def _exchange(
         conflicts=push.conflicts,
         skip=push.own,
     )
+    return replace(found, results=text_of_results)
 
 
 async def _repeat(
@@ -563,9 +565,9 @@ class _Push:
             version = advance({}, self.request.client_id, int(change.n or 0), head)
             self.after[name] = _Stored(Document(change.state, version, op_id), head)
             self.decided.append((change, Result(op_id, "applied", version)))
+            self.state.clock = max(self.state.clock, change.state.timestamp)
         self.own.update(self.after)
         self.state.head += len(changes)
-        self.state.clock = max([self.state.clock, *(change.state.timestamp for change in changes)])
 
     def _decide_unit(self, unit: Sequence[Change]) -> None:
         head, clock = self.state.head, self.state.clock

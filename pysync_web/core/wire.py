@@ -234,19 +234,28 @@ class Answer:
     """A response as the server makes it: documents are still the texts of its storage.
 
     ``newest`` is the sequence of the server's last change then, which is not sent; None in one of another epoch.
+    ``results`` is the text of those in the head, where it is known.
     """
 
     head: dict[str, JSON]
     server_changes: list[str]
     conflicts: list[str]
     newest: int | None = None
+    results: str | None = None
 
     def text(self) -> str:
         """Give the response's JSON text."""
         return (
-            f'{dumps(self.head)[:-1]},"server_changes":[{",".join(self.server_changes)}]'
+            f'{self._head_text()[:-1]},"server_changes":[{",".join(self.server_changes)}]'
             f',"conflicts":[{",".join(self.conflicts)}]}}'
         )
+
+    def _head_text(self) -> str:
+        if self.results is None:
+            return dumps(self.head)
+        first = dumps({name: value for name, value in self.head.items() if name < "results"})
+        last = dumps({name: value for name, value in self.head.items() if name > "results"})
+        return f'{first[:-1]},"results":{self.results},{last[1:]}'
 
 
 def encode_request(request: SyncRequest) -> str:
@@ -709,7 +718,8 @@ def encode_result(result: Result) -> dict[str, JSON]:
             "message": result.error.message,
             "hint": result.error.hint,
         }
-    return message | encode_losses(result)
+    message.update(encode_losses(result))
+    return message
 
 
 def encode_losses(result: Result) -> dict[str, JSON]:
