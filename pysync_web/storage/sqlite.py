@@ -521,6 +521,7 @@ class _Writer(_Reader):
                     puts.append((space, key, text))
         try:
             if puts:
+                # the driver looks for an adapter of each bytes object, and of no bytearray
                 self._many(_PUT, [(space, bytearray(key), text) for space, key, text in sorted(puts)])
             if deletes:
                 self._many(_DELETE, deletes)
