@@ -51,6 +51,10 @@ def dumps(value: JSON) -> str:
     return _join(_parts(value, 0))
 
 
+quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
+"""Give the canonical text of a text, much faster than :func:`dumps`."""
+
+
 def dumps_many(values: Iterable[JSON]) -> list[str]:
     """Give the canonical text of each of many values that are known to be valid."""
     return list(map(_join, map(_parts, values, repeat(0))))

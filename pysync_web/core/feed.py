@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from ..values import JSON, dumps, loads, loads_many
+from ..values import JSON, dumps, loads, loads_many, quoted
 from .document import Body, Document
 from .patch import Object, Patch, difference, patched
 from .ports import Key, WriteTransaction
@@ -65,7 +65,7 @@ async def enter(
     """Move a document to the end of the feed; ``size`` is the length of its new text, ``before`` what was there."""
     old, old_sequence = before
     if not old_sequence:
-        tx.put("feed", (sequence,), f'["{name[0]}",{dumps(name[1])},[[0]]]')
+        tx.put("feed", (sequence,), f'["{name[0]}",{quoted(name[1])},[[0]]]')
         return
     trail: list[Any] = [_step(old, old_sequence, after)]
     text = await tx.get("feed", (old_sequence,))

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from ..causality import SERVER, advance, covers, follows, includes, join, timestamp, without_server
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
-from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads
+from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads, quoted
 from .answers import Digests, Memory, answer, conflict_text, status_of
 from .digest import digest
 from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
@@ -780,7 +780,7 @@ class _Push:
         """
         state = (without_crdts(change.state) or ABSENT) if change.deeds else change.state
         stamps = dumps(sorted(path for path in state.stamps if path != TOUCHED)) if state.stamps else "[]"
-        head = f'"{change.collection}",{dumps(change.key)},"{change.operation}"'
+        head = f'"{change.collection}",{quoted(change.key)},"{change.operation}"'
         body = self.texts.get(id(state.body)) or dumps(state.body)
         tail = f",{dumps(change.deeds)}" if change.deeds else ""
         return sha256(f"[{head},{body},{stamps}{tail}]".encode()).hexdigest()[:16]

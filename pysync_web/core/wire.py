@@ -29,6 +29,7 @@ from ..values import (
     decode,
     dumps,
     loads,
+    quoted,
 )
 from .document import ABSENT, Body, Document, State, deleted, removals
 from .fields import MARK_TEXT, check_states
@@ -448,8 +449,8 @@ def encode_server_change(collection: str, key: str, document: Document, body_tex
     message: dict[str, JSON] = {"version_vector": document.version}
     if body_text is not None:
         _encode_stamps(message, document.state)
-        start = f'{{"collection":"{collection}","document":{body_text},"key":{dumps(key)}'
-        return f'{start},"op_id":{dumps(document.op_id)},"operation":"update",{dumps(message)[1:]}'
+        start = f'{{"collection":"{collection}","document":{body_text},"key":{quoted(key)}'
+        return f'{start},"op_id":{quoted(document.op_id)},"operation":"update",{dumps(message)[1:]}'
     message |= {"collection": collection, "key": key, "op_id": document.op_id}
     if document.body is None:
         message["operation"] = "delete"
