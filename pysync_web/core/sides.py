@@ -70,6 +70,7 @@ def are_fields(pending: Sequence[Pending]) -> bool:
 
 
 def difference(old: State, new: Body | None, at: str) -> State | None:
+    """Give the change, made at a time, that turns a state's body into another one; None where that is nothing."""
     if new is None:
         return None if old.body is None else deleted(at)
     if old.body is None:
@@ -137,6 +138,7 @@ def changed_by(remote: Document, record: Record) -> str:
 
 
 def given_up_part(part: Body, state: State) -> State | None:
+    """Give what of a state a decision gave up, as its function said; None where that is nothing."""
     return State(part, state.timestamp) if part else None
 
 
