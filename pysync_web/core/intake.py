@@ -277,7 +277,7 @@ class _Intake:
             self.taken_back[name] = ("rejected", change.op_id)
         else:
             # The server's document comes with this answer; what is pending was made on the change.
-            under = record.confirmed or Document(ABSENT, {})
+            under = record.confirmed or NOBODY
             version = join(under.version, change.contains or {})
             under = under._replace(state=merge(under.state, change.state), version=version)
             self.records[name] = Record(under if rest else record.confirmed, rest, waiting)

@@ -64,8 +64,9 @@ class Losses:
                 self.change(name, "lost", state, before.pending, stands)
             return
         known = before.base.body if before.base else None
-        gone = lost(state, stands.state, known)
-        if given_up is not None:
+        if given_up is None:
+            gone = lost(state, stands.state, known)
+        else:
             gone = given_up_part(given_up[0], state)
         self.fields(name, gone, last.op_id, stands, self._replica)
 
