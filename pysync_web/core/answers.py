@@ -14,8 +14,9 @@ from .document import Document, deleted
 from .feed import decode_entries, decode_entry, pasts
 from .hub_state import HubState, required_state
 from .lookups import keys_with
-from .pages import MOST_LOOKED_AT, Name, Page, Recent, Room, feed_page, removals_of, snapshot_page
+from .pages import MOST_LOOKED_AT, Name, Room, feed_page, removals_of, snapshot_page
 from .ports import ReadTransaction
+from .recent import Page, Recent
 from .selection import Part, Selection
 from .wire import Answer, Change, SyncRequest, decode_stored, encode_server_change
 
@@ -87,14 +88,14 @@ async def _page(
     if not request.limit:
         cursor = await _own_cursor(tx, since, skip)
         return Page([], cursor, cursor < state.head)
-    if skip or selection.is_partial or request.changes:  # what is not committed may never be
-        return await feed_page(tx, request, selection, since, state.head, skip, room)
-    wish = (request.limit, request.collections, request.delta, request.settled)
-    key = (state.epoch, state.head, since, *wish)
-    page = recent.get(key)
+    feed = recent.feed(tx, state)
+    if skip or selection.is_partial:
+        return await feed_page(feed, request, selection, since, skip, room)
+    wish = (since, request.limit, request.collections, request.delta, request.settled)
+    page = recent.page(state, wish)
     if page is None:
-        page = await feed_page(tx, request, selection, since, state.head, skip, room)
-        recent.keep(key, page)
+        page = await feed_page(feed, request, selection, since, skip, room)
+        recent.keep(state, wish, page)
     room.texts = page.texts
     return page
 
@@ -233,9 +234,9 @@ class Memory:
         self.recent = Recent()
 
     def draft(self) -> Memory:
-        """Give what a transaction may change that is not committed yet."""
+        """Give it to a transaction that writes: what it reads may never be committed, so nothing is kept of that."""
         found = Memory()
-        found.digests, found.recent = self.digests.draft(), self.recent
+        found.digests = self.digests.draft()
         return found
 
 

@@ -158,9 +158,10 @@ class Hub:
         request = replace(nobody, collections=(), subscriptions=parts)
 
         async def body(tx: ReadTransaction) -> tuple[bool, int]:
-            head = await head_of(tx)
-            page = await feed_page(tx, request, Selection(request), since, head, frozenset(), Room(1))
-            return bool(page.texts) or page.has_more, head
+            state = await required_state(tx)
+            feed = self._memory.recent.feed(tx, state)
+            page = await feed_page(feed, request, Selection(request), since, frozenset(), Room(1))
+            return bool(page.texts) or page.has_more, state.head
 
         return await self._storage.read(body)
 

@@ -7,17 +7,17 @@ which is no delete. All work is in proportion to what changed, but for a snapsho
 from __future__ import annotations
 
 import heapq
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from ..values import JSON
 from .delta import delta_text
 from .document import Body, Document
-from .feed import Entry, Past, decode_entries, pasts
+from .feed import Entry, Past, pasts
 from .lookups import keys_with
 from .ports import ReadTransaction
+from .recent import Feed, Page
 from .selection import Part, Selection
 from .wire import MAX_PAGE_BYTES, SyncRequest, decode_stored, encode_remove
 
@@ -27,40 +27,6 @@ MOST_LOOKED_AT: Final = 10_000
 """How many documents one answer looks at, whether they are sent or not."""
 
 _STEP: Final = 500
-
-
-class Page(NamedTuple):
-    """Documents as texts; ``cursor`` is the sequence up to which they tell everything."""
-
-    texts: list[str]
-    cursor: int
-    has_more: bool
-
-
-class Recent:
-    """Pages that were read a moment ago: who is woken by one poke asks for the same, until something changes."""
-
-    _MOST_CHARACTERS: Final = 16 * 1024 * 1024
-
-    def __init__(self) -> None:
-        self._pages: OrderedDict[tuple[Any, ...], tuple[Page, int]] = OrderedDict()
-        self._characters = 0
-
-    def get(self, key: tuple[Any, ...]) -> Page | None:
-        """Give a page, or None."""
-        found = self._pages.get(key)
-        return found[0] if found else None
-
-    def keep(self, key: tuple[Any, ...], page: Page) -> None:
-        """Keep a page, in place of the oldest ones where there are too many, and of all of another state."""
-        if self._pages and next(iter(self._pages))[:2] != key[:2]:
-            self._pages.clear()
-            self._characters = 0
-        size = sum(map(len, page.texts))
-        self._pages[key] = page, size
-        self._characters += size
-        while self._characters > self._MOST_CHARACTERS:
-            self._characters -= self._pages.popitem(last=False)[1][1]
 
 
 @dataclass(slots=True)
@@ -83,26 +49,20 @@ class Room:
 
 
 async def feed_page(
-    tx: ReadTransaction,
-    request: SyncRequest,
-    selection: Selection,
-    since: int,
-    head: int,
-    skip: Set[Name],
-    room: Room,
+    feed: Feed, request: SyncRequest, selection: Selection, since: int, skip: Set[Name], room: Room
 ) -> Page:
     """Give the documents changed after a cursor; a page that the filters empty moves the cursor."""
     if selection.is_fresh(since):
-        return Page([], head, False)
+        return Page([], feed.head, False)
     at = since
     while True:
-        rows = await tx.scan("feed", after=(at,), limit=request.limit + 1)
-        entries = decode_entries(rows[: request.limit])
-        for sequence, text in await _judged(tx, request, selection, since, entries, skip):
+        ahead = await feed.after(at, request.limit + 1)
+        entries = ahead[: request.limit]
+        for sequence, text in await _judged(feed, request, selection, since, entries, skip):
             if not room.take(text):
                 return Page(room.texts, sequence - 1, True)
-        if len(rows) <= request.limit:
-            return Page(room.texts, head, False)
+        if len(ahead) <= request.limit:
+            return Page(room.texts, feed.head, False)
         at = entries[-1].sequence
         room.looks -= len(entries)
         if room.documents <= 0 or room.looks <= 0 or not selection.is_partial:
@@ -110,7 +70,7 @@ async def feed_page(
 
 
 async def _judged(
-    tx: ReadTransaction,
+    feed: Feed,
     request: SyncRequest,
     selection: Selection,
     since: int,
@@ -119,7 +79,7 @@ async def _judged(
 ) -> list[tuple[int, str]]:
     """Give what is to be sent for entries of the feed, each with its sequence."""
     wanted = [(one, part) for one in entries if (part := selection.part(one.name[0])) and one.name not in skip]
-    texts = await tx.get_many("docs", [one.name for one, _ in wanted])
+    texts = await feed.texts([one for one, _ in wanted])
     if not selection.is_partial and (request.delta is None or not since):
         return [(one.sequence, text) for (one, _), text in zip(wanted, texts, strict=True) if text is not None]
     settled = min(request.settled, since)

@@ -71,6 +71,11 @@ class Scope:
         one = self.choices.get(collection)
         return self.has_rest if one is None else one.wish is not None
 
+    def is_partial(self, collection: str) -> bool:
+        """Tell whether not everything of a collection is wanted."""
+        one = self.choices.get(collection)
+        return not self.has_rest if one is None else one.wish is None or one.wish.query is not None
+
     def new_id(self) -> str:
         """Make an id for a choice."""
         self.count += 1

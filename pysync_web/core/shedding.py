@@ -15,6 +15,7 @@ from .optimistic import decode_record, is_deleted_text
 from .outbox import Name
 from .ports import Key, ReadTransaction, WriteTransaction
 from .replica import LET_GO, STUBS, Event, Totals
+from .scope import load_scope
 
 STEP: Final = 500
 
@@ -41,6 +42,14 @@ async def evicted(tx: ReadTransaction, names: list[Name]) -> dict[Name, int]:
     """Give the sequences of those documents that are evicted."""
     texts = await tx.get_many(STUBS, names)
     return {name: int(text) for name, text in zip(names, texts, strict=True) if text is not None}
+
+
+async def reason_of_absence(tx: ReadTransaction, name: Name) -> str:
+    """Say why a document that this replica had is not stored here: "evicted", "removed", or "" for a delete."""
+    if await tx.get(STUBS, name) is not None:
+        return "evicted"
+    scope = await load_scope(tx)
+    return "removed" if scope is not None and scope.is_partial(name[0]) else ""
 
 
 async def forget_stub(tx: WriteTransaction, totals: Totals, name: Name, sequence: int) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..core import replica as local
+from ..core.conflict import ConflictStrategy
 from ..core.expiry import MOST_SECONDS, SETTINGS, Setting, is_due, read_settings, take_due
 from ..core.optimistic import body_of_text
 from ..core.ports import Key, ReadTransaction, WriteTransaction
@@ -53,20 +54,20 @@ class Hygiene:
         field: str | None,
         expire_after_s: float,
         save: Callable[..., Awaitable[Any]],
-        delete: Callable[[str, str], Awaitable[bool]],
+        delete: Callable[..., Awaitable[bool]],
     ) -> None:
-        """Save the setting of a collection, or remove it."""
+        """Save the setting of a collection, or remove it: where devices differ it is one of theirs, no mixture."""
         if is_reserved(check_collection(collection)):
             raise InvalidDocument(f"documents of {collection!r} don't expire: it is reserved")
         if field is None:
-            await delete(SETTINGS, collection)
+            await delete(SETTINGS, collection, strategy=ConflictStrategy.LAST_WRITE_WINS)
             return
         if not isinstance(field, str) or not field or "" in field.split("."):
             raise InvalidDocument(f"a field is a name, or names with dots between them, not {field!r}")
         if type(expire_after_s) not in (int, float) or not 0 <= expire_after_s <= MOST_SECONDS:
             raise InvalidDocument(f"expire_after_s is a number of seconds from 0 on, not {expire_after_s!r}")
         setting = Setting(field, round(expire_after_s * 1000))
-        await save(SETTINGS, collection, setting.body(), replace=True)
+        await save(SETTINGS, collection, setting.body(), replace=True, strategy=ConflictStrategy.LAST_WRITE_WINS)
 
     async def list_ttl(self) -> list[Ttl]:
         """List the settings in the order of the collections."""

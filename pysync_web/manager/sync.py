@@ -25,6 +25,7 @@ from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTran
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.rollback import in_flight
 from ..core.schedule import Schedule
+from ..core.shedding import reason_of_absence
 from ..core.waiting import held_changes, waiting_names
 from ..core.wire import DeltaWish
 from ..errors import (
@@ -1194,11 +1195,13 @@ async def _read_events(tx: ReadTransaction, names: Any) -> list[Event]:
         names = [key for key, _ in await tx.scan("docs")]
     events = []
     for collection, key in names:
-        record = decode_record(await tx.get("docs", (collection, key)))
+        text = await tx.get("docs", (collection, key))
+        record = decode_record(text)
         view = await local.read_view(tx, collection, key)
-        origin = "Local" if record.pending or record.confirmed is None else "Remote"
+        reason = "" if text else await reason_of_absence(tx, (collection, key))
+        origin = "Remote" if reason or (record.confirmed and not record.pending) else "Local"
         kind: Any = f"{origin}Delete" if view is None else f"{origin}Update"
-        events.append(Event(kind, collection, key, view.document(key) if view else None))
+        events.append(Event(kind, collection, key, view.document(key) if view else None, reason=reason))
     return events
 
 

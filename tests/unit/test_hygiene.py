@@ -59,6 +59,19 @@ async def test_a_setting_syncs_is_listed_and_removed(table: Table):
     assert [one.collection for one in await one.list_ttl()] == ["notes"]
 
 
+@pytest.mark.parametrize("strategy", [ps.ConflictStrategy.THREE_WAY_MERGE, ps.ConflictStrategy.MERGE_FIELDS])
+async def test_two_settings_of_a_collection_are_not_joined(table: Table, strategy: ps.ConflictStrategy):
+    one, two = [await table.open(name, conflict_strategy=strategy) for name in ("one", "two")]
+    await one.set_ttl("notes", "at", 60)
+    await settle(one, two)
+    await one.set_ttl("notes", "at", 5)
+    await two.set_ttl("notes", "due", 60)
+    await settle(one, two)
+    found = await one.list_ttl()
+    assert found == await two.list_ttl()
+    assert found in ([ps.Ttl("notes", "at", 5)], [ps.Ttl("notes", "due", 60)])
+
+
 @pytest.mark.parametrize(
     ("collection", "field", "after_s"),
     [("_chunks", "at", 1), ("_ttl", "at", 1), ("notes", "", 1), ("notes", "a..b", 1), ("notes", 5, 1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -412,3 +413,24 @@ def test_who_changes_their_mind_while_it_is_not_known_what_is_here_keeps_nothing
     lab.subject.choose(b.storage, {"notes": Wish("doc.n < 1")}, None, is_exact=False)
     assert not any(outcome.diverged for outcome in b.sync())
     assert [key for key, _ in b.storage.rows("docs")] == [("notes", "k0")]
+
+
+async def test_another_tab_hears_why_a_document_went(table: Table):
+    first, second = await table.open("shared"), await table.open("shared")
+    for key, owner in (("1", "ada"), ("2", "bob"), ("3", "ada")):
+        await first.save_document("tasks", key, {"owner": owner})
+    await first.sync_now()
+    heard: asyncio.Queue[tuple[str, str, str]] = asyncio.Queue()
+
+    async def hears(*events: tuple[str, str, str]) -> None:
+        assert {await heard.get() for _ in events} == set(events)
+
+    await asyncio.sleep(0)
+    second.on_change(lambda event: heard.put_nowait((event.change_type, event.key, event.reason)))
+    await first.subscribe("tasks", MINE, {"me": "ada"})
+    await first.sync_now()
+    await hears(("RemoteDelete", "2", "removed"))
+    await first.evict("FOR d IN tasks FILTER d._key == '1' RETURN d")
+    await hears(("RemoteDelete", "1", "evicted"))
+    await first.delete_document("tasks", "3")
+    await hears(("LocalDelete", "3", ""))
