@@ -101,6 +101,8 @@ _NAMES_ONLY = frozenset({str})
 _CONTAINERS = frozenset({dict, list})
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
+_ESCAPED_QUOTE = re.compile(r'\\["\\]')
+_LONG = 4096
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
 _BAD_ESCAPE = re.compile(
@@ -150,7 +152,7 @@ def decode(data: bytes | str, place: str = "body") -> JSON:
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        if text.count("{") + text.count("[") > MAX_DEPTH and not _is_shallow(text):
+        if (len(text) > _LONG or text.count("{") + text.count("[") > MAX_DEPTH) and not _is_shallow(text):
             _check_depth(text, place)
         with NoCollecting():
             value = _strictly(text)
@@ -418,7 +420,7 @@ def _strictly(text: str) -> JSON:
 
 def _is_shallow(text: str) -> bool:
     """Tell quickly that brackets are not nested too deep: pairs are taken out, the innermost first."""
-    plain = text.replace("\\\\", "").replace('\\"', "") if "\\" in text else text
+    plain = text.replace("\\\\", "").replace('\\"', "") if _ESCAPED_QUOTE.search(text) else text
     brackets = plain.encode("utf-8", "replace").translate(_ONE_KIND, _NOT_BRACKETS).replace(b'""', b"")
     if b'"' in brackets:
         brackets = _STRING.sub(b"", brackets)

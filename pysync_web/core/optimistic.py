@@ -6,12 +6,12 @@ change that was refused is all the rollback there is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from ..causality import SERVER, VersionVector, advance, join
-from ..values import JSON, dumps, dumps_many, loads, loads_many
+from ..values import JSON, dumps, dumps_many, loads, loads_many, quoted
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .fields import shown
 from .ports import Key
@@ -234,9 +234,15 @@ def encode_record(record: Record) -> str:
     return dumps(stored)
 
 
-def confirmed_texts(documents: Iterable[Document]) -> list[str]:
+def confirmed_texts(documents: Sequence[Document]) -> list[str]:
     """Give the texts of records with nothing pending: what :func:`encode_record` gives for each."""
-    return dumps_many([{"c": _encode_document(document)} for document in documents])
+    states, versions, op_ids = zip(*documents, strict=True) if documents else ((), (), ())
+    bodies = dumps_many([state.body for state in states])
+    rows = zip(bodies, states, op_ids, dumps_many(versions), strict=True)
+    return [
+        f'{{"c":{{"b":{body},"d":"{state.since}","o":{quoted(op_id)}{_stamps_text(state)},"v":{version}}}}}'
+        for body, state, op_id, version in rows
+    ]
 
 
 def new_record_text(
@@ -317,6 +323,10 @@ def _decode(stored: dict[str, Any]) -> Record:
     base, reason, at_ms, asks, clashes = waiting
     found = Waiting(_decode_document(base) if base else None, reason, at_ms, asks, tuple(clashes))
     return Record(document, pending, found)
+
+
+def _stamps_text(state: State) -> str:
+    return f',"s":{dumps(dict(state.stamps))}' if state.stamps else ""
 
 
 def _encode_document(document: Document) -> dict[str, JSON]:

@@ -5,6 +5,7 @@ Nothing here waits for anything but its transaction, and time and chance are arg
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -13,7 +14,7 @@ from ..causality import tick
 from ..errors import FormatTooNew, InvalidDocument, SyncError
 from ..values import JSON, dumps, loads
 from .as_json import AsJson
-from .digest import digest
+from .digest import digest, digest_of_many
 from .document import Body, Document, State, changed, deleted, inserted, merge
 from .fields import MARK_TEXT, kept, refuse_states
 from .optimistic import (
@@ -519,11 +520,14 @@ class Totals:
 
     async def confirm_many(self, names: Sequence[Name], before: Sequence[int], after: Sequence[int]) -> None:
         """Note that many documents are held at other sequences than before, 0: one is not, or was deleted."""
-        changed = [row for row in zip(names, before, after, strict=True) if row[1] != row[2]]
-        for collection in {name[0] for name, _, _ in changed}:
-            await self._record(collection)
-        for name, old, new in changed:
-            self._records[name[0]][1] += (digest(*name, new) if new else 0) - (digest(*name, old) if old else 0)
+        changed: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
+        for (collection, key), old, new in zip(names, before, after, strict=True):
+            if old != new:
+                changed[collection].append((key, old, new))
+        for collection, rows in changed.items():
+            record = await self._record(collection)
+            record[1] += digest_of_many(collection, [(key, new) for key, _, new in rows])
+            record[1] -= digest_of_many(collection, [(key, old) for key, old, _ in rows])
 
     def write(self) -> None:
         """Put what changed."""

@@ -57,7 +57,7 @@ _UNSTAMPED: Final[dict[str, str]] = {}
 _OPERATIONS = ("insert", "update", "delete")
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
-_ESCAPED_MARK: Final = ("\\u002", "\\u006", "\\u007")
+_ESCAPED_MARK: Final = re.compile(r"\\u00[267]")
 """How a letter of the mark of a CRDT value may begin that is written by its number; accents begin otherwise."""
 
 
@@ -387,7 +387,7 @@ def decode_response(data: bytes | str) -> SyncResponse:
     with NoCollecting():
         response = _response(_object(decode(data, "answer"), "answer"))
     text = data if isinstance(data, str) else data.decode()
-    if MARK_TEXT in text or any(escape in text for escape in _ESCAPED_MARK):
+    if MARK_TEXT in text or _ESCAPED_MARK.search(text):
         _check_states(response)
     return response
 

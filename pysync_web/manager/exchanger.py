@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
@@ -31,6 +33,7 @@ from ..core.replica import Event, collections
 from ..core.scope import is_leaving
 from ..core.wire import MAX_COLLECTIONS, SyncRequest, SyncResponse, decode_response, encode_request
 from ..errors import Rejected, SchemaError, Unreachable
+from ..values import NoCollecting
 from .background import monotonic_ms
 from .hooks import log
 
@@ -51,6 +54,9 @@ UNREADABLE: Final = frozenset({400, TOO_LARGE, 422})
 
 MOST_REFUSED: Final = 10
 """A server that refuses more changes than this, one by one, has another reason."""
+
+PAGES_BETWEEN_COLLECTIONS: Final = 32
+"""After so many pages that follow one another the garbage collector looks at what is new meanwhile."""
 
 
 @dataclass(slots=True)
@@ -96,13 +102,17 @@ class Exchanger:
         self._diverged: tuple[str, ...] = ()
         self._has_sent_all = True
         self._ahead: tuple[str, asyncio.Task[tuple[SyncResponse, int]]] | None = None
+        self._pages_ahead = 0
+        self._until_end = ExitStack()
 
     async def run(self, options: ExchangeOptions, tally: Tally) -> None:
         """Exchange until both sides have everything; raise what the transport or the storage raises."""
-        try:
-            await self._run(options, tally)
-        finally:
-            await self._forget_ahead()
+        self._pages_ahead = 0
+        with self._until_end:
+            try:
+                await self._run(options, tally)
+            finally:
+                await self._forget_ahead()
 
     async def _run(self, options: ExchangeOptions, tally: Tally) -> None:
         restarts = stale = 0
@@ -184,7 +194,15 @@ class Exchanger:
         return outcome
 
     async def _ask_ahead(self, request: SyncRequest, response: SyncResponse) -> None:
-        """Send what the next request will probably be: its answer comes, and is read, while this one is written."""
+        """Send what the next request will probably be: its answer comes, and is read, while this one is written.
+
+        As nothing of an answer is garbage, the collector looks at what is new once in many pages only.
+        """
+        if self._pages_ahead == 0:
+            self._until_end.enter_context(NoCollecting())
+        self._pages_ahead += 1
+        if self._pages_ahead % PAGES_BETWEEN_COLLECTIONS == 0:
+            gc.collect(0)
         version = {SERVER: response.server_version.get(SERVER, 0)}
         fence = response.fence or request.fence
         following = replace(
