@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.version_info < (3, 11):
         raise Stop("pysync_web needs Python 3.11 or later: run build.py with one, as in `python3.12 build.py`.")
     os.chdir(ROOT)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # hundreds of processes start here: each would compile anew
+    os.environ["PYTHONPYCACHEPREFIX"] = str(CACHE / "python")
     command: Callable[[argparse.Namespace], int] = options.command
     return command(options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,7 +21,7 @@ class HttpxCarrier:
 
     def __init__(self) -> None:
         self._httpx = _import_httpx()
-        self._client = self._httpx.AsyncClient(timeout=None, follow_redirects=False)
+        self._client = self._httpx.AsyncClient(verify=_trusted(), timeout=None, follow_redirects=False)
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Answer:
         """Send a request and read its answer whole; deadlines are the caller's."""
@@ -55,6 +56,12 @@ class HttpxCarrier:
         except self._httpx.HTTPError as error:
             raise Unreachable(_words(error, url)) from error
         return HttpxStream(response, self._httpx.HTTPError)
+
+
+@cache
+def _trusted() -> Any:
+    """Give a TLS context with the trusted certificates, which take longer to read than a database to open."""
+    return _import_httpx().create_ssl_context()
 
 
 class HttpxStream:
