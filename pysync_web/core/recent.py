@@ -1,6 +1,7 @@
 """What was read of the feed a moment ago: after a poke, and when many come back, all ask for nearly the same.
 
-All of it can be done without, and is good for one state of the database only: whatever is committed ends it.
+All of it can be done without, and is good for one state of the database only: what is committed ends it, but for the
+later steps in which deletes are forgotten, of which nobody hears who had not heard of them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from .ports import ReadTransaction
 
 MOST_CHARACTERS: Final = 16 * 1024 * 1024
 """So long may texts that are kept be in all; pages count for themselves."""
+
+MOST_ENTRIES: Final = 10_000
+"""So many entries of the feed are kept."""
 
 
 class Page(NamedTuple):
@@ -36,7 +40,7 @@ class Run:
 
     def set(self, low: int, high: int, entries: list[Entry]) -> None:
         """Begin anew with some entries."""
-        self.low, self.high, self.entries = low, high, entries
+        self.low, self.high, self.entries = low, high, list(entries)
         self.texts: dict[int, str | None] = {}
         self.characters = 0
 
@@ -47,8 +51,11 @@ class Run:
 
     def add(self, low: int, high: int, entries: list[Entry]) -> None:
         """Take in what was read after ``low`` and up to ``high``, beside what is there or in its place."""
-        if low == self.high:
-            self.entries, self.high = self.entries + entries, high
+        if len(self.entries) + len(entries) > MOST_ENTRIES:
+            self.set(low, high, entries)
+        elif low == self.high:
+            self.entries += entries
+            self.high = high
         elif low < self.low <= high <= self.high:
             new = entries[: bisect_right(entries, self.low, key=_sequence)]
             self.entries, self.low = new + self.entries, low
@@ -102,7 +109,7 @@ class Recent:
     """What was read of the feed in the state that a database is in, and pages of it by what was asked."""
 
     def __init__(self) -> None:
-        self._state: tuple[str, int, int] | None = None
+        self._state: HubState | None = None
         self._run = Run()
         self._pages: OrderedDict[tuple[Any, ...], tuple[Page, int]] = OrderedDict()
         self._characters = 0
@@ -121,16 +128,15 @@ class Recent:
     def keep(self, state: HubState, wish: tuple[Any, ...], page: Page) -> None:
         """Keep a page, in place of the oldest ones where there are too many."""
         self._see(state)
-        size = sum(map(len, page.texts))
+        size = len(repr(wish)) + sum(map(len, page.texts))
         self._pages[wish] = page, size
         self._characters += size
         while self._characters > MOST_CHARACTERS:
             self._characters -= self._pages.popitem(last=False)[1][1]
 
     def _see(self, state: HubState) -> None:
-        now = (state.epoch, state.head, state.floor)
-        if now != self._state:
-            self._state, self._run, self._characters = now, Run(), 0
+        if state != self._state:
+            self._state, self._run, self._characters = state, Run(), 0
             self._pages.clear()
 
 

@@ -44,12 +44,17 @@ async def evicted(tx: ReadTransaction, names: list[Name]) -> dict[Name, int]:
     return {name: int(text) for name, text in zip(names, texts, strict=True) if text is not None}
 
 
-async def reason_of_absence(tx: ReadTransaction, name: Name) -> str:
-    """Say why a document that this replica had is not stored here: "evicted", "removed", or "" for a delete."""
-    if await tx.get(STUBS, name) is not None:
-        return "evicted"
-    scope = await load_scope(tx)
-    return "removed" if scope is not None and scope.is_partial(name[0]) else ""
+async def reasons_of_absence(tx: ReadTransaction, names: list[Name], *, by_others: bool) -> dict[Name, str]:
+    """Say why documents are not stored here, "evicted" or "removed"; those that were deleted are left out.
+
+    ``by_others`` says that no change of this replica came or went when they did: such a change, taken back, also
+    leaves nothing stored.
+    """
+    found = dict.fromkeys(await evicted(tx, names), "evicted")
+    scope = await load_scope(tx) if by_others else None
+    if scope is not None:
+        found = {name: "removed" for name in names if scope.is_partial(name[0])} | found
+    return found
 
 
 async def forget_stub(tx: WriteTransaction, totals: Totals, name: Name, sequence: int) -> None:

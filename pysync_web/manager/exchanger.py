@@ -103,16 +103,15 @@ class Exchanger:
         self._has_sent_all = True
         self._ahead: tuple[str, asyncio.Task[tuple[SyncResponse, int]]] | None = None
         self._pages_ahead = 0
-        self._until_end = ExitStack()
+        self._quiet = ExitStack()
 
     async def run(self, options: ExchangeOptions, tally: Tally) -> None:
         """Exchange until both sides have everything; raise what the transport or the storage raises."""
-        self._pages_ahead = 0
-        with self._until_end:
-            try:
-                await self._run(options, tally)
-            finally:
-                await self._forget_ahead()
+        try:
+            await self._run(options, tally)
+        finally:
+            self._let_collect()
+            await self._forget_ahead()
 
     async def _run(self, options: ExchangeOptions, tally: Tally) -> None:
         restarts = stale = 0
@@ -183,6 +182,8 @@ class Exchanger:
         self._diverged = ()
         if response.has_more and not request.changes and not response.snapshots:
             await self._ask_ahead(request, response)
+        else:
+            self._let_collect()
         outcome = await self._storage.write(
             lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
             relaxed=not request.changes,
@@ -199,7 +200,7 @@ class Exchanger:
         As nothing of an answer is garbage, the collector looks at what is new once in many pages only.
         """
         if self._pages_ahead == 0:
-            self._until_end.enter_context(NoCollecting())
+            self._quiet.enter_context(NoCollecting())
         self._pages_ahead += 1
         if self._pages_ahead % PAGES_BETWEEN_COLLECTIONS == 0:
             gc.collect(0)
@@ -211,6 +212,11 @@ class Exchanger:
         text = encode_request(following)
         self._ahead = (text, asyncio.ensure_future(self._ask_server(request.database, text)))
         await asyncio.sleep(0)
+
+    def _let_collect(self) -> None:
+        """Give the garbage collector its way again: no page follows."""
+        self._pages_ahead = 0
+        self._quiet.close()
 
     async def _exchange(self, database: str, text: str) -> tuple[SyncResponse, int]:
         """Send a request, unless it is the one that was sent ahead; give the answer, and the length of its text."""

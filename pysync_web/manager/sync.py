@@ -25,7 +25,7 @@ from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTran
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
 from ..core.rollback import in_flight
 from ..core.schedule import Schedule
-from ..core.shedding import reason_of_absence
+from ..core.shedding import reasons_of_absence
 from ..core.waiting import held_changes, waiting_names
 from ..core.wire import DeltaWish
 from ..errors import (
@@ -997,17 +997,16 @@ class SyncManager:
 
     def _on_touched(self, touched: Touched) -> None:
         """Another tab or process wrote: tell watchers of the documents, and look at the outbox."""
-        names = touched_documents(touched)
-        if names == []:
+        if touched_documents(touched) == []:
             return
         self._schedule.on_change(monotonic_ms())
         self._wake()
         if self._changes:
-            self._changes_of_others(names)
+            self._changes_of_others(touched)
 
-    def _changes_of_others(self, names: Any) -> None:
+    def _changes_of_others(self, touched: Touched) -> None:
         async def tell() -> None:
-            self._emit(await self._storage.read(lambda tx: _read_events(tx, names)))
+            self._emit(await self._storage.read(lambda tx: _read_events(tx, touched)))
 
         task = asyncio.ensure_future(tell())
         task.add_done_callback(_report)
@@ -1189,19 +1188,20 @@ async def _read_pending(
     ]
 
 
-async def _read_events(tx: ReadTransaction, names: Any) -> list[Event]:
+async def _read_events(tx: ReadTransaction, touched: Touched) -> list[Event]:
     """Say what another handle did to documents; None asks for all that there are."""
-    if names is None:
-        names = [key for key, _ in await tx.scan("docs")]
+    names = [key for key, _ in await tx.scan("docs")] if touched is None else touched_documents(touched)
+    texts = {(str(one[0]), str(one[1])): await tx.get("docs", one) for one in names or ()}
+    absent = [name for name, text in texts.items() if text is None]
+    by_others = touched is not None and all(space != "outbox" for space, _ in touched)
+    reasons = await reasons_of_absence(tx, absent, by_others=by_others)
     events = []
-    for collection, key in names:
-        text = await tx.get("docs", (collection, key))
+    for name, text in texts.items():
         record = decode_record(text)
-        view = await local.read_view(tx, collection, key)
-        reason = "" if text else await reason_of_absence(tx, (collection, key))
-        origin = "Remote" if reason or (record.confirmed and not record.pending) else "Local"
-        kind: Any = f"{origin}Delete" if view is None else f"{origin}Update"
-        events.append(Event(kind, collection, key, view.document(key) if view else None, reason=reason))
+        view = await local.read_view(tx, *name)
+        is_remote = name in reasons or (record.confirmed and not record.pending)
+        kind: Any = f"{'Remote' if is_remote else 'Local'}{'Update' if view else 'Delete'}"
+        events.append(Event(kind, *name, view.document(name[1]) if view else None, reason=reasons.get(name, "")))
     return events
 
 

@@ -53,9 +53,10 @@ class World:
         assert kept == stored
 
 
-@pytest.mark.parametrize("most", [0, 1000, 16_000_000])
-def test_what_is_kept_of_the_feed_is_the_feed(most, monkeypatch):
-    monkeypatch.setattr(recent, "MOST_CHARACTERS", most)
+@pytest.mark.parametrize(("characters", "entries"), [(0, 99), (1000, 99), (1000, 15), (16_000_000, 10_000)])
+def test_what_is_kept_of_the_feed_is_the_feed(characters, entries, monkeypatch):
+    monkeypatch.setattr(recent, "MOST_CHARACTERS", characters)
+    monkeypatch.setattr(recent, "MOST_ENTRIES", entries)
     for seed in range(10):
         rng = random.Random(seed)
         world = World()
@@ -65,3 +66,4 @@ def test_what_is_kept_of_the_feed_is_the_feed(most, monkeypatch):
                 world.write(rng.sample(range(30), rng.randint(1, 25)))
             else:
                 world.read(rng.randrange(run(world.hub.head()) + 5), rng.randint(1, 12), rng.randint(0, 2))
+            assert len(world.recent._run.entries) <= max(entries, 12)

@@ -434,3 +434,7 @@ async def test_another_tab_hears_why_a_document_went(table: Table):
     await hears(("RemoteDelete", "1", "evicted"))
     await first.delete_document("tasks", "3")
     await hears(("LocalDelete", "3", ""))
+    await first.save_document("tasks", "4", {"owner": "ada"})
+    await hears(("LocalUpdate", "4", ""))
+    await first.delete_document("tasks", "4")
+    await hears(("LocalDelete", "4", ""))
