@@ -144,13 +144,14 @@ async def merges(is_whole: bool) -> float:
     await writer.save_documents(COLLECTION, dict(zip(given, changes, strict=True)))
     assert (await writer.sync_now()).success
     answers = await _answers(reader, way)
-    taken = await timed(lambda: _take_in(reader, way, answers))
+    js.benchAnswers = _handed_over(answers)
+    taken = await timed(lambda: _take_in(reader, way, iter(answers)))
     await reader.close()
     await writer.close()
     return taken
 
 
-async def _answers(reader: ps.SyncManager, way: ps.LocalTransport) -> Iterator[str]:
+async def _answers(reader: ps.SyncManager, way: ps.LocalTransport) -> list[str]:
     """Ask a hub for all that is new, page by page."""
     request = await reader.store.storage.read(lambda tx: build_pull(tx, reader._exchange_options(None)))
     pages = []
@@ -160,7 +161,7 @@ async def _answers(reader: ps.SyncManager, way: ps.LocalTransport) -> Iterator[s
         answer = json.loads(pages[-1])
         request = replace(request, version_vector={"server": answer["server_version"]["server"]})
         has_more = answer["has_more"]
-    return iter(pages)
+    return pages
 
 
 async def _take_in(reader: ps.SyncManager, way: ps.LocalTransport, pages: Iterator[str]) -> None:

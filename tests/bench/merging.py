@@ -15,8 +15,9 @@ from .report import Row
 GROUP = "Chromium, merging"
 WHOLE = "take in 10,000 documents that were written anew (20,000 a second)"
 FIELDS = "take in 10,000 documents of which a field was changed (10,000 a second)"
+BESIDE = "the same, by plain JavaScript that compares and puts a record each"
 COUNTER = "a million increments from 100 replicas: state"
-TARGETS = {WHOLE: (500.0, "ms"), FIELDS: (1000.0, "ms"), COUNTER: (10_240.0, "bytes")}
+TARGETS = {WHOLE: (500.0, "ms"), BESIDE: (1.0, "ms"), FIELDS: (1000.0, "ms"), COUNTER: (10_240.0, "bytes")}
 
 
 async def measure(wanted: Callable[[str], bool], rounds: int) -> list[Row]:
@@ -25,7 +26,7 @@ async def measure(wanted: Callable[[str], bool], rounds: int) -> list[Row]:
     rows = {name: row for name, row in rows.items() if wanted(row.name_in_full)}
     if COUNTER in rows:
         rows[COUNTER].add(_counted())
-    if rows.keys() & {WHOLE, FIELDS}:
+    if rows.keys() & {WHOLE, BESIDE, FIELDS}:
         site = Site().start()
         async with browser.chromium() as chromium:
             for number in range(rounds):
@@ -36,9 +37,16 @@ async def measure(wanted: Callable[[str], bool], rounds: int) -> list[Row]:
 
 async def _merged(chromium: Chromium, site: Site, rows: dict[str, Row], number: int) -> None:
     page = await browser.prepared(await chromium.open(site.address(origin=f"merging-{number}.localhost")))
-    for name, is_whole in ((WHOLE, True), (FIELDS, False)):
-        if name in rows:
-            rows[name].add(await browser.ours(page, "merges", is_whole))
+    if rows.keys() & {WHOLE, BESIDE}:
+        taken = await browser.ours(page, "merges", True)
+        if WHOLE in rows:
+            rows[WHOLE].add(taken)
+        if BESIDE in rows:
+            await browser.plain(page, "open", "merging")
+            await browser.plain(page, "bulk")
+            rows[BESIDE].add(taken, await browser.plain(page, "mergeAll"))
+    if FIELDS in rows:
+        rows[FIELDS].add(await browser.ours(page, "merges", False))
     await page.close()
 
 

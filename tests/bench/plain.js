@@ -34,6 +34,18 @@
     await committed(transaction);
   }
 
+  async function mergePage(changes) {
+    const transaction = writing();
+    const store = transaction.objectStore("people");
+    for (const change of changes) {
+      store.get(change.key).onsuccess = ({ target }) => {
+        const at = target.result?._timestamp ?? "";
+        if (at < change.timestamp) store.put({ ...change.document, _key: change.key, _timestamp: change.timestamp });
+      };
+    }
+    await committed(transaction);
+  }
+
   async function timed(work) {
     const began = performance.now();
     await work();
@@ -61,6 +73,10 @@
       timed(async () => {
         await open(name);
         if (!(await settled(reading().get(key)))) throw new Error(`no ${key}`);
+      }),
+    mergeAll: () =>
+      timed(async () => {
+        for (const text of benchAnswers) await mergePage(JSON.parse(text).server_changes);
       }),
     fetchAndPut: (address) =>
       timed(async () => {
