@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import compress
 from typing import Final
 
 from ..causality import SERVER, VersionVector, timestamp
 from ..values import JSON, loads
-from .digest import digest
+from .digest import digest, digest_of_many
 from .document import Document, deleted
 from .feed import decode_entries, decode_entry, pasts
 from .hub_state import HubState, required_state
@@ -218,12 +219,8 @@ async def _summed(tx: ReadTransaction, collection: str, part: Part) -> int | Non
     texts = await tx.get_many("docs", [(collection, key) for key in keys])
     documents = [(key, decode_stored(text)) for key, text in zip(keys, texts, strict=True) if text]
     matches = part.wanted([(key, document.body) for key, document in documents])
-    total = sum(
-        digest(collection, key, document.version[SERVER])
-        for (key, document), is_in in zip(documents, matches, strict=True)
-        if is_in
-    )
-    return total % 2**64
+    rows = [(key, document.version[SERVER]) for key, document in compress(documents, matches)]
+    return digest_of_many(collection, rows) % 2**64
 
 
 class Memory:

@@ -326,7 +326,7 @@ def _decode(stored: dict[str, Any]) -> Record:
 
 
 def _stamps_text(state: State) -> str:
-    return f',"s":{dumps(dict(state.stamps))}' if state.stamps else ""
+    return f',"s":{dumps(state.stamps)}' if state.stamps else ""
 
 
 def _encode_document(document: Document) -> dict[str, JSON]:

@@ -39,8 +39,8 @@ class Run:
         self.set(0, 0, [])
 
     def set(self, low: int, high: int, entries: list[Entry]) -> None:
-        """Begin anew with some entries."""
-        self.low, self.high, self.entries = low, high, list(entries)
+        """Begin anew with some entries, in a list that is this run's own from then on."""
+        self.low, self.high, self.entries = low, high, entries
         self.texts: dict[int, str | None] = {}
         self.characters = 0
 
@@ -82,11 +82,10 @@ class Feed:
     async def after(self, sequence: int, limit: int) -> list[Entry]:
         """Give the next entries after a sequence."""
         run = self._run
-        found = run.after(sequence, limit) if run.low <= sequence <= run.high else []
-        if len(found) == limit:
-            return found
-        low = run.high if run.low <= sequence <= run.high else sequence
-        if low < self.head:
+        is_within = run.low <= sequence <= run.high
+        found = run.after(sequence, limit) if is_within else []
+        low = run.high if is_within else sequence
+        if len(found) < limit and low < self.head:
             missing = limit - len(found)
             rows = decode_entries(await self._tx.scan("feed", after=(low,), limit=missing))
             run.add(low, rows[-1].sequence if len(rows) == missing else self.head, rows)

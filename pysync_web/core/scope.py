@@ -74,7 +74,7 @@ class Scope:
     def is_partial(self, collection: str) -> bool:
         """Tell whether not everything of a collection is wanted."""
         one = self.choices.get(collection)
-        return not self.has_rest if one is None else one.wish is None or one.wish.query is not None
+        return not self.holds(collection) or bool(one and one.wish and one.wish.query)
 
     def new_id(self) -> str:
         """Make an id for a choice."""

@@ -19,7 +19,7 @@ from ..core.conflict import Answer, Conflict, Resolver, Strategy
 from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
 from ..core.expiry import SETTINGS
 from ..core.ledger import Entry
-from ..core.optimistic import View, decode_record
+from ..core.optimistic import EMPTY, View, decode_record, view_of
 from ..core.outbox import all_runs, oldest
 from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
@@ -1190,18 +1190,19 @@ async def _read_pending(
 
 async def _read_events(tx: ReadTransaction, touched: Touched) -> list[Event]:
     """Say what another handle did to documents; None asks for all that there are."""
-    names = [key for key, _ in await tx.scan("docs")] if touched is None else touched_documents(touched)
-    texts = {(str(one[0]), str(one[1])): await tx.get("docs", one) for one in names or ()}
-    absent = [name for name, text in texts.items() if text is None]
-    by_others = touched is not None and all(space != "outbox" for space, _ in touched)
+    keys = touched_documents(touched)
+    texts = dict(await tx.scan("docs") if keys is None else zip(keys, await tx.get_many("docs", keys), strict=True))
+    records = {(str(key[0]), str(key[1])): decode_record(text) for key, text in texts.items()}
+    absent = [name for name, record in records.items() if record is EMPTY]
+    by_others = all(space != "outbox" for space, _ in touched or ())
     reasons = await reasons_of_absence(tx, absent, by_others=by_others)
+    replica = await local.load_replica(tx) if any(record.pending for record in records.values()) else ""
     events = []
-    for name, text in texts.items():
-        record = decode_record(text)
-        view = await local.read_view(tx, *name)
+    for name, record in records.items():
+        seen = view_of(record, record.state, replica)
         is_remote = name in reasons or (record.confirmed and not record.pending)
-        kind: Any = f"{'Remote' if is_remote else 'Local'}{'Update' if view else 'Delete'}"
-        events.append(Event(kind, *name, view.document(name[1]) if view else None, reason=reasons.get(name, "")))
+        kind: Any = f"{'Remote' if is_remote else 'Local'}{'Update' if seen else 'Delete'}"
+        events.append(Event(kind, *name, seen.document(name[1]) if seen else None, reason=reasons.get(name, "")))
     return events
 
 
