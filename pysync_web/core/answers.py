@@ -17,7 +17,7 @@ from .hub_state import HubState, required_state
 from .lookups import keys_with
 from .pages import MOST_LOOKED_AT, Name, Room, feed_page, removals_of, snapshot_page
 from .ports import ReadTransaction
-from .recent import Page, Recent
+from .recent import Moved, Page, Recent
 from .selection import Part, Selection
 from .wire import Answer, Change, SyncRequest, decode_stored, encode_server_change
 
@@ -224,17 +224,24 @@ async def _summed(tx: ReadTransaction, collection: str, part: Part) -> int | Non
 
 
 class Memory:
-    """What a hub keeps in memory, and could do without."""
+    """What a hub keeps in memory, and could do without; ``commit`` tells what a transaction did to the feed."""
 
     def __init__(self) -> None:
         self.digests = Digests()
         self.recent = Recent()
+        self.commit: tuple[HubState, HubState, list[Moved]] | None = None
 
     def draft(self) -> Memory:
-        """Give it to a transaction that writes: what it reads may never be committed, so nothing is kept of that."""
+        """Give one to a transaction that writes: what that reads and writes may never be committed."""
         found = Memory()
         found.digests = self.digests.draft()
         return found
+
+    def adopt(self, draft: Memory) -> None:
+        """Keep what a transaction that is committed now has summed up and done."""
+        self.digests.adopt(draft.digests)
+        if draft.commit is not None:
+            self.recent.follow(*draft.commit)
 
 
 def conflict_text(change: Change, current: Document | None) -> str:

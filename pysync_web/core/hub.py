@@ -16,7 +16,7 @@ from ..causality import SERVER, advance, covers, follows, includes, join, timest
 from ..causality import tick as next_timestamp
 from ..errors import Rejected, SchemaError
 from ..values import JSON, MAX_DOCUMENT_BYTES, dumps, loads, quoted
-from .answers import Digests, Memory, answer, conflict_text, status_of
+from .answers import Memory, answer, conflict_text, status_of
 from .digest import digest
 from .document import ABSENT, TOUCHED, Body, Document, State, changed, deleted, lost, merge, restamped, united
 from .expiry import is_due, note_written, take_due
@@ -26,6 +26,7 @@ from .hub_state import HubState, begin_epoch, create_state, load_state, required
 from .lookups import build_step, is_needed, load_fields, refresh
 from .pages import Room, feed_page
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
+from .recent import Moved
 from .retention import forget, is_forgetting_due, note_commit, note_sequence
 from .selection import Selection
 from .wire import (
@@ -98,12 +99,12 @@ class Hub:
             if found is not None:
                 return found
 
-        async def body(tx: WriteTransaction) -> tuple[Answer, Digests]:
-            memory = self._memory.draft()
-            return await _exchange(tx, request, now_ms, rng, self._guard, memory), memory.digests
+        async def body(tx: WriteTransaction) -> tuple[Answer, Memory]:
+            draft = self._memory.draft()
+            return await _exchange(tx, request, now_ms, rng, self._guard, draft), draft
 
-        answer, digests = await self._storage.write(body)
-        self._memory.digests.adopt(digests)
+        answer, draft = await self._storage.write(body)
+        self._memory.adopt(draft)
         if answer.newest is not None:
             self._tell(answer.newest, _touched(request, answer))
         return answer
@@ -298,7 +299,9 @@ async def _exchange(
     _check_floor(state, request, replica, now_ms)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = _Push(tx, request, state, now_ms, rng, guard, n)
+    before = replace(state)
     await push.run()
+    memory.commit = before, state, push.moved
     fence = rng.randbytes(16).hex()
     results = [encode_result(result) for result in push.results]
     text_of_results = dumps(results)
@@ -471,6 +474,7 @@ class _Push:
         self.after: dict[tuple[str, str], _Stored] = {}
         self.staged: dict[tuple[str, str], _Stored] = {}
         self.refused: set[tuple[str, str]] = set()
+        self.moved: list[Moved] = []
         self.ops: dict[str, str | None] = {}
         self.texts = {id(body): text for body, text in request.texts}  # the request holds the bodies
         self.has_crdts = any(map(self._has_crdts, request.changes))
@@ -754,7 +758,8 @@ class _Push:
             if is_there:
                 collection["count"] += 1
                 collection["digest"] += digest(*name, stored.sequence)
-            await enter(self.tx, name, before, document, stored.sequence, len(text))
+            entry, size = await enter(self.tx, name, before, document, stored.sequence, len(text))
+            self.moved.append(Moved(entry, before.sequence, size, text))
             if fields:
                 refresh(self.tx, fields, name, before.document.body if before.document else None, document.body)
             if not was_there or not is_there:

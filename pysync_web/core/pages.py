@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 from ..values import JSON
@@ -47,6 +48,16 @@ class Room:
         self.texts.append(text)
         return True
 
+    def take_many(self, texts: Sequence[str]) -> int:
+        """Put documents into the answer, as far as there is room; give how many."""
+        size = sum(map(len, texts))
+        if len(texts) > self.documents or size > self.bytes:
+            return sum(takewhile(bool, map(self.take, texts)))
+        self.documents -= len(texts)
+        self.bytes -= size
+        self.texts += texts
+        return len(texts)
+
 
 async def feed_page(
     feed: Feed, request: SyncRequest, selection: Selection, since: int, skip: Set[Name], room: Room
@@ -58,9 +69,10 @@ async def feed_page(
     while True:
         ahead = await feed.after(at, request.limit + 1)
         entries = ahead[: request.limit]
-        for sequence, text in await _judged(feed, request, selection, since, entries, skip):
-            if not room.take(text):
-                return Page(room.texts, sequence - 1, True)
+        found = await _judged(feed, request, selection, since, entries, skip)
+        taken = room.take_many([text for _, text in found])
+        if taken < len(found):
+            return Page(room.texts, found[taken][0] - 1, True)
         if len(ahead) <= request.limit:
             return Page(room.texts, feed.head, False)
         at = entries[-1].sequence
@@ -78,16 +90,18 @@ async def _judged(
     skip: Set[Name],
 ) -> list[tuple[int, str]]:
     """Give what is to be sent for entries of the feed, each with its sequence."""
-    wanted = [(one, part) for one in entries if (part := selection.part(one.name[0])) and one.name not in skip]
-    texts = await feed.texts([one for one, _ in wanted])
+    parts = {name: part for name in {one.name[0] for one in entries} if (part := selection.part(name))}
+    wanted = [one for one in entries if one.name[0] in parts and one.name not in skip]
+    texts = await feed.texts(wanted)
     if not selection.is_partial and (request.delta is None or not since):
-        return [(one.sequence, text) for (one, _), text in zip(wanted, texts, strict=True) if text is not None]
+        return [(one.sequence, text) for one, text in zip(wanted, texts, strict=True) if text is not None]
     settled = min(request.settled, since)
     found: dict[int, str] = {}
     parted: dict[str, list[tuple[Entry, str, Document]]] = {}
-    for (one, part), text in zip(wanted, texts, strict=True):
+    for one, text in zip(wanted, texts, strict=True):
         if text is None:
             continue
+        part = parts[one.name[0]]
         if not part.is_whole:
             parted.setdefault(one.name[0], []).append((one, text, decode_stored(text)))
         elif one.trail and since and _takes_deltas(request, part, one):
@@ -96,8 +110,7 @@ async def _judged(
         else:
             found[one.sequence] = text
     for collection, rows in parted.items():
-        part = selection.part(collection) or Part()
-        found |= _filtered(request, part, since, rows)
+        found |= _filtered(request, parts[collection], since, rows)
     return [(one.sequence, found[one.sequence]) for one in entries if one.sequence in found]
 
 

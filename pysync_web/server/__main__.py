@@ -7,7 +7,7 @@ import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 try:
     import typer
@@ -20,6 +20,9 @@ from ..transport.client import is_loopback
 from .config import SHORTEST_TOKEN, Config, Limits
 
 DEFAULT = Limits()
+
+YOUNG: Final = 20_000
+"""So many new objects make the collector look; an exchange of a thousand documents makes some thousands."""
 
 cli = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
 
@@ -142,6 +145,7 @@ def serve(config: Config, host: str, port: int, log_format: Literal["text", "jso
         print(line, flush=True)
     server = Server(App(config))
     gc.freeze()  # what is there now stays: the collector need not go through it again and again
+    gc.set_threshold(YOUNG, 10, 10)
     server.run(sockets=[listener])
 
 

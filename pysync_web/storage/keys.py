@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from itertools import chain
+from struct import unpack as unpack_from
 
 from ..core.ports import Key
 from ..errors import InvalidDocument
@@ -88,10 +89,17 @@ def check_keys(keys: Collection[Key]) -> None:
             pack(key)
 
 
+def unpack_many(packed: Sequence[bytes]) -> list[Key]:
+    """Give back many keys of one space: what :func:`unpack` does, but faster where all are of one integer each."""
+    joined = b"".join(packed)
+    if not joined.startswith(b"\x01") or len(joined) != _INTEGER_BYTES * len(packed):
+        return list(map(unpack, packed))
+    numbers = unpack_from(f">{len(packed)}Q", bytes.fromhex(joined.translate(None, b"\x01\x00").decode()))
+    return [(number - _OFFSET,) for number in numbers]
+
+
 def unpack(packed: bytes) -> Key:
     """Give back the key that was packed."""
-    if len(packed) == _INTEGER_BYTES and packed[0] == 1:
-        return (int(packed[1:-1], 16) - _OFFSET,)
     text = packed.decode()
     if text[0] == _TEXT and _NEXT_INTEGER not in text:
         return tuple(text[1:-1].split(_NEXT_TEXT))

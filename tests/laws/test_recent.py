@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from copy import deepcopy
 
 import pytest
 
@@ -11,9 +12,10 @@ from pysync_web.core import recent
 from pysync_web.core.document import State
 from pysync_web.core.hub import Hub
 from pysync_web.core.hub_state import required_state
-from pysync_web.core.recent import Feed, Recent
+from pysync_web.core.recent import Feed, Texts
 from pysync_web.core.wire import Change, SyncRequest
 from pysync_web.storage.memory import MemoryStorage
+from pysync_web.storage.table import TableReader
 from tests.simulator.storage import run
 
 NOW_MS = 1_760_000_000_000
@@ -27,25 +29,37 @@ class World:
         self.rng = random.Random(1)
         self.hub = Hub(self.storage)
         run(self.hub.open(self.rng))
-        self.recent = Recent()
+        self.recent = self.hub._memory.recent
         self.n = 0
 
-    def write(self, keys: list[int]) -> None:
+    def write(self, keys: list[int], delete: int = 0) -> None:
+        """Push changes of documents; the first ones delete theirs."""
         changes = []
-        for key in keys:
+        for place, key in enumerate(keys):
             self.n += 1
-            state = State({"n": self.n}, timestamp(NOW_MS + self.n))
-            changes.append(Change("notes", f"k{key}", "update", state, False, f"op{self.n}", self.n, {}, "fields"))
+            at = timestamp(NOW_MS + self.n)
+            state = State(None, at) if place < delete else State({"n": self.n, f"f{self.n % 7}": "x" * self.n}, at)
+            operation = "delete" if place < delete else "update"
+            changes.append(
+                Change("notes", f"k{key}", operation, state, place < delete, f"op{self.n}", self.n, {}, "fields")
+            )
         head = run(self.hub.head())
-        run(self.hub.exchange(SyncRequest("db", "writer", {SERVER: head}, tuple(changes)), NOW_MS, self.rng))
-        assert run(self.hub.head()) == head + len(keys)
+        request = SyncRequest("db", "writer", {SERVER: head}, tuple(changes))
+        run(self.hub.exchange(request, NOW_MS + self.n, self.rng))
+        assert run(self.hub.head()) > head or delete
+
+    def forget(self) -> None:
+        """Forget the deletes of a while ago."""
+        run(self.hub.tend(NOW_MS + self.n, NOW_MS + self.n - 60, self.rng))
 
     def read(self, after: int, limit: int, every: int) -> None:
+        """Read entries and some of their documents, from what is kept and from the database."""
+
         async def body(tx):
             state = await required_state(tx)
             found = []
-            for feed in (self.recent.feed(tx, state), Feed(tx, state.head)):
-                entries = await feed.after(after, limit)
+            for feed in (self.recent.feed(tx, state), Feed(tx, state)):
+                entries = await feed.after(max(after, state.floor), limit)
                 found.append((entries, await feed.texts(entries[::every] if every else [])))
             return found
 
@@ -53,7 +67,9 @@ class World:
         assert kept == stored
 
 
-@pytest.mark.parametrize(("characters", "entries"), [(0, 99), (1000, 99), (1000, 15), (16_000_000, 10_000)])
+@pytest.mark.parametrize(
+    ("characters", "entries"), [(0, 99), (1000, 99), (1000, 15), (16_000_000, 40), (16_000_000, 10_000)]
+)
 def test_what_is_kept_of_the_feed_is_the_feed(characters, entries, monkeypatch):
     monkeypatch.setattr(recent, "MOST_CHARACTERS", characters)
     monkeypatch.setattr(recent, "MOST_ENTRIES", entries)
@@ -62,8 +78,60 @@ def test_what_is_kept_of_the_feed_is_the_feed(characters, entries, monkeypatch):
         world = World()
         world.write(list(range(20)))
         for _ in range(50):
-            if rng.random() < 0.1:
-                world.write(rng.sample(range(30), rng.randint(1, 25)))
+            if rng.random() < 0.2:
+                world.write(rng.choices(range(30), k=(size := rng.randint(1, 25))), rng.randint(0, size // 3))
+            elif rng.random() < 0.1:
+                world.forget()
             else:
                 world.read(rng.randrange(run(world.hub.head()) + 5), rng.randint(1, 12), rng.randint(0, 2))
-            assert len(world.recent._run.entries) <= max(entries, 12)
+            for part in (world.recent._end, world.recent._run):
+                assert len(part.entries) <= entries
+                assert part.size <= characters
+            texts = world.recent._texts
+            assert texts._characters == sum(map(len, texts._known.values())) <= characters
+
+
+def test_a_read_that_a_commit_overtakes_sees_its_own_state():
+    world = World()
+    world.read(0, 1, 0)
+    world.write(list(range(20)))
+    world.write([3])
+    before = TableReader(deepcopy(world.storage._database.table))
+    state = run(required_state(before))
+    kept, stored = world.recent.feed(before, state), Feed(before, state)
+    run(kept.after(0, 8))
+    world.write([5, 6])
+    entries = run(kept.after(4, 30))
+    assert entries == run(stored.after(4, 30))
+    assert run(kept.texts(entries)) == run(stored.texts(entries))
+    world.read(0, 30, 1)
+
+
+def test_documents_are_kept_until_the_database_is_put_back():
+    texts = Texts()
+    texts.keep("a", {1: "one", 2: "two"})
+    texts.keep("a", {2: "two", 3: "three"})
+    assert texts.of("a", 3) == texts.of("a", 9) == {1: "one", 2: "two", 3: "three"}
+    assert texts.of("a", 2) == {}
+    texts.keep("a", {1: "another"})
+    assert texts.of("b", 9) == {}
+
+
+def test_what_was_not_committed_is_not_kept():
+    world = World()
+    world.write([1])
+
+    class Full(Exception):
+        pass
+
+    async def write(body, **_):
+        async def cut(tx):
+            await body(tx)
+            raise Full
+
+        await MemoryStorage.write(world.storage, cut)
+
+    world.storage.write = write
+    with pytest.raises(Full):
+        world.write([2])
+    assert list(world.recent._texts._known) == [1]

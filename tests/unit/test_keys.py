@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysync_web.errors import InvalidDocument
-from pysync_web.storage.keys import AFTER_ALL, bounds, check_keys, pack, pack_many, unpack
+from pysync_web.storage.keys import AFTER_ALL, bounds, check_keys, pack, pack_many, unpack, unpack_many
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=6)
 integers = st.integers(-(2**63) + 1, 2**63 - 1) | st.integers(-300, 300)
@@ -27,6 +27,7 @@ def test_what_was_packed_is_unpacked(keys):
     check_keys(keys)
     assert [unpack(pack(key)) for key in keys] == keys
     assert pack_many(keys) == list(map(pack, keys))
+    assert unpack_many(pack_many(keys)) == keys
 
 
 @given(keys_of_one_space(least=2))
