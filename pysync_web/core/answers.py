@@ -17,7 +17,7 @@ from .hub_state import HubState, required_state
 from .lookups import keys_with
 from .pages import MOST_LOOKED_AT, Name, Room, feed_page, removals_of, snapshot_page
 from .ports import ReadTransaction
-from .recent import Moved, Page, Recent
+from .recent import Commit, Page, Recent
 from .selection import Part, Selection
 from .wire import Answer, Change, SyncRequest, decode_stored, encode_server_change
 
@@ -229,7 +229,8 @@ class Memory:
     def __init__(self) -> None:
         self.digests = Digests()
         self.recent = Recent()
-        self.commit: tuple[HubState, HubState, list[Moved]] | None = None
+        self.commit: Commit | None = None
+        self._adopted: HubState | None = None
 
     def draft(self) -> Memory:
         """Give one to a transaction that writes: what that reads and writes may never be committed."""
@@ -238,10 +239,17 @@ class Memory:
         return found
 
     def adopt(self, draft: Memory) -> None:
-        """Keep what a transaction that is committed now has summed up and done."""
-        self.digests.adopt(draft.digests)
+        """Keep what a transaction that is committed now has summed up and done.
+
+        Commits come in their order. One that began before the last one ended shows that the database was put back.
+        """
         if draft.commit is not None:
-            self.recent.follow(*draft.commit)
+            before, last = draft.commit.before, self._adopted
+            if last is not None and before.epoch == last.epoch and before.head < last.head:
+                self.digests, self.recent = Digests(), Recent()
+            self._adopted = draft.commit.after
+            self.recent.follow(draft.commit)
+        self.digests.adopt(draft.digests)
 
 
 def conflict_text(change: Change, current: Document | None) -> str:

@@ -29,11 +29,12 @@ _NEW: Final = [[0]]
 
 
 class Entry(NamedTuple):
-    """A document's place in the feed; ``trail`` is as it is stored."""
+    """A document's place in the feed; ``trail`` is as it is stored, ``size`` the length of the stored text."""
 
     sequence: int
     name: Name
     trail: Sequence[Any]
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +57,22 @@ def decode_entry(sequence: int, text: str) -> Entry:
 
 def decode_entries(rows: Sequence[tuple[Key, str]]) -> list[Entry]:
     """Read entries of the feed, as a scan gives them."""
-    stored = loads_many([text for _, text in rows])
+    texts = [text for _, text in rows]
+    stored = loads_many(texts)
     trails = [one[2] if len(one) > 2 else () for one in stored]
-    parts = zip([key[0] for key, _ in rows], map(_NAME, stored), trails, strict=True)
+    parts = zip([key[0] for key, _ in rows], map(_NAME, stored), trails, map(len, texts), strict=True)
     return list(map(tuple.__new__, repeat(Entry), parts))  # Entry's own constructor takes three times as long
 
 
 async def enter(
     tx: WriteTransaction, name: Name, before: tuple[Document | None, int], after: Document, sequence: int, size: int
-) -> tuple[Entry, int]:
-    """Move a document to the end of the feed; ``size`` is the length of its new text, ``before`` what was there.
-
-    Gives the entry, and the length of its text.
-    """
+) -> Entry:
+    """Move a document to the end of the feed; ``size`` is the length of its new text, ``before`` what was there."""
     old, old_sequence = before
     if not old_sequence:
         text = f'["{name[0]}",{quoted(name[1])},[[0]]]'
         tx.put("feed", (sequence,), text)
-        return Entry(sequence, name, _NEW), len(text)
+        return Entry(sequence, name, _NEW, len(text))
     trail: list[Any] = [_step(old, old_sequence, after)]
     earlier = await tx.get("feed", (old_sequence,))
     trail += decode_entry(old_sequence, earlier).trail if earlier else []
@@ -81,7 +80,7 @@ async def enter(
     text = dumps([*name, trail])
     tx.delete("feed", (old_sequence,))
     tx.put("feed", (sequence,), text)
-    return Entry(sequence, name, trail), len(text)
+    return Entry(sequence, name, trail, len(text))
 
 
 def pasts(entry: Entry, document: Document, settled: int, since: int) -> list[Past] | None:

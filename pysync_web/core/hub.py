@@ -26,7 +26,7 @@ from .hub_state import HubState, begin_epoch, create_state, load_state, required
 from .lookups import build_step, is_needed, load_fields, refresh
 from .pages import Room, feed_page
 from .ports import Random, ReadTransaction, Storage, WriteTransaction
-from .recent import Moved
+from .recent import Commit, Moved
 from .retention import forget, is_forgetting_due, note_commit, note_sequence
 from .selection import Selection
 from .wire import (
@@ -301,7 +301,7 @@ async def _exchange(
     push = _Push(tx, request, state, now_ms, rng, guard, n)
     before = replace(state)
     await push.run()
-    memory.commit = before, state, push.moved
+    memory.commit = Commit(before, state, push.moved)
     fence = rng.randbytes(16).hex()
     results = [encode_result(result) for result in push.results]
     text_of_results = dumps(results)
@@ -758,8 +758,8 @@ class _Push:
             if is_there:
                 collection["count"] += 1
                 collection["digest"] += digest(*name, stored.sequence)
-            entry, size = await enter(self.tx, name, before, document, stored.sequence, len(text))
-            self.moved.append(Moved(entry, before.sequence, size, text))
+            entry = await enter(self.tx, name, before, document, stored.sequence, len(text))
+            self.moved.append(Moved(entry, before.sequence, text))
             if fields:
                 refresh(self.tx, fields, name, before.document.body if before.document else None, document.body)
             if not was_there or not is_there:

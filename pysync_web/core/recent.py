@@ -21,10 +21,15 @@ MOST_CHARACTERS: Final = 16 * 1024 * 1024
 """So long may documents that are kept be in all; pages count for themselves."""
 
 MOST_ENTRIES: Final = 20_000
-"""So many entries of the feed are kept."""
+"""So many entries of a part of the feed are kept."""
+
+MOST_IN_ENTRIES: Final = 2 * 1024 * 1024
+"""So long may they be as they are stored; with long trails they take ten times as much in memory."""
 
 
+_NO_STATE: Final = HubState("")
 _sequence: Final = attrgetter("sequence")
+_size: Final = attrgetter("size")
 
 
 class Page(NamedTuple):
@@ -62,21 +67,29 @@ class Texts:
         while self._characters > MOST_CHARACTERS:
             self._characters -= len(self._known.popitem(last=False)[1])
 
+    def drop(self, sequences: Iterable[int]) -> None:
+        """Let go of documents that were written anew."""
+        self._characters -= sum(len(self._known.pop(sequence, "")) for sequence in sequences)
+
 
 class Moved(NamedTuple):
-    """A document that a transaction has moved to the end of the feed, from ``was``, 0 for none.
-
-    ``text`` is the document as it is stored, ``size`` counts the characters of its entry as that is stored.
-    """
+    """A document that a transaction has moved to the end of the feed, from ``was``, 0 for none, as it is stored."""
 
     entry: Entry
     was: int
-    size: int
     text: str
 
 
+class Commit(NamedTuple):
+    """What a transaction has done to the feed, between two states of the database."""
+
+    before: HubState
+    after: HubState
+    moved: list[Moved]
+
+
 class Run:
-    """All entries of the feed after ``low`` and up to ``high``; ``size`` counts at least their characters."""
+    """All entries of the feed after ``low`` and up to ``high``; ``size`` counts their characters."""
 
     __slots__ = ("entries", "high", "low", "size")
 
@@ -88,32 +101,41 @@ class Run:
         start = bisect_right(self.entries, sequence, key=_sequence)
         return self.entries[start : start + limit]
 
-    def add(self, low: int, high: int, entries: list[Entry], size: int) -> None:
+    def add(self, low: int, high: int, entries: list[Entry]) -> None:
         """Take in what was read after ``low`` and up to ``high``, beside what is there or in its place."""
         if low == self.high:
-            self.entries += entries
             self.high = high
         elif low < self.low <= high <= self.high:
-            self.entries[:0] = entries[: bisect_right(entries, self.low, key=_sequence)]
+            entries = entries[: bisect_right(entries, self.low, key=_sequence)] + self.entries
+            self._delete(0, len(self.entries))
             self.low = low
         else:
-            self.low, self.high, self.entries, self.size = low, high, list(entries), 0
-        self.size += size
-        if (surplus := len(self.entries) - MOST_ENTRIES) > 0:
-            surplus += MOST_ENTRIES // 10  # not one by one
-            self.low = self.entries[surplus - 1].sequence
-            del self.entries[:surplus]
-        if self.size > MOST_CHARACTERS:
-            self.low, self.entries, self.size = self.high, [], 0
+            self._delete(0, len(self.entries))
+            self.low, self.high = low, high
+        self.entries += entries
+        self.size += sum(map(_size, entries))
+        if len(self.entries) > MOST_ENTRIES:
+            self._shed(len(self.entries) - MOST_ENTRIES * 9 // 10)  # not one by one
+        while self.size > MOST_IN_ENTRIES:
+            self._shed(len(self.entries) // 10 + 1)
 
     def followed(self, head: int, moved: Sequence[Moved]) -> Run:
         """Give the end of the feed, which this is, as it is after a commit; who reads this one goes on doing so."""
         found = Run(self.low, self.high, self.entries, self.size)
         for was in filter(None, (one.was for one in moved)):
             start = bisect_left(found.entries, was, key=_sequence)
-            del found.entries[start : bisect_right(found.entries, was, start, key=_sequence)]
-        found.add(self.high, head, [one.entry for one in moved], sum(one.size for one in moved))
+            found._delete(start, bisect_right(found.entries, was, start, key=_sequence))
+        found.add(self.high, head, [one.entry for one in moved])
         return found
+
+    def _shed(self, count: int) -> None:
+        """Let go of the first ones."""
+        self.low = self.entries[count - 1].sequence
+        self._delete(0, count)
+
+    def _delete(self, start: int, end: int) -> None:
+        self.size -= sum(map(_size, self.entries[start:end]))
+        del self.entries[start:end]
 
 
 class Feed:
@@ -133,10 +155,9 @@ class Feed:
         low = run.high if run else sequence
         if len(found) < limit and low < self.head:
             missing = limit - len(found)
-            rows = await self._tx.scan("feed", after=(low,), limit=missing)
-            entries = decode_entries(rows)
-            high = entries[-1].sequence if len(rows) == missing else self.head
-            (run or self._runs[-1]).add(low, high, entries, sum(len(text) for _, text in rows))
+            entries = decode_entries(await self._tx.scan("feed", after=(low,), limit=missing))
+            high = entries[-1].sequence if len(entries) == missing else self.head
+            (run or self._runs[-1]).add(low, high, entries)
             found += entries
         return found
 
@@ -160,8 +181,8 @@ class Recent:
     """
 
     def __init__(self) -> None:
-        self._state: HubState | None = None
-        self._end, self._run = Run(), Run()
+        self._end, self._end_state = Run(), _NO_STATE
+        self._run, self._state = Run(), _NO_STATE
         self._texts = Texts()
         self._pages: OrderedDict[tuple[Any, ...], tuple[Page, int]] = OrderedDict()
         self._characters = 0
@@ -169,16 +190,17 @@ class Recent:
     def feed(self, tx: ReadTransaction, state: HubState) -> Feed:
         """Give the feed to a transaction."""
         self._see(state)
-        return Feed(tx, state, self._end, self._run, texts=self._texts)
+        runs = [self._end, self._run] if self._end_state == state else [self._run]
+        return Feed(tx, state, *runs, texts=self._texts)
 
-    def follow(self, before: HubState, after: HubState, moved: Iterable[Moved]) -> None:
-        """Go along with a commit of this process, from one state to the next."""
-        ordered = sorted(moved)
-        self._texts.keep(after.epoch, {one.entry.sequence: one.text for one in ordered})
-        if self._state == before:
-            self._begin(after, self._end.followed(after.head, ordered))
-        else:
-            self._see(after)
+    def follow(self, commit: Commit) -> None:
+        """Go along with a commit of this process; reads may have seen it already."""
+        before, after = commit.before, commit.after
+        moved = sorted(commit.moved)
+        self._texts.drop(one.was for one in moved)
+        self._texts.keep(after.epoch, {one.entry.sequence: one.text for one in moved})
+        end = self._end if self._end_state == before else Run(before.head, before.head)
+        self._end, self._end_state = end.followed(after.head, moved), after
 
     def page(self, state: HubState, wish: tuple[Any, ...]) -> Page | None:
         """Give a page, or None."""
@@ -189,6 +211,8 @@ class Recent:
     def keep(self, state: HubState, wish: tuple[Any, ...], page: Page) -> None:
         """Keep a page, in place of the oldest ones where there are too many."""
         self._see(state)
+        if wish in self._pages:
+            return
         size = len(repr(wish)) + sum(map(len, page.texts))
         self._pages[wish] = page, size
         self._characters += size
@@ -197,9 +221,6 @@ class Recent:
 
     def _see(self, state: HubState) -> None:
         if state != self._state:
-            self._begin(state, Run(state.head, state.head))
-
-    def _begin(self, state: HubState, end: Run) -> None:
-        self._state, self._end, self._run = state, end, Run()
-        self._characters = 0
-        self._pages.clear()
+            self._run, self._state = Run(), state
+            self._characters = 0
+            self._pages.clear()

@@ -6,9 +6,9 @@ Texts sort by code point, which is the order of their UTF-8; each part ends in a
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Collection, Sequence
 from itertools import chain
-from struct import unpack as unpack_from
 
 from ..core.ports import Key
 from ..errors import InvalidDocument
@@ -94,7 +94,7 @@ def unpack_many(packed: Sequence[bytes]) -> list[Key]:
     joined = b"".join(packed)
     if not joined.startswith(b"\x01") or len(joined) != _INTEGER_BYTES * len(packed):
         return list(map(unpack, packed))
-    numbers = unpack_from(f">{len(packed)}Q", bytes.fromhex(joined.translate(None, b"\x01\x00").decode()))
+    numbers = struct.unpack(f">{len(packed)}Q", bytes.fromhex(joined.translate(None, b"\x01\x00").decode()))
     return [(number - _OFFSET,) for number in numbers]
 
 

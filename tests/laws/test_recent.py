@@ -12,7 +12,7 @@ from pysync_web.core import recent
 from pysync_web.core.document import State
 from pysync_web.core.hub import Hub
 from pysync_web.core.hub_state import required_state
-from pysync_web.core.recent import Feed, Texts
+from pysync_web.core.recent import Feed, Recent, Texts
 from pysync_web.core.wire import Change, SyncRequest
 from pysync_web.storage.memory import MemoryStorage
 from pysync_web.storage.table import TableReader
@@ -29,8 +29,11 @@ class World:
         self.rng = random.Random(1)
         self.hub = Hub(self.storage)
         run(self.hub.open(self.rng))
-        self.recent = self.hub._memory.recent
         self.n = 0
+
+    @property
+    def recent(self) -> Recent:
+        return self.hub._memory.recent
 
     def write(self, keys: list[int], delete: int = 0) -> None:
         """Push changes of documents; the first ones delete theirs."""
@@ -72,6 +75,7 @@ class World:
 )
 def test_what_is_kept_of_the_feed_is_the_feed(characters, entries, monkeypatch):
     monkeypatch.setattr(recent, "MOST_CHARACTERS", characters)
+    monkeypatch.setattr(recent, "MOST_IN_ENTRIES", characters)
     monkeypatch.setattr(recent, "MOST_ENTRIES", entries)
     for seed in range(10):
         rng = random.Random(seed)
@@ -86,7 +90,7 @@ def test_what_is_kept_of_the_feed_is_the_feed(characters, entries, monkeypatch):
                 world.read(rng.randrange(run(world.hub.head()) + 5), rng.randint(1, 12), rng.randint(0, 2))
             for part in (world.recent._end, world.recent._run):
                 assert len(part.entries) <= entries
-                assert part.size <= characters
+                assert part.size == sum(one.size for one in part.entries) <= characters
             texts = world.recent._texts
             assert texts._characters == sum(map(len, texts._known.values())) <= characters
 
@@ -115,6 +119,18 @@ def test_documents_are_kept_until_the_database_is_put_back():
     assert texts.of("a", 2) == {}
     texts.keep("a", {1: "another"})
     assert texts.of("b", 9) == {}
+
+
+def test_a_database_that_was_put_back_in_place_is_read_anew():
+    world = World()
+    world.write(list(range(10)))
+    backup = deepcopy(dict(world.storage._database.table))
+    world.write([20, 21])
+    world.read(0, 30, 1)
+    world.storage._database.table.clear()
+    world.storage._database.table.update(backup)
+    world.write([30, 31, 32])
+    world.read(0, 30, 1)
 
 
 def test_what_was_not_committed_is_not_kept():
