@@ -110,8 +110,10 @@ class Exchanger:
         try:
             await self._run(options, tally)
         finally:
-            self._let_collect()
-            await self._forget_ahead()
+            try:
+                await self._forget_ahead()
+            finally:
+                self._let_collect()
 
     async def _run(self, options: ExchangeOptions, tally: Tally) -> None:
         restarts = stale = 0
@@ -195,12 +197,7 @@ class Exchanger:
         return outcome
 
     async def _ask_ahead(self, request: SyncRequest, response: SyncResponse) -> None:
-        """Send what the next request will probably be: its answer comes, and is read, while this one is written.
-
-        As nothing of an answer is garbage, the collector looks at what is new once in many pages only.
-        """
-        if self._pages_ahead == 0:
-            self._quiet.enter_context(NoCollecting())
+        """Send what the next request will probably be: its answer comes, and is read, while this one is written."""
         self._pages_ahead += 1
         if self._pages_ahead % PAGES_BETWEEN_COLLECTIONS == 0:
             gc.collect(0)
@@ -213,8 +210,15 @@ class Exchanger:
         self._ahead = (text, asyncio.ensure_future(self._ask_server(request.database, text)))
         await asyncio.sleep(0)
 
+    def _stop_collecting(self) -> None:
+        """Keep the garbage collector from an answer and what is made of it: nothing of that is garbage yet."""
+        if gc.isenabled():
+            self._quiet.enter_context(NoCollecting())
+
     def _let_collect(self) -> None:
-        """Give the garbage collector its way again: no page follows."""
+        """Give the garbage collector its way again, when it has looked at what is new: no page follows."""
+        if self._pages_ahead:
+            gc.collect(0)
         self._pages_ahead = 0
         self._quiet.close()
 
@@ -228,6 +232,7 @@ class Exchanger:
 
     async def _ask_server(self, database: str, text: str) -> tuple[SyncResponse, int]:
         answer = await self._transport.exchange(database, text)
+        self._stop_collecting()
         try:
             return decode_response(answer), len(answer)
         except SchemaError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Collection
 
@@ -91,3 +92,20 @@ async def test_a_page_that_fails_is_asked_for_again_by_the_next_sync(hub: Hub):
     assert len(await other.query_documents("notes")) == 200
     assert (await other.sync_now()).success
     assert len(await other.query_documents("notes")) == 350
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_the_garbage_collector_rests_while_pages_come_and_never_after(hub: Hub, fails: bool):
+    await filled(hub)
+    other, line = await device(hub)
+    rested = []
+
+    def look() -> None:
+        rested.append(not gc.isenabled())
+        if fails:
+            raise ps.Unreachable("the cable is out")
+
+    line.before_third = look
+    assert (await other.sync_now()).success is not fails
+    assert rested == [True]
+    assert gc.isenabled()
