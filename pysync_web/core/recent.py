@@ -119,13 +119,14 @@ class Run:
         while self.size > MOST_IN_ENTRIES:
             self._shed(len(self.entries) // 10 + 1)
 
-    def followed(self, head: int, moved: Sequence[Moved]) -> Run:
-        """Give the end of the feed, which this is, as it is after a commit; who reads this one goes on doing so."""
+    def followed(self, head: int, moved: Iterable[Moved]) -> Run:
+        """Give this end of the feed as it is after some commits; who reads this one goes on doing so."""
         found = Run(self.low, self.high, self.entries, self.size)
-        for was in filter(None, (one.was for one in moved)):
+        gone = {one.was for one in moved}
+        for was in gone:
             start = bisect_left(found.entries, was, key=_sequence)
             found._delete(start, bisect_right(found.entries, was, start, key=_sequence))
-        found.add(self.high, head, [one.entry for one in moved])
+        found.add(self.high, head, sorted(one.entry for one in moved if one.entry.sequence not in gone))
         return found
 
     def _shed(self, count: int) -> None:
@@ -182,6 +183,7 @@ class Recent:
 
     def __init__(self) -> None:
         self._end, self._end_state = Run(), _NO_STATE
+        self._moved: list[Moved] = []  # since somebody has read the end
         self._run, self._state = Run(), _NO_STATE
         self._texts = Texts()
         self._pages: OrderedDict[tuple[Any, ...], tuple[Page, int]] = OrderedDict()
@@ -190,17 +192,27 @@ class Recent:
     def feed(self, tx: ReadTransaction, state: HubState) -> Feed:
         """Give the feed to a transaction."""
         self._see(state)
-        runs = [self._end, self._run] if self._end_state == state else [self._run]
-        return Feed(tx, state, *runs, texts=self._texts)
+        if self._end_state != state:
+            return Feed(tx, state, self._run, texts=self._texts)
+        self._catch_up()
+        return Feed(tx, state, self._end, self._run, texts=self._texts)
 
     def follow(self, commit: Commit) -> None:
         """Go along with a commit of this process; reads may have seen it already."""
-        before, after = commit.before, commit.after
-        moved = sorted(commit.moved)
-        self._texts.drop(one.was for one in moved)
-        self._texts.keep(after.epoch, {one.entry.sequence: one.text for one in moved})
-        end = self._end if self._end_state == before else Run(before.head, before.head)
-        self._end, self._end_state = end.followed(after.head, moved), after
+        before, moved = commit.before, commit.moved
+        self._texts.drop(one.was for one in moved if one.was)
+        self._texts.keep(commit.after.epoch, {one.entry.sequence: one.text for one in moved})
+        if self._end_state != before:
+            self._end, self._moved = Run(before.head, before.head), []
+        self._moved += moved
+        self._end_state = commit.after
+        if len(self._moved) > MOST_ENTRIES // 10:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._moved:
+            self._end = self._end.followed(self._end_state.head, self._moved)
+            self._moved = []
 
     def page(self, state: HubState, wish: tuple[Any, ...]) -> Page | None:
         """Give a page, or None."""

@@ -446,12 +446,15 @@ def encode_remove(collection: str, key: str, sequence: int) -> str:
 
 def encode_server_change(collection: str, key: str, document: Document, body_text: str | None = None) -> str:
     """Give the text under which the server stores a document and sends it; ``body_text`` where its body has one."""
-    message: dict[str, JSON] = {"version_vector": document.version}
+    message: dict[str, JSON] = {}
     if body_text is not None:
         _encode_stamps(message, document.state)
+        stamps = dumps(message)[1:-1] if len(message) > 1 else f'"timestamp":"{document.state.timestamp}"'
+        version = ",".join([f"{quoted(name)}:{n}" for name, n in sorted(document.version.items())])
         start = f'{{"collection":"{collection}","document":{body_text},"key":{quoted(key)}'
-        return f'{start},"op_id":{quoted(document.op_id)},"operation":"update",{dumps(message)[1:]}'
-    message |= {"collection": collection, "key": key, "op_id": document.op_id}
+        middle = f'"op_id":{quoted(document.op_id)},"operation":"update"'
+        return f'{start},{middle},{stamps},"version_vector":{{{version}}}}}'
+    message |= {"collection": collection, "key": key, "op_id": document.op_id, "version_vector": document.version}
     if document.body is None:
         message["operation"] = "delete"
     else:
