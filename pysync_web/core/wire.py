@@ -7,11 +7,11 @@ text that lies in the server's storage, so an answer is put together without enc
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import itemgetter
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 from ..causality import MAX_VECTOR, VersionVector, is_ours, normalize_timestamp
 from ..errors import InvalidDocument, SchemaError
@@ -47,6 +47,9 @@ Operation: TypeAlias = Literal["insert", "update", "delete"]
 Status: TypeAlias = Literal["applied", "duplicate", "merged", "conflict", "rejected"]
 
 MAX_ID = 128
+
+T = TypeVar("T")
+
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 _MEMBERS = ("collection", "key", "operation", "document", "timestamp", "version_vector", "op_id")
 _members = itemgetter(*_MEMBERS)
@@ -508,8 +511,17 @@ def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
         )
     except (KeyError, TypeError, ValueError):
         return None
-    documents = map(Document, map(State, bodies, since, stamps), versions, op_ids)
-    return list(map(ServerChange, collections, keys, documents)) if is_usual else None
+    if not is_usual:
+        return None
+    states = many(State, bodies, since, stamps)
+    documents = many(Document, states, versions, op_ids)
+    return list(many(ServerChange, collections, keys, documents, repeat(None), repeat(False)))
+
+
+def many(kind: type[T], *columns: Iterable[Any]) -> Iterator[T]:
+    """Make many named tuples of all their members, in half the time that their own constructors take."""
+    new: Callable[..., T] = tuple.__new__
+    return map(new, repeat(kind), zip(*columns))  # noqa: B905 - some columns have no end
 
 
 def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
