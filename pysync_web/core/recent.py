@@ -26,6 +26,9 @@ MOST_ENTRIES: Final = 20_000
 MOST_IN_ENTRIES: Final = 2 * 1024 * 1024
 """So long may they be as they are stored; with long trails they take ten times as much in memory."""
 
+MOST_WAITING: Final = 2_000
+LONG_ENTRY: Final = 1024
+"""So many entries wait to be put into the end of the feed until it is read, and none that is longer."""
 
 _NO_STATE: Final = HubState("")
 _sequence: Final = attrgetter("sequence")
@@ -119,14 +122,17 @@ class Run:
         while self.size > MOST_IN_ENTRIES:
             self._shed(len(self.entries) // 10 + 1)
 
-    def followed(self, head: int, moved: Iterable[Moved]) -> Run:
-        """Give this end of the feed as it is after some commits; who reads this one goes on doing so."""
+    def followed(self, head: int, moved: Sequence[tuple[Entry, int]]) -> Run:
+        """Give this end of the feed as it is after commits, which moved entries to it from where these were.
+
+        Who reads this one goes on doing so.
+        """
         found = Run(self.low, self.high, self.entries, self.size)
-        gone = {one.was for one in moved}
+        gone = {was for _, was in moved}
         for was in gone:
             start = bisect_left(found.entries, was, key=_sequence)
             found._delete(start, bisect_right(found.entries, was, start, key=_sequence))
-        found.add(self.high, head, sorted(one.entry for one in moved if one.entry.sequence not in gone))
+        found.add(self.high, head, sorted(entry for entry, _ in moved if entry.sequence not in gone))
         return found
 
     def _shed(self, count: int) -> None:
@@ -183,7 +189,7 @@ class Recent:
 
     def __init__(self) -> None:
         self._end, self._end_state = Run(), _NO_STATE
-        self._moved: list[Moved] = []  # since somebody has read the end
+        self._moved: list[tuple[Entry, int]] = []  # since somebody has read the end
         self._run, self._state = Run(), _NO_STATE
         self._texts = Texts()
         self._pages: OrderedDict[tuple[Any, ...], tuple[Page, int]] = OrderedDict()
@@ -204,9 +210,9 @@ class Recent:
         self._texts.keep(commit.after.epoch, {one.entry.sequence: one.text for one in moved})
         if self._end_state != before:
             self._end, self._moved = Run(before.head, before.head), []
-        self._moved += moved
+        self._moved += [(one.entry, one.was) for one in moved]
         self._end_state = commit.after
-        if len(self._moved) > MOST_ENTRIES // 10:
+        if len(self._moved) > MOST_WAITING or any(one.entry.size > LONG_ENTRY for one in moved):
             self._catch_up()
 
     def _catch_up(self) -> None:
