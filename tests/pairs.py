@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pysync_web as ps
-from pysync_web.core.hub import Guard, Hub
+from pysync_web.core.hub import Hub
+from pysync_web.core.push import Guard
 from pysync_web.storage.memory import MemoryStorage
 
 numbers = itertools.count()

@@ -16,7 +16,7 @@ from ..values import JSON, dumps, loads_many, quoted
 from .document import Body, Document
 from .patch import Object, Patch, difference, patched
 from .ports import Key, WriteTransaction
-from .wire import many
+from .wire.parts import many
 
 Name = tuple[str, str]
 

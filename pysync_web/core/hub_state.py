@@ -62,3 +62,8 @@ async def required_state(tx: ReadTransaction) -> HubState:
     if state is None:
         raise Rejected("this database was not opened", status=404, code="unknown_database")
     return state
+
+
+async def head_of(tx: ReadTransaction) -> int:
+    """Give the sequence of the last change."""
+    return (await required_state(tx)).head

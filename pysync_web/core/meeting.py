@@ -15,11 +15,11 @@ from ..errors import SchemaError
 from ..values import JSON, dumps
 from .document import ABSENT, Document, State, lost, news, part, paths_of, united
 from .exchange import MERGE_FIELDS, load_sync
-from .hub import MAX_SKEW_MS
 from .ledger import Entry, lost_fields, record_entry
 from .optimistic import EMPTY, Pending, Record, decode_record, encode_record, version_of, view
 from .outbox import Appender, Bounds, Counters, Name, strike
 from .ports import Random, ReadTransaction, WriteTransaction
+from .push import MAX_SKEW_MS
 from .replica import Event, Totals, change_event, conflict_event, load_counters, size_of
 from .sides import step_between
 from .wire import Change, Operation, decode_change, encode_change

@@ -15,12 +15,13 @@ from typing import Any, Final, NamedTuple
 from ..causality import SERVER
 from ..values import JSON, dumps, loads, same
 from .document import Body, Document, State, deleted, inserted
-from .hub import decide, head_of
+from .hub_state import head_of
 from .ledger import Entry, lost_fields, record_entry
 from .mirror import Mirror, base_of, decode_mirror, difference, offered
 from .outbox import Name
 from .ports import Random, ReadTransaction, WriteTransaction
 from .records import Accepted, Pulled, Refused, Sent, SyncRecord
+from .requests import decide
 from .wire import Change, Operation, SyncRequest, decode_losses, decode_stored
 
 BACKEND: Final = "backend"

@@ -11,7 +11,7 @@ import random
 from contextlib import suppress
 from typing import Final
 
-from ..core.hub import Tended
+from ..core.tending import Tended
 from ..errors import SyncError
 from ..transport.local import now_ms
 from .databases import Databases

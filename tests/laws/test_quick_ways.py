@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pysync_web.causality import timestamp
-from pysync_web.core import hub, intake
+from pysync_web.core import intake, push
 from pysync_web.core.document import Document
 from pysync_web.core.exchange import build_pull
-from pysync_web.core.hub import Guard
 from pysync_web.core.optimistic import Pending, Record, Waiting, confirmed_texts, encode_record, sequence_of_text
+from pysync_web.core.push import Guard
 from pysync_web.core.wire import (
     Answer,
     Problem,
@@ -234,7 +234,7 @@ def served(pushes: list[Any], guard: Guard | None = None) -> list[Any]:
 def served_one_by_one(pushes: list[Any], guard: Guard | None = None) -> list[Any]:
     """Do the same where each change is decided alone."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hub._Push, "_meet_nothing", lambda push, changes: False)
+        patch.setattr(push.Push, "_meet_nothing", lambda self, changes: False)
         return served(pushes, guard)
 
 

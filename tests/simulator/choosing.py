@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pysync_web.core.exchange import ExchangeOptions, Outcome
 from pysync_web.core.expiry import SETTINGS, Setting
-from pysync_web.core.hub import Tended
 from pysync_web.core.replica import Write, WriteOptions
 from pysync_web.core.scope import Wish
+from pysync_web.core.tending import Tended
 from pysync_web.core.wire import DeltaWish
 from pysync_web.errors import OutboxFull, Rejected
 from pysync_web.values import dumps, loads

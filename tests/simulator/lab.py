@@ -13,13 +13,14 @@ from typing import Any
 from pysync_web.core.conflict import ConflictStrategy, last_write_wins
 from pysync_web.core.exchange import ExchangeOptions, Outcome, load_sync
 from pysync_web.core.fields import field_path, shown
-from pysync_web.core.hub import Guard, Tended
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.optimistic import decode_record
 from pysync_web.core.outbox import Bounds
+from pysync_web.core.push import Guard
 from pysync_web.core.recorded import Deed
 from pysync_web.core.replica import Event, Write, WriteOptions
 from pysync_web.core.shedding import evict
+from pysync_web.core.tending import Tended
 from pysync_web.core.wire import SyncRequest, decode_request, decode_response, encode_request
 from pysync_web.crdt import Operation
 from pysync_web.errors import Rejected

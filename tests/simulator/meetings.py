@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pysync_web.causality import timestamp
 from pysync_web.core.bundle import decode_bundle, encode_bundle
-from pysync_web.core.hub import MAX_SKEW_MS
 from pysync_web.core.inventory import ROUNDS, Inventory, Row
 from pysync_web.core.meeting import Shown, encode_shown, is_wanted
 from pysync_web.core.outbox import Name
+from pysync_web.core.push import MAX_SKEW_MS
 from pysync_web.core.talk import (
     Documents,
     Done,

@@ -11,13 +11,14 @@ from typing import Any
 
 from pysync_web.core.conflict import AcceptLocal, AcceptRemote, Conflict
 from pysync_web.core.exchange import ExchangeOptions, load_sync
-from pysync_web.core.hub import Guard, Tended
 from pysync_web.core.intake import apply_response
 from pysync_web.core.inventory import Inventory
 from pysync_web.core.meeting import Shown, take_in
 from pysync_web.core.optimistic import Record, decode_record, encode_record
 from pysync_web.core.outbox import Bounds, strike
+from pysync_web.core.push import Guard
 from pysync_web.core.replica import Write, WriteOptions, load_counters, size_of, write
+from pysync_web.core.tending import Tended
 from pysync_web.core.wire import SyncRequest, SyncResponse
 from pysync_web.crdt import MARK, value
 from pysync_web.errors import Rejected

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any
 
-from pysync_web.core.hub import MAX_SKEW_MS
 from pysync_web.core.outbox import Bounds
+from pysync_web.core.push import MAX_SKEW_MS
 
 BOUNDS = Bounds(60, 1_000_000)
 YEAR_MS = 365 * 24 * 3_600_000

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pysync_web.core import exchange, hub, intake, inventory, meeting, optimistic, outbox, replica, wire
+from pysync_web.core import exchange, intake, inventory, meeting, optimistic, outbox, push, replica, requests, wire
 from pysync_web.core.optimistic import decode_record
-from pysync_web.core.wire import decode_request, decode_response, decode_stored
+from pysync_web.core.wire import decode_request, decode_response, decode_stored, responses
 from pysync_web.values import loads
 
 from . import checkers, hearsay
@@ -22,7 +22,21 @@ Reader = Callable[..., Any]
 Known = dict[str | None, Any]
 
 _READERS: tuple[Reader, ...] = (loads, decode_record, decode_stored, decode_request, decode_response)
-_MODULES = (checkers, hearsay, exchange, hub, intake, inventory, meeting, optimistic, outbox, replica, wire)
+_MODULES = (
+    checkers,
+    hearsay,
+    exchange,
+    intake,
+    inventory,
+    meeting,
+    optimistic,
+    outbox,
+    push,
+    replica,
+    requests,
+    responses,
+    wire,
+)
 
 
 @contextmanager

@@ -21,13 +21,14 @@ from pysync_web.core.exchange import (
     fork,
     has_pending,
 )
-from pysync_web.core.hub import Guard, Hub, Tended
+from pysync_web.core.hub import Hub
 from pysync_web.core.intake import apply_response, drop_unasked, read_conflict, settle_conflict
 from pysync_web.core.inventory import Inventory, read_inventory
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.meeting import Intake, Shown, show, take_in
 from pysync_web.core.optimistic import View, decode_record
 from pysync_web.core.outbox import Bounds, Name
+from pysync_web.core.push import Guard
 from pysync_web.core.replica import (
     Write,
     WriteOptions,
@@ -39,6 +40,7 @@ from pysync_web.core.replica import (
 from pysync_web.core.scope import Wish, is_leaving
 from pysync_web.core.shedding import drop_tombstones, evict
 from pysync_web.core.strategies import decide
+from pysync_web.core.tending import Tended
 from pysync_web.core.waiting import waiting_names
 from pysync_web.core.wire import SyncRequest, SyncResponse
 

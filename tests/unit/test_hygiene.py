@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import pysync_web as ps
-from pysync_web.core.hub import Tended
+from pysync_web.core.tending import Tended
 from pysync_web.transport.local import now_ms
 from tests.pairs import Table, own, put, see, settle
 from tests.unit.backend import Backend

@@ -150,12 +150,12 @@ FAILING = """
 import json
 from pysync_web.core import hub
 from pysync_web.server import __main__ as command
-decide = hub._exchange
+decide = hub.decide
 async def failing(tx, request, *more):
     if request.client_id.startswith("failing"):
         raise KeyError(json.dumps([change.state.body for change in request.changes]) + chr(10) + request.client_id)
     return await decide(tx, request, *more)
-hub._exchange = failing
+hub.decide = failing
 command.cli()
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import pysync_web as ps
-from pysync_web.core.hub import Tended
+from pysync_web.core.tending import Tended
 from pysync_web.errors import SchemaError
 from pysync_web.server.config import Config
 from pysync_web.server.databases import MOST_OPEN, Databases
