@@ -25,10 +25,10 @@ from ..core.conflict import (
     Wait,
 )
 from ..core.exchange import ExchangeOptions, Outcome
-from ..core.intake import read_conflict, settle_conflict
 from ..core.outbox import Name
 from ..core.ports import ReadTransaction, WriteTransaction
 from ..core.replica import checked_body
+from ..core.resolving import read_conflict, settle_conflict
 from ..core.strategies import decide, decode_strategy, three_way_merge
 from ..core.waiting import waiting_names
 from ..errors import ConflictUnresolved

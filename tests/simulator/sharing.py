@@ -9,7 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pysync_web.core import exchange, intake, inventory, meeting, optimistic, outbox, push, replica, requests, wire
+from pysync_web.core import (
+    exchange,
+    intake,
+    inventory,
+    meeting,
+    optimistic,
+    outbox,
+    push,
+    replica,
+    requests,
+    resolving,
+    wire,
+    writing,
+)
 from pysync_web.core.optimistic import decode_record
 from pysync_web.core.wire import decode_request, decode_response, decode_stored, responses
 from pysync_web.values import loads
@@ -34,8 +47,10 @@ _MODULES = (
     push,
     replica,
     requests,
+    resolving,
     responses,
     wire,
+    writing,
 )
 
 

@@ -22,7 +22,7 @@ from pysync_web.core.exchange import (
     has_pending,
 )
 from pysync_web.core.hub import Hub
-from pysync_web.core.intake import apply_response, drop_unasked, read_conflict, settle_conflict
+from pysync_web.core.intake import apply_response, drop_unasked
 from pysync_web.core.inventory import Inventory, read_inventory
 from pysync_web.core.ledger import Entry, read_entries
 from pysync_web.core.meeting import Intake, Shown, show, take_in
@@ -37,6 +37,7 @@ from pysync_web.core.replica import (
     take_lease,
     write,
 )
+from pysync_web.core.resolving import read_conflict, settle_conflict
 from pysync_web.core.scope import Wish, is_leaving
 from pysync_web.core.shedding import drop_tombstones, evict
 from pysync_web.core.strategies import decide
