@@ -6,7 +6,7 @@ document's last change to its name. So the feed is as long as there are document
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Coroutine, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -68,25 +68,32 @@ class Hub:
 
         Many small transactions, none where there is nothing to do; the next call goes on wherever one ended.
         """
-        before = timestamp(before_ms)
-        total = Tended()
+        expired = await self._step_by_step(
+            lambda tx: is_due(tx, body_of, now_ms), lambda tx: expire(tx, now_ms, rng)
+        )
+        return expired._replace(forgotten=(await self.forget(before_ms)).forgotten)
 
-        async def has_expired(tx: ReadTransaction) -> bool:
-            return await is_due(tx, body_of, now_ms)
+    async def forget(self, before_ms: int) -> Tended:
+        """Forget what was deleted or known before a time, as :meth:`tend` does; nothing expires."""
+        before = timestamp(before_ms)
 
         async def has_old(tx: ReadTransaction) -> bool:
             return await is_forgetting_due(tx, (await required_state(tx)).floor, before)
 
-        for is_due_now, step in (
-            (has_expired, lambda tx: expire(tx, now_ms, rng)),
-            (has_old, lambda tx: forget_old(tx, before)),
-        ):
-            has_more = await self._storage.read(is_due_now)
-            while has_more:
-                done = await self._storage.write(step)
-                self._tell(await self.head(), done.touched)
-                total = Tended(total.expired + done.expired, total.forgotten + done.forgotten)
-                has_more = done.has_more
+        return await self._step_by_step(has_old, lambda tx: forget_old(tx, before))
+
+    async def _step_by_step(
+        self,
+        is_there_any: Callable[[ReadTransaction], Coroutine[Any, Any, bool]],
+        step: Callable[[WriteTransaction], Coroutine[Any, Any, Tended]],
+    ) -> Tended:
+        total = Tended()
+        has_more = await self._storage.read(is_there_any)
+        while has_more:
+            done = await self._storage.write(step)
+            self._tell(await self.head(), done.touched)
+            total = Tended(total.expired + done.expired, total.forgotten + done.forgotten)
+            has_more = done.has_more
         return total
 
     async def compact(self, *, share: float = 0.0) -> tuple[int, int]:

@@ -704,7 +704,7 @@ class SyncManager:
         The field (``a.b`` lies deeper) holds an ISO 8601 time with a zone, or a number since 1970: seconds below
         10^11, else milliseconds. A document with anything else there stays. The setting is a document of the reserved
         collection ``_ttl`` and syncs; the server deletes, within a minute, and every device hears of it as of any
-        delete. A store without a server does it itself while it is open.
+        delete. A store without a server of ours does it itself while it is open.
         """
         self._collection(SETTINGS)
         await self._cleaner().set_ttl(

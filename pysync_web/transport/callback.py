@@ -42,6 +42,9 @@ Push: TypeAlias = "Callable[[list[SyncRecord]], Awaitable[Verdicts] | Verdicts]"
 Page: TypeAlias = "Pulled | Iterable[SyncRecord]"
 Pull: TypeAlias = "Callable[[Any], Awaitable[Page] | Page]"
 
+DAY_MS: Final = 86_400_000
+MOST_DAYS: Final = 36_500
+
 MOST_ROUNDS: Final = 3
 """How often one exchange pulls again because the backend did not take everything."""
 
@@ -58,7 +61,8 @@ class CallbackTransport:
     Both may raise anything: errors with an HTTP status are read as one (401 and 403: :class:`Unauthorized`; other
     4xx: :class:`Rejected`), everything else is :class:`Unreachable` and tried again. ``timeout_s`` bounds each call
     of a coroutine function; ``batch_size`` and ``batch_bytes`` bound each push. ``storage`` is where the hub lies,
-    by default beside the replica's documents in its own database.
+    by default beside the replica's documents in its own database. It remembers deletes and what was sent for
+    ``retention_days``, as a server does.
     """
 
     def __init__(
@@ -70,16 +74,20 @@ class CallbackTransport:
         batch_size: int = 100,
         batch_bytes: int = 1024 * 1024,
         timeout_s: float = 30.0,
+        retention_days: float = 90.0,
         clock: Callable[[], int] = now_ms,
         rng: Random | None = None,
     ) -> None:
         if batch_size < 1 or batch_bytes < 1 or not timeout_s > 0:
             raise InvalidDocument("batch_size, batch_bytes and timeout_s are over 0")
+        if not 0 < retention_days <= MOST_DAYS:
+            raise InvalidDocument(f"retention_days is over 0 and up to {MOST_DAYS}, not {retention_days!r:.40}")
         self._push = push
         self._pull = pull
         self._storage = Beside(storage, PREFIX) if storage is not None else None
         self._batch = (batch_size, batch_bytes)
         self._timeout_s = timeout_s
+        self._retention_ms = round(retention_days * DAY_MS)
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._hub: Hub | None = None
@@ -104,6 +112,8 @@ class CallbackTransport:
             storage, hub = await self._opened()
             if self._has_more or self._goes_on != (request.client_id, request.since):
                 self._has_more = await self._take_page(storage)
+            if not request.changes and not self._has_more:
+                await self._forget(storage, hub)
             answer = await hub.exchange(request, self._clock(), self._rng)
             if await self._send_all(storage, request):
                 answer = await hub.exchange(request, self._clock(), self._rng)
@@ -144,6 +154,11 @@ class CallbackTransport:
             await hub.open(self._rng)
             self._hub = hub
         return self._storage, self._hub
+
+    async def _forget(self, storage: Storage, hub: Hub) -> None:
+        """Forget what is old, where the backend has everything and nothing is in doubt."""
+        if not await storage.read(has_offers):
+            await hub.forget(self._clock() - self._retention_ms)
 
     # From the backend
 

@@ -13,6 +13,7 @@ import pytest
 import pysync_web as ps
 from pysync_web.storage.memory import MemoryStorage
 from pysync_web.storage.table import TableWriter
+from pysync_web.transport.local import now_ms
 from pysync_web.values import loads
 from tests.unit.backend import Backend, Crash
 
@@ -441,7 +442,17 @@ def test_a_record_says_either_what_is_there_or_that_nothing_is(wrong: dict[str, 
         ps.Pulled([], has_more=True, is_complete=True)
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_bytes": 0}, {"timeout_s": 0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"batch_bytes": 0},
+        {"timeout_s": 0},
+        {"retention_days": 0},
+        {"retention_days": float("nan")},
+        {"retention_days": 1e9},
+    ],
+)
 def test_limits_of_nothing_are_refused(wrong: dict[str, int]):
     with pytest.raises(ps.InvalidDocument):
         ps.CallbackTransport(lambda records: [], lambda since: [], **wrong)
@@ -487,6 +498,85 @@ async def test_where_it_stands_with_the_backend_outlives_the_program(tmp_path: P
             )
     assert backend.pulls == [None, 1] and backend.number == 2
     assert [record.id for records in backend.pushes for record in records] == backend.seen
+
+
+class Calendar:
+    """A clock that days can be added to."""
+
+    def __init__(self) -> None:
+        self.days = 0
+
+    def __call__(self) -> int:
+        return now_ms() + self.days * 86_400_000
+
+
+async def remembered(storage: MemoryStorage) -> dict[str, int]:
+    """Count what the hub in the shadow keeps."""
+
+    async def body(tx: Any) -> dict[str, int]:
+        return {space: len(await tx.scan(f"hub.{space}")) for space in ("ops", "journal", "graves", "feed", "docs")}
+
+    return await storage.read(body)
+
+
+async def test_deletes_and_what_was_sent_are_forgotten_after_the_retention_time_and_stay_done(opener: Opener):
+    backend, storage, clock = Backend(), MemoryStorage(), Calendar()
+    device = await opener(backend, storage=storage, clock=clock)
+    await device.save_documents("items", {str(i): {"i": i} for i in range(5)})
+    await synced(device)
+    for key in ("1", "3"):
+        await device.delete_document("items", key)
+    await synced(device)
+    for clock.days in (0, 89):
+        await synced(device)
+        assert await remembered(storage) == {"ops": 7, "journal": 2, "graves": 2, "feed": 5, "docs": 5}
+    clock.days = 91
+    await synced(device)
+    assert await remembered(storage) == {"ops": 0, "journal": 0, "graves": 0, "feed": 3, "docs": 3}
+    left = {("items", key): {"i": int(key)} for key in "024"}
+    assert backend.documents() == left == await bodies(device)
+    await device.save_document("items", "1", {"i": "again"})
+    await synced(device)
+    await device.full_resync()
+    assert backend.documents() == left | {("items", "1"): {"i": "again"}} == await bodies(device)
+
+
+async def test_a_delete_that_the_backend_has_not_taken_is_not_forgotten(opener: Opener):
+    backend, storage, clock = Backend(), MemoryStorage(), Calendar()
+    device = await opener(backend, storage=storage, clock=clock)
+    await device.save_document("items", "1", {"i": 1})
+    await synced(device)
+
+    def unreachable(where: str) -> None:
+        if where == "push begins":
+            raise ConnectionError
+
+    backend.fault = unreachable
+    await device.delete_document("items", "1")
+    assert not (await device.sync_now()).success
+    clock.days = 200
+    for _ in range(2):
+        assert not (await device.sync_now()).success
+    backend.fault = lambda where: None
+    await synced(device)
+    assert backend.documents() == {} == await bodies(device)
+    await synced(device)
+    assert (await remembered(storage))["graves"] == 1, "it was taken a moment ago"
+
+
+async def test_documents_expire_here_at_the_backend_and_on_the_other_device(opener: Opener):
+    backend = Backend()
+    one, two = await opener(backend), await opener(backend)
+    await one.set_ttl("items", "at", 3600)
+    await one.save_documents(
+        "items", {"old": {"at": "2020-01-01T00:00:00Z"}, "new": {"at": "2100-01-01T00:00:00Z"}}
+    )
+    for device in (one, two, one, two):
+        await synced(device)
+    wanted = {("items", "new"): {"at": "2100-01-01T00:00:00Z"}}
+    for documents in (backend.documents(), await bodies(one), await bodies(two)):
+        assert {name: body for name, body in documents.items() if name[0] == "items"} == wanted
+    assert await one.list_ttl() == await two.list_ttl() == [ps.Ttl("items", "at", 3600)]
 
 
 async def test_a_poke_makes_background_sync_begin(opener: Opener):
