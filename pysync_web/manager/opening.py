@@ -7,7 +7,7 @@ from typing import Literal
 
 from ..core.conflict import ConflictStrategy, Strategy
 from ..core.ports import Transport
-from ..transport import HttpClient
+from ..transport.client import HttpClient
 from .config import SyncConfig
 from .store import LocalStore, StorageEngine
 from .sync import SyncManager

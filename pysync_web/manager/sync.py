@@ -42,7 +42,6 @@ from ..errors import (
 from ..storage import request_persistence
 from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
 from .background import Background, monotonic_ms
-from .bucket import Bucket
 from .choices import chosen, has_tag, tagged, write_options
 from .chunks import BUCKET, CHUNKS, is_reserved, keeping, unused
 from .commands import SetOnline, Stop, Subscribe, SyncCommand, SyncNow, Unsubscribe
@@ -53,7 +52,6 @@ from .exchanger import Exchanger, Tally, exchange_around_refusals
 from .hooks import Hooks, log
 from .indexed import IndexedStorage, touched_documents
 from .ledger import Ledger
-from .logged import KeyValueStore, LoggedStore, on_body, only_in
 from .optimism import Optimism
 from .results import (
     CompactResult,
@@ -76,8 +74,10 @@ from .transaction import Transaction
 if TYPE_CHECKING:
     from ..core.indexes import Index
     from ..crdt import Operation
+    from .bucket import Bucket
     from .devices import Devices
     from .hygiene import Hygiene
+    from .logged import KeyValueStore, LoggedStore
     from .meeting import Meeting
     from .queries import LiveQuery, Queries
 
@@ -365,6 +365,8 @@ class SyncManager:
         Its documents lie in the reserved collections ``_bucket_NAME`` and ``_chunks``; where
         ``SyncConfig.collections`` names any, it has to name these.
         """
+        from .bucket import Bucket
+
         self._collection(CHUNKS)
         self._collection(BUCKET + name)
         return Bucket(name, self._storage, self.save_document, self.delete_document)
@@ -384,6 +386,8 @@ class SyncManager:
         the manager's strategy does. So many documents of so many bytes are written to the store between two notes of
         what was.
         """
+        from .logged import LoggedStore, on_body, only_in
+
         undo = self.on_conflict(only_in(collection, reconciler)) if reconciler else lambda: None
         options = with_values(self._options, merge=None) if reconciler else self._options
         return LoggedStore(

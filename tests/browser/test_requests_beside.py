@@ -29,7 +29,7 @@ async def page(chromium: Chromium, server: Server) -> AsyncIterator[Page]:
 BESIDE = """
     import json, requests
     from js import location
-    from pysync_web.transport import HttpClient
+    from pysync_web.transport.client import HttpClient
 
     transport = HttpClient("/", token=token)
     change = {"collection": "c", "key": "k", "operation": "insert", "document": {"a": 1}}

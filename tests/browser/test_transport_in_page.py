@@ -35,7 +35,7 @@ async def connected(chromium: Chromium, own_server: Server) -> AsyncIterator[Pag
         checks = types.ModuleType("checks")
         sys.modules["checks"] = checks
         exec(compile(source, "checks.py", "exec"), vars(checks))
-        from pysync_web.transport import HttpClient
+        from pysync_web.transport.client import HttpClient
         """
     await page.python(load, source=SOURCE.read_text("utf-8"), token=own_server.token)
     yield page
@@ -51,7 +51,7 @@ async def free_page(chromium: Chromium, own_server: Server) -> AsyncIterator[Pag
     await session.send("Page.setBypassCSP", {"enabled": True})
     await page.raw.goto(f"{own_server.url}/tests/blank.html")
     await page.until_ready()
-    await page.python("from pysync_web.transport import HttpClient")
+    await page.python("from pysync_web.transport.client import HttpClient")
     yield page
     assert page.errors == []
     await page.close()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pysync_web import CallbackTransport, HttpClient, LocalTransport
 from pysync_web.core.hub import Hub
 from pysync_web.errors import TransportError
 from pysync_web.storage import open_storage
-from pysync_web.transport import CallbackTransport, HttpClient, LocalTransport
 from tests.conformance.transport import CHECKS, ask, insert
 from tests.unit.backend import Backend
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pysync_web.errors import Unreachable
-from pysync_web.transport import HttpClient
+from pysync_web.transport.client import HttpClient
 from tests.unit.server_process import ServerProcess
 
 pytestmark = [pytest.mark.native, pytest.mark.timeout(600), pytest.mark.takes(40)]

@@ -20,8 +20,7 @@ from pysync_web.core.hub import Hub
 from pysync_web.core.schedule import DEBOUNCE_MS, Schedule
 from pysync_web.core.wire import Subscription
 from pysync_web.storage.memory import MemoryStorage
-from pysync_web.transport import HttpClient
-from pysync_web.transport.client import LONGEST_QUERY
+from pysync_web.transport.client import LONGEST_QUERY, HttpClient
 from pysync_web.transport.pokes import Pokes
 from tests.conformance.transport import ask, insert, pokes_of, soon
 from tests.unit.server_process import TOKEN, ServerProcess

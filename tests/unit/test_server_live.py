@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pysync_web.errors import Unreachable
-from pysync_web.transport import HttpClient
+from pysync_web.transport.client import HttpClient
 from tests.conformance.transport import ask, insert, soon
 from tests.unit.server_process import ServerProcess
 

@@ -10,8 +10,7 @@ import time
 import pytest
 
 from pysync_web.errors import Rejected, SchemaError, Unreachable
-from pysync_web.transport import HttpClient
-from pysync_web.transport.client import base_url
+from pysync_web.transport.client import HttpClient, base_url
 from tests.conformance.bad_server import CASES, STREAM, STREAMS, BadServer, answer, begun
 
 native = pytest.mark.native
