@@ -44,6 +44,7 @@ class Optimism:
         self._now_ms = now_ms
         self._device = device
         self._tell = tell
+        self._waiting: set[asyncio.Event] = set()
 
     async def roll_back(self, change_id: str) -> list[PendingChange]:
         """Take back a change with what depends on it."""
@@ -72,6 +73,7 @@ class Optimism:
     async def confirmed(self, change_id: str) -> None:
         """Wait until a change waits no longer; raise :class:`ChangeRejected` where it did not come through."""
         news = asyncio.Event()
+        self._waiting.add(news)
         stop = self._storage.listen(lambda names: news.set())
         try:
             found = await self._storage.read(lambda tx: find_change(tx, change_id))
@@ -80,9 +82,15 @@ class Optimism:
                 news.clear()
         finally:
             stop()
+            self._waiting.discard(news)
         entry = await self._storage.read(lambda tx: _ended(tx, change_id, found))
         if entry is not None:
             raise ChangeRejected(f"{entry.kind}: {entry.message}", code=entry.code, entry_id=entry.id)
+
+    def wake(self) -> None:
+        """Let everybody look again who waits for a change: the storage is closed, which they are told."""
+        for news in self._waiting:
+            news.set()
 
     def _named(self, reason: Reason) -> Reason:
         return Reason(reason.kind, reason.code, reason.message, self._device)

@@ -82,11 +82,11 @@ class Selective:
         return Wish(query, binds)
 
 
-def collection_of(query: str) -> str:
+def collection_of(query: str, bind_vars: Binds = None) -> str:
     """Name the collection of a whole query, ``FOR u IN users …``; raise :class:`QueryError` for another."""
     from ..sdbql import collections_of
 
-    names = collections_of(query) or set()
+    names = collections_of(query, bind_vars) or set()
     if len(names) != 1:
         raise QueryError("A filter is FOR … IN one collection FILTER … RETURN the document.", query=query, at=0)
     return names.pop()

@@ -199,6 +199,7 @@ class SyncManager:
         if self._client is not None:
             await self._client.close()
         await self.store.close()
+        self._optimism.wake()
 
     async def __aenter__(self) -> SyncManager:
         await self.start()
@@ -565,13 +566,11 @@ class SyncManager:
         """
         if (refusal := self._refusal()) is not None:
             return refusal
-        if self._exchanging is not None:
-            await asyncio.gather(self._exchanging, return_exceptions=True)
+        await self._exchanged()
         if self._exchanging is None or self._exchanging.done():
             lease = self._background.lease if self._background else None
             self._exchanging = asyncio.ensure_future(self._sync(lease))
-        task = self._exchanging
-        return await asyncio.shield(task)
+        return await _result_of(self._exchanging)
 
     async def sync_where(self, predicate: Callable[[str, str, Document | None], bool]) -> SyncResult:
         """Sync, but push only the documents for which ``predicate(collection, key, document)`` is true.
@@ -580,11 +579,15 @@ class SyncManager:
         """
         if (refusal := self._refusal()) is not None:
             return refusal
-        if self._exchanging is not None:
-            await asyncio.gather(self._exchanging, return_exceptions=True)
+        await self._exchanged()
         lease = self._background.lease if self._background else None
         self._exchanging = asyncio.ensure_future(self._sync(lease, predicate))
-        return await asyncio.shield(self._exchanging)
+        return await _result_of(self._exchanging)
+
+    async def _exchanged(self) -> None:
+        """Wait until the sync that is under way has ended; it goes on where the one who waits is cancelled."""
+        if self._exchanging is not None:
+            await asyncio.wait([self._exchanging])
 
     def _refusal(self) -> SyncResult | None:
         """Give the result of a sync that can't begin."""
@@ -666,7 +669,7 @@ class SyncManager:
 
     async def set_sync_filter(self, query: str, bind_vars: Mapping[str, JSON] | None = None) -> bool:
         """Hold of a query's collection only the documents that it gives: ``FOR t IN tasks FILTER … RETURN t``."""
-        return await self.subscribe(collection_of(query), query, bind_vars)
+        return await self.subscribe(collection_of(query, bind_vars), query, bind_vars)
 
     async def set_collection_sync_filters(self, filters: Filters | None) -> bool:
         """Hold exactly these collections, each (name, filter or None[, bind variables]); None: everything again."""
@@ -1031,10 +1034,10 @@ class SyncManager:
 
     async def _sync_in_background(self, lease: int) -> None:
         if self.is_syncing:
-            await asyncio.gather(self._exchanging, return_exceptions=True)  # type: ignore[arg-type]
+            await self._exchanged()
             return
         self._exchanging = asyncio.ensure_future(self._sync(lease))
-        await self._exchanging
+        await _result_of(self._exchanging)
 
     async def _sync(self, lease: int | None, where: Predicate | None = None) -> SyncResult:
         """Run one sync from hook to hook, and note how it ended."""
@@ -1236,6 +1239,12 @@ def _report(task: asyncio.Task[None]) -> None:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+async def _result_of(task: asyncio.Task[SyncResult]) -> SyncResult:
+    """Wait for a sync that goes on where the one who waits is cancelled; one that was ended has failed."""
+    await asyncio.wait([task])
+    return SyncResult(False, errors=["it was stopped before it was through"]) if task.cancelled() else task.result()
 
 
 def _iso(ms: int | None) -> str | None:

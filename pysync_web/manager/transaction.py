@@ -11,14 +11,15 @@ from typing import Any
 from ..core.optimistic import View
 from ..core.replica import Write, checked_body
 from ..core.wire import MAX_TRANSACTION
-from ..errors import InvalidDocument
+from ..errors import InvalidDocument, TransactionError
 from ..values import JSON, canonical, check_collection, check_key
 
 
 class Transaction:
     """What ``async with sync.transaction() as t`` gives. Leaving it by an exception writes nothing.
 
-    Leaving it normally raises :class:`TransactionError` where a document that it read has changed meanwhile.
+    Leaving it normally raises :class:`TransactionError` where a document that it read has changed meanwhile. So does
+    every call outside of it.
     """
 
     def __init__(
@@ -33,16 +34,22 @@ class Transaction:
         self._writes: list[Write] = []
         self._seen: dict[tuple[str, str], View | None] = {}
         self._current: dict[tuple[str, str], dict[str, JSON] | None] = {}
+        self._is_begun = self._is_open = False
 
     async def __aenter__(self) -> Transaction:
+        if self._is_begun:
+            raise TransactionError("this transaction has begun before: each has an async with of its own")
+        self._is_begun = self._is_open = True
         return self
 
     async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._is_open = False
         if kind is None and (self._writes or self._seen):
             await self._commit(self._writes, self._seen)
 
     async def get_document(self, collection: str, key: str) -> dict[str, JSON] | None:
         """Read a document as this transaction sees it."""
+        self._check_open()
         name = (check_collection(collection), check_key(key))
         if name not in self._current:
             if name not in self._seen:
@@ -56,6 +63,7 @@ class Transaction:
         self, collection: str, key: str | None, document: dict[str, JSON], *, replace: bool = False
     ) -> str:
         """Save a document, merged into what is there or in place of it; give its key."""
+        self._check_open()
         key = self._new_key() if key is None else check_key(key)
         name = (check_collection(collection), key)
         body = checked_body(document, key)
@@ -68,9 +76,15 @@ class Transaction:
 
     async def delete_document(self, collection: str, key: str) -> None:
         """Delete a document; nothing happens if it is not there."""
+        self._check_open()
         name = (check_collection(collection), check_key(key))
         self._add(Write(*name, None))
         self._current[name] = None
+
+    def _check_open(self) -> None:
+        if not self._is_open:
+            ended = "has ended" if self._is_begun else "has not begun"
+            raise TransactionError(f"this transaction {ended}: async with sync.transaction() as t")
 
     def _add(self, write: Write) -> None:
         if len(self._writes) >= MAX_TRANSACTION:
