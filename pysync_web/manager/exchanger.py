@@ -88,6 +88,7 @@ class Exchanger:
         on_events: Callable[[list[Event]], None],
         on_round: Callable[[Tally], None],
         ask: Callable[[Sequence[Name]], Awaitable[None]],
+        is_online: Callable[[], bool],
     ) -> None:
         self._storage = storage
         self._transport = transport
@@ -95,6 +96,7 @@ class Exchanger:
         self._on_events = on_events
         self._on_round = on_round
         self._ask = ask
+        self._is_online = is_online
         self.was_forked = False
         self.refused: frozenset[int] = frozenset()
         self.looked_ms: int | None = None
@@ -231,6 +233,8 @@ class Exchanger:
         return await self._ask_server(database, text)
 
     async def _ask_server(self, database: str, text: str) -> tuple[SyncResponse, int]:
+        if not self._is_online():
+            raise Unreachable("offline")
         answer = await self._transport.exchange(database, text)
         self._stop_collecting()
         try:

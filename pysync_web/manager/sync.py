@@ -1053,6 +1053,7 @@ class SyncManager:
             on_events=self._emit,
             on_round=self._on_round,
             ask=self._conflicts.ask,
+            is_online=lambda: self.is_online,
         )
         began = time.monotonic()
         try:

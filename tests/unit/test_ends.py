@@ -95,6 +95,21 @@ async def test_a_sync_that_is_ended_is_a_failure_for_who_waits(opener: Opener, e
     assert not result.success and result.errors == ["it was stopped before it was through"]
 
 
+async def test_a_device_that_goes_offline_in_the_middle_of_a_sync_sends_nothing_more(opener: Opener):
+    manager, gate = await opener(auto_sync=False)
+    await manager.save_document("items", "1", {"a": 1})
+    gate.open.clear()
+    waiting = asyncio.ensure_future(manager.sync_now())
+    await until(lambda: gate.asked)
+    manager.set_online(False)
+    await manager.save_document("items", "2", {"a": 2})
+    gate.open.set()
+    result = await waiting
+    assert (result.success, result.pushed, result.errors) == (False, 1, ["offline"]) and gate.asked == 1
+    manager.set_online(True)
+    assert (await manager.sync_now()).pushed == 1
+
+
 async def test_who_waits_for_a_change_hears_that_the_store_was_closed(opener: Opener):
     manager, _ = await opener(auto_sync=False)
     await manager.save_document("items", "1", {"a": 1})
