@@ -146,20 +146,20 @@ class ThreeWayMerge:
 
     def __post_init__(self) -> None:
         if not isinstance(self.fallback, ConflictStrategy | Custom):
-            raise InvalidDocument(f"ThreeWayMerge: a fallback is {_NAMES} or Custom(…), not {self.fallback!r:.60}")
+            raise InvalidDocument(f"ThreeWayMerge: a fallback is {_PLAIN} or Custom(…), not {self.fallback!r:.60}")
         if self.fallback in (ConflictStrategy.THREE_WAY_MERGE, ConflictStrategy.MERGE_FIELDS):
             raise InvalidDocument(f"ThreeWayMerge: {self.fallback} is no fallback: it may clash too")
 
 
 Strategy: TypeAlias = ConflictStrategy | ThreeWayMerge | Custom
 
-_NAMES: Final = f"ConflictStrategy.{', '.join(one.name for one in ConflictStrategy)}"
+_PLAIN: Final = f"a ConflictStrategy ({', '.join(one.name for one in ConflictStrategy)})"
 
 
 def check_strategy(place: str, value: object) -> None:
     """Raise :class:`InvalidDocument`, which says what there is, where a value is no strategy."""
     if not isinstance(value, ConflictStrategy | ThreeWayMerge | Custom):
-        raise InvalidDocument(f"{place} is {_NAMES}, ThreeWayMerge(…) or Custom(…), not {value!r:.60}")
+        raise InvalidDocument(f"{place} is {_PLAIN}, ThreeWayMerge(…) or Custom(…), not {value!r:.60}")
 
 
 def last_write_wins(conflict: Conflict) -> Resolution:

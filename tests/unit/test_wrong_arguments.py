@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import math
 import re
 from collections.abc import AsyncIterator, Callable
@@ -13,12 +14,14 @@ import pytest
 
 import pysync_web as ps
 
+numbers = itertools.count()
+
 Call = Callable[[ps.SyncManager], Any]
 
 
 @pytest.fixture
 async def sync() -> AsyncIterator[ps.SyncManager]:
-    async with await ps.open("wrong-arguments", engine=ps.StorageEngine.MEMORY) as manager:
+    async with await ps.open(f"arguments-{next(numbers)}", engine=ps.StorageEngine.MEMORY) as manager:
         yield manager
 
 
@@ -45,7 +48,7 @@ OPENINGS: list[tuple[dict[str, Any], str]] = [
     ({"collections": None}, "collections"),
     ({"collections": ["a b"]}, "collection 'a b'"),
     ({"collections": [5]}, "collection 5"),
-    ({"conflict_strategy": "manual"}, "LAST_WRITE_WINS.* MANUAL, ThreeWayMerge.* Custom.* not 'manual'"),
+    ({"conflict_strategy": "manual"}, "LAST_WRITE_WINS.* MANUAL.*, ThreeWayMerge.* Custom.* not 'manual'"),
     ({"conflict_strategy": None}, "conflict_strategy .* not None"),
     ({"conflict_strategy": ps.Custom}, "conflict_strategy"),
     ({"database": 5}, "database 5"),
@@ -82,7 +85,6 @@ async def test_a_name_is_a_name(name: Any):
 
 
 CLIENTS: list[tuple[dict[str, Any], str]] = [
-    ({"server": ""}, "url"),
     ({"timeout_s": "5"}, "timeout_s is a number of seconds over 0, not '5'"),
     ({"timeout_s": -1}, "timeout_s"),
     ({"timeout_s": 0}, "timeout_s"),
@@ -159,11 +161,16 @@ VALUES: list[tuple[Call, str]] = [
     (lambda _: ps.RetryPolicy(cap_s=math.nan), "RetryPolicy.cap_s"),
     (lambda _: ps.ThreeWayMerge("manual"), "ThreeWayMerge.* not 'manual'"),
     (lambda _: ps.Custom(5), "Custom.* not 5"),
+    (config(query_limits=5), "SyncConfig.query_limits is a QueryLimits, not 5"),
+    (lambda _: ps.CallbackTransport(5, max), "push is a function, not 5"),
+    (lambda _: ps.CallbackTransport(max, None), "pull is a function, not None"),
+    (lambda _: ps.EncodedTransport(5, max, max), "inner: a transport .* not 5"),
+    (lambda _: ps.EncodedTransport(ps.LocalTransport(5), "x", max), "encode is a function, not 'x'"),
     (lambda s: ps.SyncManager(s.store, "localhost:6745"), "client: a transport"),
 ]
 
 CALLS: list[tuple[Call, str]] = [
-    (lambda s: s.save_document("c", "k", {}, strategy="manual"), "strategy is .* MANUAL, .* not 'manual'"),
+    (lambda s: s.save_document("c", "k", {}, strategy="manual"), "strategy is .* MANUAL.*, .* not 'manual'"),
     (lambda s: s.save_documents("c", [{}], strategy="manual"), "strategy"),
     (lambda s: s.delete_document("c", "k", strategy=5), "strategy"),
     (lambda s: s.update_document("c", "k", lambda d: d, strategy=5), "strategy"),
@@ -238,9 +245,10 @@ CALLS: list[tuple[Call, str]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("call", "says"), VALUES + CALLS, ids=[f"{i}-{one[1]}" for i, one in enumerate(VALUES + CALLS)]
-)
+EVERY = [*VALUES, *CALLS]
+
+
+@pytest.mark.parametrize(("call", "says"), EVERY, ids=[f"{i}-{one[1]}" for i, one in enumerate(EVERY)])
 async def test_a_wrong_argument_is_refused(sync, call: Call, says: str):
     await sync.save_document("c", "there", {"a": 1})
     assert re.search(says, await refusal(lambda: call(sync)))
