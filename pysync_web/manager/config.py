@@ -85,10 +85,9 @@ class SyncConfig:
         for name, kind in (kinds | dict.fromkeys(("collection_strategies", "resolvers"), Mapping)).items():
             if not isinstance(getattr(self, name), kind):
                 raise InvalidDocument(f"SyncConfig.{name} is a {kind.__name__}, not {getattr(self, name)!r:.60}")
-        if self.query_limits is not None and not hasattr(
-            self.query_limits, "rows_scanned"
-        ):  # imported with queries
-            raise InvalidDocument(f"SyncConfig.query_limits is a QueryLimits, not {self.query_limits!r:.60}")
+        limits = self.query_limits  # its class is imported with the first query
+        if limits is not None and not hasattr(limits, "rows_scanned"):
+            raise InvalidDocument(f"SyncConfig.query_limits is a QueryLimits, not {limits!r:.60}")
         if self.key_factory is not None:
             check_function("SyncConfig.key_factory", self.key_factory)
 

@@ -228,6 +228,7 @@ CALLS: list[tuple[Call, str]] = [
     (lambda s: s.collect_chunks(grace_s="a"), "grace_s"),
     (lambda s: s.import_bundle(None), "a bundle is bytes, not NoneType"),
     (lambda s: s.import_bundle("x"), "a bundle is bytes, not str"),
+    (lambda s: s.import_bundle(bytearray(b"x")), "a bundle is bytes, not bytearray"),
     (lambda s: s.sync_with(5), "channel: .* send, receive, close .* not 5"),
     (lambda s: s.sync_with(ps.channel_pair()[0], timeout_s="a"), "timeout_s"),
     (lambda s: s.sync_with(ps.channel_pair()[0], timeout_s=math.nan), "timeout_s"),
