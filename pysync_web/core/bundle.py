@@ -28,6 +28,8 @@ def encode_bundle(texts: Sequence[str]) -> bytes:
 
 def decode_bundle(data: bytes) -> list[Shown]:
     """Read a file; raise :class:`SchemaError` for one that is damaged or none of ours, :class:`FormatTooNew`."""
+    if not isinstance(data, bytes):
+        raise SchemaError(f"a bundle is bytes, not {type(data).__name__}", place=_PLACE)
     if len(data) > MAX_BUNDLE_BYTES:
         raise SchemaError(f"{len(data)} bytes, over the limit of {MAX_BUNDLE_BYTES}", place=_PLACE)
     documents = _documents_said(data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from ..causality import VersionVector
 from ..errors import InvalidDocument
@@ -126,6 +126,12 @@ class Custom:
     resolver: AsyncResolver | str
     merge: ClassVar[None] = None
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.resolver, str) and not callable(self.resolver):
+            raise InvalidDocument(
+                f"Custom: a resolver is a function, or the name of one, not {self.resolver!r:.60}"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class ThreeWayMerge:
@@ -139,11 +145,21 @@ class ThreeWayMerge:
     merge: ClassVar[None] = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.fallback, ConflictStrategy | Custom):
+            raise InvalidDocument(f"ThreeWayMerge: a fallback is {_PLAIN} or Custom(…), not {self.fallback!r:.60}")
         if self.fallback in (ConflictStrategy.THREE_WAY_MERGE, ConflictStrategy.MERGE_FIELDS):
             raise InvalidDocument(f"ThreeWayMerge: {self.fallback} is no fallback: it may clash too")
 
 
 Strategy: TypeAlias = ConflictStrategy | ThreeWayMerge | Custom
+
+_PLAIN: Final = f"a ConflictStrategy ({', '.join(one.name for one in ConflictStrategy)})"
+
+
+def check_strategy(place: str, value: object) -> None:
+    """Raise :class:`InvalidDocument`, which says what there is, where a value is no strategy."""
+    if not isinstance(value, ConflictStrategy | ThreeWayMerge | Custom):
+        raise InvalidDocument(f"{place} is {_PLAIN}, ThreeWayMerge(…) or Custom(…), not {value!r:.60}")
 
 
 def last_write_wins(conflict: Conflict) -> Resolution:

@@ -11,6 +11,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads
+from .arguments import check_count, check_seconds
 from .as_json import AsJson
 from .document import Body, Document, State
 from .ports import Key, Random, ReadTransaction, WriteTransaction
@@ -145,6 +146,11 @@ class LedgerBounds(AsJson):
     entries: int = 10_000
     age_s: float = 180 * 86_400.0
     notice_s: float = 86_400.0
+
+    def __post_init__(self) -> None:
+        check_count("LedgerBounds.entries", self.entries)
+        for name in ("age_s", "notice_s"):
+            check_seconds(f"LedgerBounds.{name}", getattr(self, name), from_zero=True, is_endless=True)
 
 
 class Trimmed(NamedTuple):

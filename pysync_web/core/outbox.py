@@ -13,6 +13,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from ..errors import InvalidDocument, OutboxFull
 from ..values import dumps, loads
+from .arguments import check_count
 from .as_json import AsJson
 from .ports import ReadTransaction, WriteTransaction
 
@@ -32,6 +33,10 @@ class Bounds(AsJson):
 
     changes: int = 100_000
     bytes: int = 256 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for name in ("changes", "bytes"):
+            check_count(f"Bounds.{name}", getattr(self, name))
 
     DEFAULT: ClassVar[Bounds]
     MOBILE: ClassVar[Bounds]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .arguments import check_seconds
 from .as_json import AsJson
 from .ports import Random
 
@@ -14,6 +15,10 @@ class RetryPolicy(AsJson):
 
     base_s: float = 1.0
     cap_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        for name in ("base_s", "cap_s"):
+            check_seconds(f"RetryPolicy.{name}", getattr(self, name), from_zero=True)
 
     def delay_s(self, attempt: int, rng: Random, *, at_least_s: float | None = None) -> float:
         """Give the wait in seconds after failure number ``attempt`` (1, 2, …).

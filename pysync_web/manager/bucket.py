@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from ..core.arguments import check_seconds, check_text
 from ..core.replica import read_document, read_documents
 from ..errors import ContentMissing, CorruptData, InvalidDocument
 from ..values import JSON, check_collection, check_key
@@ -108,6 +109,7 @@ class Bucket:
         Raises :class:`KeyError` where there is none, :class:`ContentMissing` where a piece has not come from the
         server within ``timeout_s`` seconds, and :class:`CorruptData` where the content is not what was written.
         """
+        check_seconds("timeout_s", timeout_s, from_zero=True, is_endless=True)
         document = await self._document(self.collection, check_key(key))
         if document is None:
             raise KeyError(key)
@@ -131,6 +133,7 @@ class Bucket:
 
     async def keys(self, prefix: str = "") -> list[str]:
         """Give the keys that begin with a prefix, in order."""
+        check_text("prefix", prefix)
         rows = await self._storage.read(lambda tx: read_documents(tx, self.collection))
         return [key for key, _ in rows if key.startswith(prefix)]
 

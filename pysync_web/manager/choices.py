@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
-from ..core.conflict import Strategy
+from ..core.conflict import Strategy, check_strategy
 from ..core.outbox import BLOCK_CHANGES
 from ..core.replica import WriteOptions
 from ..core.strategies import encode_strategy
@@ -33,6 +33,7 @@ def chosen(options: WriteOptions, config: SyncConfig, strategy: Strategy | None,
         raise InvalidDocument(f"a priority is an integer from 0 to {HIGHEST_PRIORITY}, not {priority!r}")
     if strategy is None:
         return replace(options, priority=priority) if priority else options
+    check_strategy("strategy", strategy)
     name = encode_strategy(strategy)
     given = getattr(strategy, "fallback", strategy)
     resolver = getattr(given, "resolver", None)
@@ -45,8 +46,9 @@ def tagged(document: dict[str, JSON], tags: Iterable[str] | None) -> dict[str, J
     """Give a document with exactly these tags, or as it is where None are given."""
     if tags is None:
         return document
-    names = list(tags)
-    if isinstance(tags, str) or not all(isinstance(name, str) and name for name in names):
+    is_list = isinstance(tags, Iterable) and not isinstance(tags, str)
+    names = list(tags) if is_list else []
+    if not is_list or not all(isinstance(name, str) and name for name in names):
         raise InvalidDocument(f"tags are a collection of texts, not {tags!r:.60}")
     return {**document, TAGS: dict.fromkeys(sorted(names), True)}
 

@@ -84,6 +84,8 @@ async def pieces(value: Value) -> AsyncIterator[bytes]:
         raise InvalidDocument(f"a value is bytes or an async iterator of bytes, not {type(value).__name__}")
     rest = bytearray()
     async for part in value:
+        if not isinstance(part, bytes | bytearray | memoryview):
+            raise InvalidDocument(f"a value is an async iterator of bytes, not of {type(part).__name__}")
         rest += part
         while len(rest) >= CHUNK_BYTES:
             yield bytes(rest[:CHUNK_BYTES])

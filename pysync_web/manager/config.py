@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..core.conflict import AsyncResolver, ConflictStrategy, Strategy
+from ..core.arguments import check_collections, check_function, check_seconds, check_text, is_count
+from ..core.conflict import AsyncResolver, ConflictStrategy, Strategy, check_strategy
 from ..core.ledger import LedgerBounds
 from ..core.outbox import Bounds
 from ..core.retry import RetryPolicy
@@ -57,17 +58,38 @@ class SyncConfig:
 
     def __post_init__(self) -> None:
         check_database(self.database)
-        for name in (*self.collections, *self.collection_strategies):
-            check_collection(name)
+        check_collections("SyncConfig.collections", self.collections)
+        check_strategy("SyncConfig.conflict_strategy", self.conflict_strategy)
+        self._check_kinds()
+        for name, strategy in self.collection_strategies.items():
+            check_strategy(f"SyncConfig.collection_strategies[{check_collection(name)!r}]", strategy)
+        for name, resolver in self.resolvers.items():
+            check_text("a name in SyncConfig.resolvers", name)
+            check_function(f"SyncConfig.resolvers[{name!r}]", resolver)
         bounds = (("batch_size", 1, MAX_CHANGES), ("page_size", 1, MAX_PAGE), ("max_retries", 0, 2**31))
         for name, low, high in bounds:
             value = getattr(self, name)
-            if not (isinstance(value, int) and low <= value <= high):
-                raise InvalidDocument(f"SyncConfig.{name} is an integer from {low} to {high}, not {value!r}")
-        for name in ("sync_interval_s", "resolver_timeout_s", "max_age_s"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidDocument(f"SyncConfig.{name} is over 0, not {value!r}")
+            if not is_count(value, low, high):
+                raise InvalidDocument(f"SyncConfig.{name} is an integer from {low} to {high}, not {value!r:.60}")
+        check_seconds("SyncConfig.sync_interval_s", self.sync_interval_s)
+        check_seconds("SyncConfig.resolver_timeout_s", self.resolver_timeout_s, is_endless=True)
+        if self.max_age_s is not None:
+            check_seconds("SyncConfig.max_age_s", self.max_age_s)
+
+    def _check_kinds(self) -> None:
+        """Raise :class:`InvalidDocument` for a member that is something else than it has to be."""
+        for name in ("auto_sync", "push_on_change"):
+            if getattr(self, name) not in (True, False):
+                raise InvalidDocument(f"SyncConfig.{name} is True or False, not {getattr(self, name)!r:.60}")
+        kinds = {"retry": RetryPolicy, "outbox": Bounds, "ledger": LedgerBounds}
+        for name, kind in (kinds | dict.fromkeys(("collection_strategies", "resolvers"), Mapping)).items():
+            if not isinstance(getattr(self, name), kind):
+                raise InvalidDocument(f"SyncConfig.{name} is a {kind.__name__}, not {getattr(self, name)!r:.60}")
+        limits = self.query_limits  # its class is imported with the first query
+        if limits is not None and not hasattr(limits, "rows_scanned"):
+            raise InvalidDocument(f"SyncConfig.query_limits is a QueryLimits, not {limits!r:.60}")
+        if self.key_factory is not None:
+            check_function("SyncConfig.key_factory", self.key_factory)
 
     def to_json(self) -> dict[str, JSON]:
         """Give the settings as JSON, without ``resolvers``; a strategy with a bare function has none."""

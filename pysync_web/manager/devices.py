@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..core.arguments import check_function, check_members, check_seconds
 from ..core.bundle import decode_bundle, encode_bundle
 from ..core.meeting import Intake, Shown, encode_shown, is_wanted, show, take_in
 from ..core.ports import Channel, Storage, WriteTransaction
@@ -30,6 +31,10 @@ class Devices:
 
     def meet(self, channel: Channel, on_progress: Callable[[int, int], Any] | None, timeout_s: float) -> Meeting:
         """Begin a meeting."""
+        check_members("channel: an object", channel, ("send", "receive", "close"))
+        check_seconds("timeout_s", timeout_s, is_endless=True)
+        if on_progress is not None:
+            check_function("on_progress", on_progress)
         meeting = Meeting(
             channel,
             self._storage,

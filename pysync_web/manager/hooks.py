@@ -7,6 +7,8 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from ..core.arguments import check_function
+
 log = logging.getLogger("pysync_web")
 
 
@@ -26,6 +28,7 @@ class Hooks:
 
     def add(self, callback: Callable[..., Any]) -> Callable[[], None]:
         """Hang a callback in; the result takes it out again."""
+        check_function(f"a callback of {self._what}", callback)
         self._callbacks.append(callback)
 
         def remove() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, get_args
 
 from ..causality import normalize_timestamp, parse_timestamp
 from ..core import replica as local
+from ..core.arguments import binds_of, check_limit, check_text
 from ..core.ledger import Entry, Kind, LedgerBounds, is_to_be_trimmed, put_entry, read_entries, read_entry, trim
 from ..core.ports import WriteTransaction
 from ..core.replica import Event, Write, WriteOptions
@@ -19,6 +20,7 @@ from .indexed import IndexedStorage
 Entries: TypeAlias = list[Entry]
 Rows: TypeAlias = list[JSON]
 
+_KINDS: Final[tuple[str, ...]] = get_args(Kind)
 _PAGE: Final = 200
 _EVERY_MS: Final = 3_600_000
 """How often the bounds are looked at where nothing was added."""
@@ -59,14 +61,21 @@ class Ledger:
 
         ``since`` is an ISO 8601 time with a zone; ``after`` the id of the last entry of the page before.
         """
+        most = check_limit("limit", limit)
+        if after is not None:
+            check_text("after", after)
+        if kind is not None and kind not in _KINDS:
+            raise InvalidDocument(f"kind is one of {', '.join(_KINDS)}, not {kind!r:.60}")
         since_ms = 0 if since is None else parse_timestamp(normalize_timestamp(since, "since"))[0]
 
         def wanted(entry: Entry) -> bool:
             is_there = collection in (None, entry.collection) and key in (None, entry.key)
             return is_there and kind in (None, entry.kind)
 
+        if most == 0:
+            return []
         return await self._storage.read(
-            lambda tx: read_entries(tx, limit=limit, after=after, wanted=wanted, since_ms=since_ms)
+            lambda tx: read_entries(tx, limit=most, after=after, wanted=wanted, since_ms=since_ms)
         )
 
     async def query(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> Rows:
@@ -81,7 +90,7 @@ class Ledger:
             raise QueryError("The ledger is not written by queries: restore(id) makes an entry an edit again")
         entries = [entry async for entry in self._all()]
         rows = [{"_key": entry.id, **entry.to_json()} for entry in reversed(entries)]
-        return execute(sdbql, {"ledger": rows}, dict(bind_vars or {}))
+        return execute(sdbql, {"ledger": rows}, binds_of(bind_vars))
 
     async def export(self) -> AsyncIterator[str]:
         """Give every entry as a line of JSON with its newline (NDJSON), the newest first."""
@@ -94,6 +103,7 @@ class Ledger:
         The fields that were lost are set, leaf by leaf, and the others stay, or (``replace``) go. A lost delete
         deletes again. Raises :class:`InvalidDocument` where there is no such entry.
         """
+        check_text("entry_id", entry_id)
 
         async def body(tx: WriteTransaction) -> tuple[Event | None, dict[str, JSON] | None]:
             entry = await read_entry(tx, entry_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from ..core.arguments import check_collections, check_members
 from ..core.conflict import ConflictStrategy, Strategy
 from ..core.ports import Transport
 from ..transport.client import HttpClient
 from .config import SyncConfig
 from .store import LocalStore, StorageEngine
-from .sync import SyncManager
+from .sync import TRANSPORT, SyncManager
 
 
 async def open_manager(
@@ -41,11 +42,18 @@ async def open_manager(
         sync_interval_s=sync_interval_s,
         auto_sync=auto_sync,
         push_on_change=push_on_change,
-        collections=tuple(collections),
+        collections=check_collections("collections", collections),
         conflict_strategy=conflict_strategy,
     )
+    if server is not None and not isinstance(server, str):
+        check_members("server: a URL, or a transport", server, TRANSPORT)
     client = HttpClient(server, token=token, timeout_s=timeout_s) if isinstance(server, str) else server
-    store = await LocalStore.open(name, device_id=device_id, engine=engine, durability=durability)
+    try:
+        store = await LocalStore.open(name, device_id=device_id, engine=engine, durability=durability)
+    except BaseException:
+        if client is not None and client is not server:
+            await client.close()
+        raise
     manager = SyncManager(store, client, config)
     try:
         await manager.start()

@@ -91,6 +91,8 @@ class Queries:
 
     async def create_index(self, collection: str, fields: Sequence[str], name: str | None, is_unique: bool) -> str:
         """Make an index, or find that it is there; give its name."""
+        for field in fields:
+            _check_field(field)
         index = Index(
             name or "_".join(field.replace(".", "_") for field in fields), collection, tuple(fields), is_unique
         )
@@ -194,10 +196,12 @@ def _check_index(index: Index) -> None:
     check_collection(index.collection)
     if not 1 <= len(index.fields) <= indexes.MAX_FIELDS:
         raise InvalidDocument(f"an index has 1 to {indexes.MAX_FIELDS} fields, not {len(index.fields)}")
-    for field in index.fields:
-        if not isinstance(field, str) or not field or "" in field.split("."):
-            raise InvalidDocument(f"an index's field is a name, or names with dots between them, not {field!r}")
-        if field.split(".")[0] in _GIVEN:
-            raise InvalidDocument(f"{field!r} is no field of what was saved, so there is no index over it")
-    if not index.name.isprintable() or not 1 <= len(index.name) <= 200:
+    if not isinstance(index.name, str) or not index.name.isprintable() or not 1 <= len(index.name) <= 200:
         raise InvalidDocument(f"an index's name has 1 to 200 printable characters: {index.name!r}")
+
+
+def _check_field(field: object) -> None:
+    if not isinstance(field, str) or not field or "" in field.split("."):
+        raise InvalidDocument(f"an index's field is a name, or names with dots between them, not {field!r}")
+    if field.split(".")[0] in _GIVEN:
+        raise InvalidDocument(f"{field!r} is no field of what was saved, so there is no index over it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from ..core.arguments import binds_of, listed
 from ..core.exchange import choose_parts
 from ..core.expiry import SETTINGS
 from ..core.scope import Asked, Wish, load_scope
@@ -40,7 +41,7 @@ class Selective:
         if filters is None:
             return await self._storage.write(lambda tx: choose_parts(tx, None, self._names))
         wishes: dict[str, Wish | None] = {}
-        for collection, query, *rest in filters:
+        for collection, query, *rest in _parts(filters):
             if collection in wishes:
                 raise InvalidDocument(f"collection {collection!r} stands twice in the list: it has one filter")
             wishes[self._checked(collection)] = self._wish(collection, query, rest[0] if rest else None)
@@ -72,7 +73,7 @@ class Selective:
         return check_collection(collection)
 
     def _wish(self, collection: str, query: str | None, bind_vars: Binds) -> Wish:
-        binds: dict[str, Any] = dict(bind_vars or {})
+        binds: dict[str, Any] = binds_of(bind_vars)
         canonical(binds, "bind_vars")
         filter_of(collection, query, binds)
         if query is not None and not self._can_filter:
@@ -80,6 +81,17 @@ class Selective:
         if query is None and binds:
             raise InvalidDocument("bind variables without a filter")
         return Wish(query, binds)
+
+
+def _parts(filters: Filters) -> list[tuple[Any, ...]]:
+    """List filters, each with its two or three parts."""
+    if isinstance(filters, Mapping):
+        raise InvalidDocument("filters: a list of (name, filter or None[, bind variables]) is due, not a mapping")
+    found = listed("filters", filters, "(name, filter or None[, bind variables])")
+    for one in found:
+        if not isinstance(one, tuple | list) or len(one) not in (2, 3) or not isinstance(one[0], str):
+            raise InvalidDocument(f"filters: each is (name, filter or None[, bind variables]), not {one!r:.60}")
+    return found
 
 
 def collection_of(query: str, bind_vars: Binds = None) -> str:

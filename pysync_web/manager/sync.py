@@ -11,10 +11,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as with_values
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..causality import parse_timestamp
 from ..core import replica as local
+from ..core.arguments import (
+    LONGEST_S,
+    binds_of,
+    check_function,
+    check_limit,
+    check_members,
+    check_text,
+    is_number,
+    listed,
+)
 from ..core.conflict import Answer, Conflict, Resolver, Strategy
 from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
 from ..core.expiry import SETTINGS
@@ -84,6 +94,9 @@ if TYPE_CHECKING:
 Document = dict[str, JSON]
 Predicate = Callable[[str, str, "Document | None"], bool]
 
+TRANSPORT: Final = ("exchange", "pokes", "close")
+"""The methods that a transport has."""
+
 
 class SyncManager:
     """Documents in a local store, synced with a server.
@@ -95,6 +108,8 @@ class SyncManager:
     def __init__(
         self, store: LocalStore, client: Transport | None = None, config: SyncConfig | None = None
     ) -> None:
+        if client is not None:
+            check_members("client: a transport", client, TRANSPORT)
         self.store = store
         self.config = config or SyncConfig()
         self._storage = IndexedStorage(store.storage)
@@ -256,7 +271,7 @@ class SyncManager:
         if isinstance(documents, Mapping):
             keys, given = list(documents.keys()), list(documents.values())
         else:
-            given = list(documents)
+            given = listed("documents", documents, "documents")
             keys = [_key_of(document) or self.new_key() for document in given]
         check_keys(keys)
         bodies = [checked_body(document, key) for key, document in zip(keys, given, strict=True)]
@@ -275,7 +290,7 @@ class SyncManager:
 
     async def get_documents(self, collection: str, keys: Iterable[str]) -> list[Document | None]:
         """Give several documents of one moment, None for each that is not there."""
-        wanted = [check_key(key) for key in keys]
+        wanted = [check_key(key) for key in listed("keys", keys, "keys")]
         check_collection(collection)
         return await self._storage.read(lambda tx: local.read_some(tx, collection, wanted))
 
@@ -314,6 +329,7 @@ class SyncManager:
     ) -> Document | None:
         self._collection(collection)
         check_key(key)
+        check_function("change", change)
 
         async def body(tx: WriteTransaction) -> tuple[Event | None, View | None]:
             before = await local.read_view(tx, collection, key)
@@ -332,9 +348,10 @@ class SyncManager:
     async def list_documents(self, collection: str, limit: int = 50, offset: int = 0) -> tuple[list[Document], int]:
         """Give a page of documents in the order of their keys, and how many there are altogether."""
         check_collection(collection)
+        most, first = check_limit("limit", limit), check_limit("offset", offset)
 
         async def body(tx: ReadTransaction) -> tuple[list[tuple[str, Document]], int]:
-            page = await local.read_documents(tx, collection, limit=limit, offset=offset)
+            page = await local.read_documents(tx, collection, limit=most, offset=first)
             return page, await local.count(tx, collection)
 
         rows, total = await self._storage.read(body)
@@ -368,6 +385,7 @@ class SyncManager:
         """
         from .bucket import Bucket
 
+        check_text("a bucket's name", name)
         self._collection(CHUNKS)
         self._collection(BUCKET + name)
         return Bucket(name, self._storage, self.save_document, self.delete_document)
@@ -409,6 +427,8 @@ class SyncManager:
         Syncs first where there is a server, and does nothing if that fails: others may have written meanwhile. What
         was used within ``grace_s`` seconds stays.
         """
+        if not is_number(grace_s, -LONGEST_S, LONGEST_S):
+            raise InvalidDocument(f"grace_s is a number of seconds, not {grace_s!r:.60}")
         if self._client is not None and not (await self.sync_now()).success:
             return 0
         before_ms = _now_ms() - round(grace_s * 1000)
@@ -513,7 +533,7 @@ class SyncManager:
 
         Raises :class:`QueryError` with the place in the query, also past a limit of ``SyncConfig.query_limits``.
         """
-        binds = dict(bind_vars or {})
+        binds = binds_of(bind_vars)
         queries = self._queries()
         if not queries.is_writing(sdbql):
             return await queries.read(sdbql, binds)
@@ -523,11 +543,11 @@ class SyncManager:
 
     async def explain(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> dict[str, JSON]:
         """Run a query without making what it writes, and tell how: the steps, the indexes used, rows and times."""
-        return await self._queries().explain(sdbql, dict(bind_vars or {}))
+        return await self._queries().explain(sdbql, binds_of(bind_vars))
 
     def live(self, sdbql: str, bind_vars: Mapping[str, JSON] | None = None) -> LiveQuery:
         """Keep a query live: ``async for rows in sync.live(…)`` gives its rows now and after each change of them."""
-        return self._queries().live(sdbql, dict(bind_vars or {}))
+        return self._queries().live(sdbql, binds_of(bind_vars))
 
     async def create_index(
         self, collection: str, fields: str | Sequence[str], unique: bool = False, *, name: str | None = None
@@ -537,7 +557,7 @@ class SyncManager:
         Indexes are this replica's own and change with its documents. ``unique`` refuses local writes that would give
         two documents the same values, with :class:`InvalidDocument`; what comes from elsewhere is not refused.
         """
-        given = [fields] if isinstance(fields, str) else list(fields)
+        given = [fields] if isinstance(fields, str) else listed("fields", fields)
         return await self._queries().create_index(collection, given, name, unique)
 
     async def drop_index(self, collection: str, name: str) -> bool:
@@ -577,6 +597,7 @@ class SyncManager:
 
         ``document`` is None where the change deletes it. A transaction is pushed if all of its documents are chosen.
         """
+        check_function("predicate", predicate)
         if (refusal := self._refusal()) is not None:
             return refusal
         await self._exchanged()
@@ -610,6 +631,9 @@ class SyncManager:
                 self.set_online(is_online)
             case Stop():
                 await self.stop()
+            case _:
+                kinds = "SyncNow(), Subscribe(…), Unsubscribe(…), SetOnline(…) or Stop()"
+                raise InvalidDocument(f"a command is {kinds}, not {command!r:.60}")
         return None
 
     def set_online(self, is_online: bool) -> None:
@@ -691,12 +715,13 @@ class SyncManager:
 
     def enable_delta_sync(self, collection: str, is_enabled: bool = True) -> None:
         """Let the server send of a changed document only what has changed (as it does by itself), or all of it."""
-        self._whole = self._whole - {check_collection(collection)} if is_enabled else self._whole | {collection}
+        name = check_collection(collection)
+        self._whole = self._whole - {name} if is_enabled else self._whole | {name}
 
     def set_delta_threshold(self, threshold: float) -> None:
         """Have a document sent whole where what has changed is more than this part of it, 0 to 1; 0.5 by itself."""
-        if not 0 <= threshold <= 1:
-            raise InvalidDocument(f"a threshold is from 0 to 1, not {threshold!r}")
+        if not is_number(threshold, 0, 1):
+            raise InvalidDocument(f"a threshold is from 0 to 1, not {threshold!r:.60}")
         self._threshold = threshold
 
     def get_last_delta_stats(self) -> DeltaStats:
@@ -729,7 +754,7 @@ class SyncManager:
         that the server does not have, or with a conflict, stays. A copy comes again when the document changes on the
         server, with :meth:`full_resync`, or when it is saved here and synced.
         """
-        return await self._cleaner().evict(sdbql, bind_vars or {})
+        return await self._cleaner().evict(sdbql, binds_of(bind_vars))
 
     async def compact(self) -> CompactResult:
         """Drop old deletes that the server has forgotten too, and give room back to the disk."""
@@ -855,7 +880,8 @@ class SyncManager:
         self, limit: int = 1000, *, collection: str | None = None, key: str | None = None
     ) -> list[PendingChange]:
         """List the changes that the server has not acknowledged, the oldest first, all or those of some documents."""
-        return await self._storage.read(lambda tx: _read_pending(tx, limit, collection, key))
+        most = check_limit("limit", limit)
+        return await self._storage.read(lambda tx: _read_pending(tx, most, collection, key))
 
     async def rollback(self, change_id: str) -> list[PendingChange]:
         """Take back a change that waits, with later ones of its document and the rest of their transactions.
@@ -863,6 +889,7 @@ class SyncManager:
         Gives what was taken back, nothing where it does not wait any more; each goes to the ledger. Raises
         :class:`ChangeInFlight` where the server may have one of them already.
         """
+        check_text("change_id", change_id)
         return await self._optimism.roll_back(change_id)
 
     async def confirmed(self, change_id: str) -> None:
@@ -870,6 +897,7 @@ class SyncManager:
 
         Raises :class:`ChangeRejected` where it was refused, lost a conflict, expired or was taken back.
         """
+        check_text("change_id", change_id)
         await self._optimism.confirmed(change_id)
 
     async def conflicts(self) -> list[Conflict]:
@@ -899,6 +927,7 @@ class SyncManager:
     def on_collection_change(self, collection: str, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call back after every change in one collection; the result takes that back."""
         check_collection(collection)
+        check_function("a callback of on_collection_change", callback)
         return self._changes.add(lambda event: callback(event) if event.collection == collection else None)
 
     def on_before_sync(self, callback: Callable[[list[PendingChange]], Any]) -> Callable[[], None]:
@@ -922,6 +951,7 @@ class SyncManager:
 
         ``with_size`` adds, as a third argument, the characters of JSON that were exchanged so far.
         """
+        check_function("a callback of on_progress", callback)
         return self._progress.add(callback if with_size else lambda done, total, _: callback(done, total))
 
     # What stands behind

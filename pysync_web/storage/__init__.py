@@ -51,6 +51,8 @@ async def open_storage(
 
             return SqliteStorage.open(name, durability=durability, busy_timeout_s=busy_timeout_s)
         case "indexeddb":
+            if sys.platform != "emscripten":
+                raise StorageError("IndexedDB is there in a page alone: natively choose memory or sqlite")
             from .indexeddb import IndexedDBStorage
 
             return await IndexedDBStorage.open(str(name), durability=durability)

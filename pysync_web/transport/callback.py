@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from ..core.arguments import check_function
 from ..core.beside import Beside
 from ..core.hub import Hub
 from ..core.outbox import Name
@@ -82,6 +83,8 @@ class CallbackTransport:
             raise InvalidDocument("batch_size, batch_bytes and timeout_s are over 0")
         if not 0 < retention_days <= MOST_DAYS:
             raise InvalidDocument(f"retention_days is over 0 and up to {MOST_DAYS}, not {retention_days!r:.40}")
+        check_function("push", push)
+        check_function("pull", pull)
         self._push = push
         self._pull = pull
         self._storage = Beside(storage, PREFIX) if storage is not None else None

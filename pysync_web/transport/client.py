@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from ..core.arguments import check_seconds
 from ..core.wire import MAX_BODY_BYTES, Subscription, encode_subscription
 from ..errors import SchemaError, Unreachable
 from ..values import decode, dumps
@@ -102,6 +103,9 @@ class HttpClient:
         silence_s: float | None = None,
         carrier: Callable[[], Carrier] | None = None,
     ) -> None:
+        check_seconds("timeout_s", timeout_s, is_endless=True)
+        if silence_s is not None:
+            check_seconds("silence_s", silence_s, from_zero=True, is_endless=True)
         self.url = base_url(url)
         self._headers: dict[str, str] = {}
         self.set_token(token)
@@ -113,7 +117,7 @@ class HttpClient:
 
     def set_token(self, token: str | None) -> None:
         """Use another token from the next request on; None sends none."""
-        self._headers = {"authorization": f"Bearer {_checked(token)}"} if token else {}
+        self._headers = {} if token in (None, "") else {"authorization": f"Bearer {_checked(token)}"}
 
     def watch_online(self, callback: Callable[[bool], None]) -> Callable[[], None]:
         """Call back when the browser says that the network came or went; natively nobody says so."""
@@ -227,6 +231,8 @@ def base_url(url: str) -> str:
 
     Raises ``SchemaError`` for what can't be one, and for an address with a password, a query or a fragment.
     """
+    if not isinstance(url, str):
+        raise SchemaError(f"{url!r:.100} is not the address of a server", place="url")
     if IN_PAGE:
         from .fetch import resolved
 
@@ -252,9 +258,9 @@ def is_loopback(host: str) -> bool:
     return host in ("localhost", "::1") or host.endswith(".localhost") or bool(_LOOPBACK.match(host))
 
 
-def _checked(token: str) -> str:
+def _checked(token: object) -> str:
     """Return a token that can stand in a header."""
-    if token.isascii() and token.isprintable() and " " not in token:
+    if isinstance(token, str) and token.isascii() and token.isprintable() and " " not in token:
         return token
     raise SchemaError("a token is printable ASCII without spaces", place="token")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
+from ..core.arguments import check_function, check_members
 from ..core.ports import Transport
 from ..core.wire import Subscription
 from ..crdt import is_crdt
@@ -37,6 +38,9 @@ class EncodedTransport:
     can_filter = False
 
     def __init__(self, inner: Transport, encode: Coder, decode: Coder, *, accepts_plain: bool = False) -> None:
+        check_members("inner: a transport", inner, ("exchange", "pokes", "close"))
+        check_function("encode", encode)
+        check_function("decode", decode)
         self._inner = inner
         self._encode = encode
         self._decode = decode
