@@ -21,6 +21,9 @@ from .document import TOUCHED, Body, State, life_of, place_of
 MARK_TEXT: Final = f'"{MARK}"'
 """What a text has where something in it may be a CRDT value."""
 
+RESERVED: Final = ("_key", "_version", "_timestamp")
+"""The members of a document that the library gives."""
+
 FIRST_LIFE: Final = timestamp(0)
 """The register's timestamp of a CRDT value that nothing was there before."""
 
@@ -204,6 +207,8 @@ def field_path(field: str) -> tuple[str, ...]:
     path = tuple(field.split(".")) if isinstance(field, str) else ()
     if not path or not all(path) or MARK in path:
         raise InvalidDocument(f"{field!r:.60} is not the name of a field")
+    if path[0] in RESERVED:
+        raise InvalidDocument(f"{field!r:.60} is no field of a document: {path[0]} is given by the library")
     return path
 
 
