@@ -149,6 +149,40 @@ def without_crdts(state: State) -> State | None:
     return State(body, state.since, stamps) if body or stamps else None
 
 
+def joining(state: State, known: State | None, at: str) -> State:
+    """Give what was made elsewhere at a time, with CRDT values that join those of a kind that are known here.
+
+    They take the lives of these, or begin where nothing is; anything else they replace.
+    """
+    lives = {place_of(path): _life_here(known, path, value, at) for path, value in crdts_in(state.body)}
+    if not lives:
+        return state
+    stamps = {place: stamp or at for place, stamp in state.stamps.items()}
+    return State(state.body, state.since or at, {**stamps, **lives, TOUCHED: at})
+
+
+def _life_here(known: State | None, path: tuple[str, ...], value: crdt.State, at: str) -> str:
+    """Give the timestamp of the register of a CRDT value that was made elsewhere."""
+    if known is None:
+        return FIRST_LIFE
+    node: Any = known.body or {}
+    for name in path:
+        if type(node) is not dict or MARK in node:
+            return at
+        node = node.get(name, {})
+    is_free = node == {} or (is_crdt(node) and node[MARK] == value[MARK])
+    return life_of(known, place_of(path), FIRST_LIFE) if is_free else at
+
+
+def without_others(body: Body, wanted: Body) -> Body:
+    """Give a body without the CRDT values that another has, too, but not just so; the same object without any."""
+    for path, value in crdts_in(wanted):
+        mine = state_at(body, path)
+        if mine is not None and not same(mine, value):
+            body = _without(body, path)
+    return body
+
+
 def joined(chosen: Body | None, other: Body | None, base: Body | None) -> Body | None:
     """Give a body with what the CRDT values of another add to it: they are never in conflict.
 

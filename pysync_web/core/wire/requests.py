@@ -20,6 +20,7 @@ from ...values import (
     dumps,
 )
 from ..document import Body, State, deleted, removals
+from ..fields import RESERVED
 from ..fields import MARK_TEXT, check_states
 from .messages import (
     MAX_CHANGES,
@@ -38,7 +39,6 @@ from .messages import (
 from .parts import (
     ID,
     OPERATIONS,
-    RESERVED,
     _kind,
     a_counter,
     a_document,
