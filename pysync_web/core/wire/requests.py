@@ -20,8 +20,7 @@ from ...values import (
     dumps,
 )
 from ..document import Body, State, deleted, removals
-from ..fields import RESERVED
-from ..fields import MARK_TEXT, check_states
+from ..fields import MARK_TEXT, RESERVED, check_states
 from .messages import (
     MAX_CHANGES,
     MAX_COLLECTIONS,
