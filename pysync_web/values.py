@@ -144,6 +144,12 @@ def canonical_many(documents: Sequence[JSON], places: Sequence[str]) -> list[str
     return [canonical(document, f"document {place!r}") for document, place in zip(documents, places, strict=True)]
 
 
+def check_together(value: JSON, place: str) -> None:
+    """Raise :class:`InvalidDocument` where a value that was put together from checked parts is over a limit."""
+    if not _is_plain(value):
+        _refuse(value, place, InvalidDocument)
+
+
 def decode(data: bytes | str, place: str = "body") -> JSON:
     """Parse JSON from outside, strictly.
 

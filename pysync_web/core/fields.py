@@ -21,6 +21,9 @@ from .document import TOUCHED, Body, State, life_of, place_of
 MARK_TEXT: Final = f'"{MARK}"'
 """What a text has where something in it may be a CRDT value."""
 
+RESERVED: Final = ("_key", "_version", "_timestamp")
+"""The members of a document that the library gives."""
+
 FIRST_LIFE: Final = timestamp(0)
 """The register's timestamp of a CRDT value that nothing was there before."""
 
@@ -146,6 +149,40 @@ def without_crdts(state: State) -> State | None:
     return State(body, state.since, stamps) if body or stamps else None
 
 
+def joining(state: State, known: State | None, at: str) -> State:
+    """Give what was made elsewhere at a time, with CRDT values that join those of a kind that are known here.
+
+    They take the lives of these, or begin where nothing is; anything else they replace.
+    """
+    lives = {place_of(path): _life_here(known, path, value, at) for path, value in crdts_in(state.body)}
+    if not lives:
+        return state
+    stamps = {place: stamp or at for place, stamp in state.stamps.items()}
+    return State(state.body, state.since or at, {**stamps, **lives, TOUCHED: at})
+
+
+def _life_here(known: State | None, path: tuple[str, ...], value: crdt.State, at: str) -> str:
+    """Give the timestamp of the register of a CRDT value that was made elsewhere."""
+    if known is None:
+        return FIRST_LIFE
+    node: Any = known.body or {}
+    for name in path:
+        if type(node) is not dict or MARK in node:
+            return at
+        node = node.get(name, {})
+    is_free = node == {} or (is_crdt(node) and node[MARK] == value[MARK])
+    return life_of(known, place_of(path), FIRST_LIFE) if is_free else at
+
+
+def without_others(body: Body, wanted: Body) -> Body:
+    """Give a body without the CRDT values that another has, too, but not just so; the same object without any."""
+    for path, value in crdts_in(wanted):
+        mine = state_at(body, path)
+        if mine is not None and not same(mine, value):
+            body = _without(body, path)
+    return body
+
+
 def joined(chosen: Body | None, other: Body | None, base: Body | None) -> Body | None:
     """Give a body with what the CRDT values of another add to it: they are never in conflict.
 
@@ -204,6 +241,8 @@ def field_path(field: str) -> tuple[str, ...]:
     path = tuple(field.split(".")) if isinstance(field, str) else ()
     if not path or not all(path) or MARK in path:
         raise InvalidDocument(f"{field!r:.60} is not the name of a field")
+    if path[0] in RESERVED:
+        raise InvalidDocument(f"{field!r:.60} is no field of a document: {path[0]} is given by the library")
     return path
 
 

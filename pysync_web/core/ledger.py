@@ -21,6 +21,10 @@ Kind: TypeAlias = Literal["lost", "rejected", "quarantined", "expired", "rolled_
 a document that was deleted so long ago that the server has forgotten it, or to one that was removed from here."""
 
 
+OTHER: Final = ("other_change", "another change of the same document stands, though this one has a later time")
+"""Code and message of what was lost to a change that is not later: a strategy, or somebody, has decided so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A change that did not come through.
@@ -133,7 +137,11 @@ def key_of(entry_id: str) -> Key:
 
 
 def _decoded(key: Key, text: str) -> Entry:
-    return Entry.from_json(loads(text) | {"id": f"{key[0]}-{key[1]}"})
+    """Read an entry. Whether what stands is later or not, its times tell, so both are stored alike."""
+    entry = Entry.from_json(loads(text) | {"id": f"{key[0]}-{key[1]}"})
+    if entry.kind == "lost" and "" < entry.against_timestamp < entry.timestamp:
+        return replace(entry, code=OTHER[0], message=OTHER[1])
+    return entry
 
 
 @dataclass(frozen=True, slots=True)

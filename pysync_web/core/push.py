@@ -97,6 +97,7 @@ class Push:
         self.ops: dict[str, str | None] = {}
         self.texts = {id(body): text for body, text in request.texts}  # the request holds the bodies
         self.has_crdts = any(map(self._has_crdts, request.changes))
+        self.keeps_times = False
 
     async def run(self) -> None:
         """Decide every change and write what they did."""
@@ -331,11 +332,12 @@ class Push:
             stamps = (change.state.since, *change.state.stamps.values(), latest(change.state.body))
             before += [stamp for stamp in stamps if stamp <= limit]
         self.state.clock = next_timestamp(max([self.state.clock, *before]), self.now_ms)
-        return change._replace(state=restamped(change.state, self.state.clock, limit if is_ahead else ""))
+        state = restamped(change.state, self.state.clock, limit if is_ahead else "")
+        return change._replace(state=state._replace(body=change.state.body) if self.keeps_times else state)
 
     def _is_ahead(self, change: Change) -> bool:
-        made = max(change.state.timestamp, latest(change.state.body) if self.has_crdts else "")
-        return made > self.latest
+        within = latest(change.state.body) if self.has_crdts and not self.keeps_times else ""
+        return max(change.state.timestamp, within) > self.latest
 
     def _stage(self, change: Change, current: Document | None, state: State, status: Any) -> Result:
         """Note the document's new state under the next number, unless nothing changes."""

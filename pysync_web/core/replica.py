@@ -12,11 +12,12 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import tick
 from ..errors import FormatTooNew, InvalidDocument, SyncError
-from ..values import JSON, dumps, loads
+from ..values import JSON, canonical, dumps, loads
 from .as_json import AsJson
 from .digest import digest, digest_of_many
 from .document import Body, Document, State, changed, deleted, inserted, merge
 from .fields import MARK_TEXT, kept, refuse_states
+from .limits import check_done, check_saved
 from .optimistic import (
     EMPTY,
     Pending,
@@ -332,8 +333,11 @@ class Writer:
         if change is None:
             return None, before
         after = self._append(name, record, *change, relays=author != self.counters.replica)
+        now = change[1] if state is None else merge(state, change[1])
+        if now.body is not None:
+            _check(item, text or "", change[1], state, now, after.pending[-1].state.body or {})
         self._put(name, after)
-        seen = view_of(after, change[1] if state is None else merge(state, change[1]), self.counters.replica)
+        seen = view_of(after, now, self.counters.replica)
         await self.totals.count(item.collection, (seen is not None) - (before is not None))
         kind: ChangeType = "LocalDelete" if seen is None else "LocalUpdate" if before else "LocalInsert"
         return Event(kind, *name, seen.document(item.key) if seen else None), seen
@@ -479,6 +483,16 @@ class Writer:
         start = 32 * self._used
         self._used += 1
         return self._ids[start : start + 32] or self._rng.randbytes(16).hex()
+
+
+def _check(item: Write, stored: str, patch: State, before: State | None, after: State, sent: Body) -> None:
+    """Raise :class:`InvalidDocument` where a write makes of a document what the server would refuse."""
+    place = f"document {item.key!r}"
+    if item.deed is None:
+        check_saved(place, len(item.text) + len(stored), before, after, sent)
+    else:
+        size = len(canonical(patch.body, place)) + len(stored)
+        check_done(place, item.deed.path, patch, size, before, after, sent)
 
 
 def _relays(deeds: Sequence[Deed]) -> bool:

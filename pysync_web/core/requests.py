@@ -44,8 +44,13 @@ async def decide(
     rng: Random,
     guard: Guard | None = None,
     memory: Memory | None = None,
+    *,
+    keeps_times: bool = False,
 ) -> Answer:
-    """Decide the changes of a request and answer it; ``memory`` hears what this did to the feed."""
+    """Decide the changes of a request and answer it; ``memory`` hears what this did to the feed.
+
+    ``keeps_times``: the times inside CRDT values stay as they are, because others have the same values.
+    """
     memory = memory or Memory()
     state = await required_state(tx)
     if _is_rolled_back(state, request):
@@ -62,6 +67,7 @@ async def decide(
     _check_floor(state, request, replica, now_ms)
     n = replica["n"] if replica else request.version_vector.get(request.client_id, 0)
     push = Push(tx, request, state, now_ms, rng, guard, n)
+    push.keeps_times = keeps_times
     before = replace(state)
     await push.run()
     memory.commit = Commit(before, state, push.moved)

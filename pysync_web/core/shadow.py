@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from ..causality import SERVER
+from ..causality import SERVER, tick
+from ..errors import SchemaError
 from ..values import JSON, dumps, loads, same
 from .document import Body, Document, State, deleted, inserted
-from .hub_state import head_of
+from .fields import MARK_TEXT, check_states, joining, without_others
+from .hub_state import head_of, required_state
 from .ledger import Entry, lost_fields, record_entry
 from .mirror import Mirror, base_of, decode_mirror, difference, offered
 from .outbox import Name
@@ -71,12 +74,12 @@ async def take_in(tx: WriteTransaction, page: Pulled, generation: int, now_ms: i
 
     A document that was changed on both sides merges by fields, the later change of a field stands (without a
     timestamp: the backend's); of an update and a delete the later one stands (without one: the update). What gives
-    way is in the ledger.
+    way is in the ledger. CRDT values of one kind are joined, whoever made them and whatever was written over.
     """
     state = await load_state(tx)
     if state.generation != generation:
         return False
-    intake = _Intake(tx, now_ms, rng)
+    intake = _Intake(tx, (await required_state(tx)).clock, now_ms, rng)
     records = {record.name: record for record in page.records}
     if page.is_complete:
         for key, text in await tx.scan("mirrors"):
@@ -128,6 +131,7 @@ async def settle(
 
     A refused change is undone in the hub; the changes of a replica that made it (``ops``) will be told the reason.
     """
+    clock = (await required_state(tx)).clock
     late: list[SyncRecord] = []
     undone: list[Change] = []
     for record, verdict in sent:
@@ -139,7 +143,7 @@ async def settle(
         if document is None or _id(document, mirror) != record.id:
             late.append(record)
             continue
-        undone += _undo(record.name, document, mirror)
+        undone += _undo(record.name, document, mirror, tick(max(clock, document.timestamp), now_ms))
         _put(tx, record.name, mirror._replace(offered=(), turn=0))
         _refuse(tx, record, verdict, ops.get(record.name, ()), now_ms, rng)
     await _decide(tx, undone, now_ms, rng)
@@ -157,8 +161,9 @@ async def refusals(tx: ReadTransaction, op_ids: Sequence[str]) -> dict[str, Refu
 class _Intake:
     """A page of the backend on its way into the hub."""
 
-    def __init__(self, tx: WriteTransaction, now_ms: int, rng: Random) -> None:
+    def __init__(self, tx: WriteTransaction, clock: str, now_ms: int, rng: Random) -> None:
         self.tx = tx
+        self.clock = clock
         self.now_ms = now_ms
         self.rng = rng
         self.has_news = False
@@ -167,6 +172,8 @@ class _Intake:
     async def take(self, name: Name, record: SyncRecord) -> None:
         """Note what a record says that we do not know; an echo of our own push says nothing."""
         mirror = decode_mirror(await self.tx.get("mirrors", name))
+        if not await self._is_sound(record):
+            return
         base = base_of(mirror, record.document)
         is_ours = base is not mirror.body
         after = Mirror(record.document, record.version, () if is_ours else mirror.offered, mirror.turn)
@@ -179,12 +186,29 @@ class _Intake:
             current = await _document(self.tx, name)
             self.changes += self._changes(name, record, base, current)
 
+    async def _is_sound(self, record: SyncRecord) -> bool:
+        """Tell whether the CRDT values of a record are such; if not, the ledger says so once."""
+        text = dumps(record.document)
+        if MARK_TEXT not in text:
+            return True
+        try:
+            check_states(record.document, "document")
+        except SchemaError as error:
+            mark = (sha256(dumps([*record.name, text]).encode()).hexdigest(),)
+            if await self.tx.get("refused", mark) is None:
+                why = Refused("", str(error), error.code)
+                _refuse(self.tx, record, why, (), self.now_ms, self.rng)
+                self.tx.put("refused", mark, dumps({"reason": why.reason, "code": why.code}))
+            return False
+        return True
+
     def _changes(self, name: Name, record: SyncRecord, base: Body | None, current: Document | None) -> list[Change]:
         """Give the change that the hub should make for a record that differs from what the backend had."""
         theirs, at = record.document, record.timestamp
         ours = current.body if current else None
         state = difference(base, theirs, at)
         assert state is not None
+        state = self._joining(state, current)
         if current is None or same(ours, base):
             operation: Operation = "delete" if theirs is None else "insert" if ours is None else "update"
             return [_change(name, operation, state, current)]
@@ -200,8 +224,13 @@ class _Intake:
                 self._note(name, "update", Document(inserted(theirs, at), {}), at, current)
                 return []
             self._note(name, "delete", None, current.timestamp, None)
-            return [_change(name, "insert", inserted(theirs, at), current)]
+            return [_change(name, "insert", self._joining(inserted(theirs, at), current), current)]
         return [_change(name, "insert" if base is None else "update", state, None)]
+
+    def _joining(self, state: State, current: Document | None) -> State:
+        """Give what is to be changed, with CRDT values that join those that are here."""
+        at = state.timestamp or tick(max(self.clock, current.timestamp if current else ""), self.now_ms)
+        return joining(state, current.state if current else None, at)
 
     def _note(
         self, name: Name, operation: Operation, loser: Document | None, at: str, against: Document | None
@@ -237,23 +266,29 @@ async def _decide(
     if not changes:
         return []
     request = SyncRequest(BACKEND, BACKEND, changes=tuple(changes), limit=0)
-    results: list[dict[str, Any]] = (await decide(tx, request, now_ms, rng)).head["results"]
+    answer = await decide(tx, request, now_ms, rng, keeps_times=True)
+    results: list[dict[str, Any]] = answer.head["results"]
     return results
 
 
 def _change(name: Name, operation: Operation, state: State, seen: Document | None) -> Change:
-    """Give a change made on a document that was seen, or (None) on none: then it merges with what is there."""
+    """Give a change made on a document that was seen, or (None) on none: then it merges with what is there.
+
+    It may have CRDT values that devices made which this hub never hears: the backend passes them on.
+    """
     base = seen.version if seen else {}
-    return Change(*name, operation, state, operation == "insert", base_version=base, merge="fields")
+    whole = operation == "insert"
+    return Change(*name, operation, state, whole, base_version=base, merge="fields", relays=True)
 
 
-def _undo(name: Name, document: Document, mirror: Mirror) -> list[Change]:
-    """Give the change that makes a document what the backend has."""
+def _undo(name: Name, document: Document, mirror: Mirror, at: str) -> list[Change]:
+    """Give the change that makes a document what the backend has; its CRDT values begin a life there at a time."""
     if mirror.body is None:
         return [_change(name, "delete", deleted(""), document)] if document.body is not None else []
     if document.body is None:
-        return [_change(name, "insert", inserted(mirror.body, ""), document)]
-    state = difference(document.body, mirror.body, "")
+        return [_change(name, "insert", joining(inserted(mirror.body, ""), document.state, at), document)]
+    old = without_others(document.body, mirror.body)
+    state = difference(old, mirror.body, "" if old is document.body else at)
     return [_change(name, "update", state, document)] if state else []
 
 

@@ -29,7 +29,12 @@ class Queries:
     """What a manager knows of queries. ``known`` are the collections that its settings name."""
 
     def __init__(
-        self, storage: IndexedStorage, known: Iterable[str], now_ms: Callable[[], int], limits: QueryLimits | None
+        self,
+        storage: IndexedStorage,
+        known: Iterable[str],
+        now_ms: Callable[[], int],
+        limits: QueryLimits | None,
+        new_key: Callable[[], str],
     ) -> None:
         self._storage = storage
         self._known = set(known)
@@ -37,6 +42,7 @@ class Queries:
         self._rng = random.SystemRandom()
         self._chance = random.Random()
         self._limits = limits or QueryLimits()
+        self._new_key = new_key
         self._shelf = Shelf()
         self._live: set[LiveQuery] = set()
 
@@ -62,6 +68,7 @@ class Queries:
 
         async def body(tx: WriteTransaction) -> tuple[list[JSON], list[local.Event]]:
             source = Gathering(tx, Shelf(), self._known, prepared)
+            source.new_key = self._new_key
             rows = prepared.execute(source, now=self._now_ms, rng=self._chance)
             writes = _writes_of(source)
             results = await local.write(tx, writes, self._now_ms(), self._rng, options) if writes else []

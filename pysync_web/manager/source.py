@@ -5,7 +5,7 @@ Every read happens at once, because a storage's transactions never wait; so the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -154,8 +154,12 @@ def _bounds(conditions: Sequence[Condition]) -> tuple[tuple[Any] | None, tuple[A
 
 
 class Gathering(StoredSource):
-    """A source that a query writes to: what it writes is gathered, and made when the query is through."""
+    """A source that a query writes to: what it writes is gathered, and made when the query is through.
 
+    ``new_key`` makes keys for documents without one; where it is None, the query makes its own.
+    """
+
+    new_key: Callable[[], str] | None = None
     writes: Mapping[str, Mapping[str, Document | None]] = MappingProxyType({})
 
     def put(self, collection: str, key: str, document: Document) -> None:

@@ -574,7 +574,8 @@ class SyncManager:
         if self._engine is None:
             from .queries import Queries
 
-            self._engine = Queries(self._storage, self.config.collections, _now_ms, self.config.query_limits)
+            limits = self.config.query_limits
+            self._engine = Queries(self._storage, self.config.collections, _now_ms, limits, self.new_key)
         return self._engine
 
     # Sync

@@ -75,7 +75,7 @@ class WritableSource(DataSource, Protocol):
     """Documents to read and write; what was written is seen at once.
 
     A source that has ``apply(writes)``, where ``writes`` maps collections to keys to documents or None, gets all the
-    writes of a query in that one call instead.
+    writes of a query in that one call instead. One that has ``new_key()`` makes the keys of documents without one.
     """
 
     def put(self, collection: str, key: str, document: Document) -> None:

@@ -59,6 +59,11 @@ class CallbackTransport:
     twice, always under the same id. ``pull(since)`` gives a :class:`Pulled`, or just records; ``since`` is what the
     last page said, None at first. Pulling our own pushes back is no change.
 
+    CRDT values are objects with a member ``$crdt``, which the backend keeps as they are. Those that come are joined
+    with those that are here, and pushed where the backend lacks something of both: so devices that count over a
+    backend which only keeps the last document come to the sum, once each of them has synced after the others. What
+    was removed and begun again between two syncs of a device, that device joins with what it had.
+
     Both may raise anything: errors with an HTTP status are read as one (401 and 403: :class:`Unauthorized`; other
     4xx: :class:`Rejected`), everything else is :class:`Unreachable` and tried again. ``timeout_s`` bounds each call
     of a coroutine function; ``batch_size`` and ``batch_bytes`` bound each push. ``storage`` is where the hub lies,

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pysync_web as ps
+from pysync_web.core.fields import shown
 from tests.unit.backend import Backend
 
 numbers = itertools.count()
@@ -22,6 +23,7 @@ syncs = st.tuples(st.just("sync"), devices, faults)
 saves = st.tuples(st.just("save"), devices, keys)
 edits = st.tuples(st.just("edit"), st.just(0), keys)
 deletes = st.tuples(st.just("delete"), devices, keys)
+counts = st.tuples(st.just("count"), devices, keys)
 purges = st.tuples(st.just("purge"), st.just(0), keys)
 
 
@@ -32,6 +34,7 @@ class World:
         self.backend = Backend(page=2, checks_versions=checks_versions)
         self.devices: list[ps.SyncManager] = []
         self.written: dict[str, set[str]] = {key: set() for key in KEYS}
+        self.counted = dict.fromkeys(KEYS, 0)
         self.fields = itertools.count()
 
     async def run(self, steps: list[Any]) -> None:
@@ -54,6 +57,10 @@ class World:
             case "edit":
                 row = self.backend.rows.get(("items", what), (None, 0))[0]
                 self.backend.edit("items", what, {**(row or {}), **self.field(what)})
+            case "count":
+                self.counted[what] += 1
+                await device.crdt_increment("items", what, "n")
+                await device.crdt_set_add("items", what, "s", self.counted[what])
             case "delete":
                 await device.delete_document("items", what)
             case "purge" if ("items", what) in self.backend.rows:
@@ -86,7 +93,7 @@ class World:
         return {key: {name: row[name] for name in row if name[0] != "_"} for key, row in rows}
 
     def at_backend(self) -> dict[str, dict[str, Any]]:
-        return {key: document for (_, key), document in self.backend.documents().items()}
+        return {key: shown(document) for (_, key), document in self.backend.documents().items()}
 
 
 @given(st.lists(syncs | saves | edits, max_size=25), st.booleans())
@@ -103,7 +110,24 @@ async def test_no_field_that_anybody_wrote_is_ever_lost(steps: list[Any], checks
         await world.close()
 
 
-@given(st.lists(syncs | saves | edits | deletes | purges, max_size=25), st.booleans())
+@given(st.lists(syncs | saves | edits | counts, max_size=25), st.booleans())
+async def test_everything_that_devices_count_is_counted_once(steps: list[Any], checks_versions: bool):
+    world = World(checks_versions)
+    try:
+        await world.run(steps)
+        pushes = len(world.backend.pushes)
+        for device in (*world.devices, *world.devices):
+            await device.sync_now()
+            assert await device.lost_changes() == []
+            for key, count in world.counted.items():
+                assert (await device.crdt_value("items", key, "n") or 0) == count
+                assert (await device.crdt_value("items", key, "s") or []) == list(range(1, count + 1))
+        assert len(world.backend.pushes) == pushes, "nothing goes to and fro"
+    finally:
+        await world.close()
+
+
+@given(st.lists(syncs | saves | edits | counts | deletes | purges, max_size=25), st.booleans())
 @example([("save", 0, "x"), ("sync", 0, ("within a push", 0)), ("purge", 0, "x")], False)
 @example([("save", 0, "x"), ("sync", 0, ("push ends", 0)), ("edit", 0, "x"), ("delete", 0, "x")], False)
 async def test_with_deletes_too_all_come_to_the_same(steps: list[Any], checks_versions: bool):

@@ -50,6 +50,25 @@ async def test_under_merge_fields_exactly_the_fields_that_lost_are_in_it_with_wh
     assert await mine.lost_changes() == [entry]
 
 
+@pytest.mark.parametrize("strategy", [S.FIRST_WRITE_WINS, S.REMOTE_WINS, S.LARGER_WINS, S.LAST_WRITE_WINS])
+async def test_an_entry_says_a_later_change_stands_only_where_one_does(table, strategy):
+    other = await table.open("other", conflict_strategy=strategy)
+    mine = await table.open("mine", conflict_strategy=strategy)
+    await both_have(other, mine, BASE)
+    await put(other, {"title": "the longer one"})
+    await other.sync_now()
+    await asyncio.sleep(0.005)
+    await put(mine, {"title": "mine"})
+    await settle(mine, other)
+    (entry,) = await mine.ledger.list()
+    is_later = entry.timestamp > entry.against_timestamp
+    assert is_later == (strategy is not S.LAST_WRITE_WINS)
+    assert entry.code == ("other_change" if is_later else "newer_change")
+    assert entry.message.startswith("another change" if is_later else "a later change")
+    assert await mine.ledger.query("FOR e IN ledger RETURN e.code") == [entry.code]
+    assert [json.loads(line)["code"] async for line in mine.ledger.export()] == [entry.code]
+
+
 async def test_what_the_other_side_lost_names_the_other_replica(table):
     other = await table.open("other")
     mine = await table.open("mine", conflict_strategy=S.LOCAL_WINS)

@@ -108,6 +108,29 @@ async def test_a_key_is_made_for_a_document_without_one_and_keys_sort_by_time(op
     assert first < second and first[14] == "7"
 
 
+async def test_a_query_makes_keys_as_a_save_does(open_device):
+    device, _ = await open_device()
+    (first,) = await device.query("INSERT {a: 1} INTO notes RETURN NEW._key")
+    assert len(first) == 36 and first[14] == "7"
+    made = itertools.count()
+    device = await with_keys(lambda: f"mine{next(made)}")
+    assert await device.query("FOR i IN 1..2 INSERT {i} INTO notes RETURN NEW._key") == ["mine0", "mine1"]
+    await device.explain("INSERT {a: 1} INTO notes")
+    (other,) = await device.query("UPSERT {b: 1} INSERT {b: 1} UPDATE {} IN notes RETURN NEW._key")
+    assert other == "mine2"
+    assert await device.query("INSERT {_key: 'own'} INTO notes RETURN NEW._key") == ["own"]
+    await device.close()
+    wrong = await with_keys(lambda: "")
+    with pytest.raises(ps.SyncError, match="a key has 1 to 128 bytes"):
+        await wrong.query("INSERT {a: 1} INTO notes")
+    await wrong.close()
+
+
+async def with_keys(key_factory: Callable[[], str]) -> ps.SyncManager:
+    store = await ps.LocalStore.open(f"device-{next(numbers)}", engine=ps.StorageEngine.MEMORY)
+    return ps.SyncManager(store, None, ps.SyncConfig(key_factory=key_factory))
+
+
 async def test_documents_travel_to_the_server_and_to_another_device_and_back(open_device):
     (one, _), (two, _) = await open_device(), await open_device()
     await one.save_document("notes", "1", {"title": "milk"})

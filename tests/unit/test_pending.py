@@ -71,7 +71,7 @@ async def test_confirmed_raises_where_a_change_lost_a_conflict(table):
     await other.sync_now()
     await mine.sync_now()
     for waiting in (waiter, mine.confirmed(change)):
-        with pytest.raises(ps.ChangeRejected, match="lost: a later change"):
+        with pytest.raises(ps.ChangeRejected, match="lost: another change of the same document stands"):
             await waiting
 
 

@@ -28,7 +28,7 @@ from .messages import (
     SyncRequest,
     SyncResponse,
 )
-from .parts import decode_collections, decode_vector
+from .parts import decode_collections, decode_vector, is_pointer
 from .requests import (
     decode_change,
     decode_request,
@@ -85,4 +85,5 @@ __all__ = [
     "encode_result",
     "encode_server_change",
     "encode_subscription",
+    "is_pointer",
 ]

@@ -11,13 +11,12 @@ from ...causality import MAX_VECTOR, VersionVector, normalize_timestamp
 from ...errors import InvalidDocument, SchemaError
 from ...values import JSON, MAX_DOCUMENT_BYTES, MAX_INTEGER, canonical, check_collection
 from ..document import Document, State
-from ..fields import MARK_TEXT, check_states
+from ..fields import MARK_TEXT, RESERVED, check_states
 from .messages import MAX_COLLECTIONS
 
 MAX_ID = 128
 T = TypeVar("T")
 ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
-RESERVED = ("_key", "_version", "_timestamp")
 OPERATIONS = ("insert", "update", "delete")
 
 ESCAPED_MARK: Final = re.compile(r"\\u00[267]")

@@ -20,7 +20,7 @@ from ...values import (
     dumps,
 )
 from ..document import Body, State, deleted, removals
-from ..fields import MARK_TEXT, check_states
+from ..fields import MARK_TEXT, RESERVED, check_states
 from .messages import (
     MAX_CHANGES,
     MAX_COLLECTIONS,
@@ -38,7 +38,6 @@ from .messages import (
 from .parts import (
     ID,
     OPERATIONS,
-    RESERVED,
     _kind,
     a_counter,
     a_document,

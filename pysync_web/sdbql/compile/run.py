@@ -15,7 +15,7 @@ from ..places import did_you_mean, shorten
 from ..source import Condition, DataSource, Document, Found, Lists, Request
 from .equality import hashable
 from .operators import member, type_name
-from .pending import Pending
+from .pending import Pending, new_key
 
 Path = tuple[str, ...]
 Order = tuple[tuple[Path, bool], ...]
@@ -51,6 +51,11 @@ class Run:
         if self._time is None:
             self._time = self._now()
         return self._time
+
+    def new_key(self) -> str:
+        """Make a key for a document without one: as the source does it, else one of 26 letters and digits."""
+        make: Callable[[], str] | None = getattr(self.data.source, "new_key", None)
+        return make() if make is not None else new_key(self.now_ms(), self.rng.getrandbits(80))
 
     # Collections
 

@@ -13,7 +13,6 @@ from ..source import Document
 from .equality import equal
 from .finish import copied
 from .operators import type_name
-from .pending import new_key
 from .run import Run
 
 
@@ -23,7 +22,7 @@ def insert(run: Run, collection: str, document: Any) -> Document:
         raise FunctionError(f"INSERT needs an object, not {type_name(document)}")
     key = document.get("_key")
     if key is None:
-        key = new_key(run.now_ms(), run.rng.getrandbits(80))
+        key = run.new_key()
     _check_key(key)
     if run.data.get(collection, key) is not None:
         raise FunctionError(f"there is a document {key!r} in {collection} already")
