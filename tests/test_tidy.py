@@ -244,3 +244,20 @@ def test_importing_the_package_brings_in_no_driver():
     brought = {name.partition(".")[0] for name in done.stdout.split()}
     assert not brought & set(DRIVERS)
     assert all(name == "pysync_web" or name in sys.stdlib_module_names for name in brought)
+
+
+def test_a_page_that_opens_a_database_does_not_wait_for_the_query_language():
+    """Parser, compiler and functions take longer to import than all the rest: who asks the first query pays."""
+    code = """if True:
+        import asyncio, sys
+        import pysync_web as ps
+        async def opens():
+            async with await ps.open("people", engine=ps.StorageEngine.MEMORY) as database:
+                await database.save_document("people", "ada", {"name": "Ada"})
+                await asyncio.sleep(0.05)  # what a database does in the background has begun
+                assert len(await database.query_documents("people")) == 1
+        asyncio.run(opens())
+        assert "pysync_web.manager.hygiene" in sys.modules, "expiry did not run"
+        print(*(name for name in sys.modules if name.startswith("pysync_web.sdbql")))"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []

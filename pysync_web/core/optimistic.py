@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from ..causality import SERVER, VersionVector, advance, join
-from ..values import JSON, dumps, dumps_many, loads, loads_many, quoted
+from ..values import JSON, NoCollecting, dumps, dumps_many, loads, loads_many, quoted
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .fields import shown
 from .ports import Key
@@ -21,6 +22,8 @@ from .wire import Change, Operation
 _UNKNOWN: Final = object()
 _SERVER_TEXT: Final = f'"{SERVER}":'
 _DELETED_TEXT: Final = '{"c":{"b":null'
+_CONFIRMED_TEXT: Final = '{"c":{"b":{'
+_PENDING_TEXT: Final = '{"p":[{"b":{'
 
 
 class Pending(NamedTuple):
@@ -143,14 +146,47 @@ def with_changes(version: VersionVector, changes: Sequence[Pending], replica: st
 
 
 def documents_of(rows: Sequence[tuple[Key, str]], replica: str) -> list[tuple[str, dict[str, JSON]]]:
-    """Give the key and the document, as an application gets it, of each stored record that shows one."""
+    """Give the key and the document, as an application gets it, of each stored record that shows one.
+
+    Where a record is one document and little else, only what is shown of it is parsed.
+    """
     found = []
-    for (name, _), stored in zip(rows, loads_many([text for _, text in rows]), strict=True):
-        key = str(name[1])
-        document = document_of(key, stored, replica)
-        if document is not None:
-            found.append((key, document))
+    with NoCollecting():
+        bodies, versions, times = _taken_apart([text for _, text in rows], quoted(replica))
+        parsed: Any = zip(rows, loads_many(bodies), loads_many(versions), times, strict=True)
+        for ((_, key), _), body, version, at in parsed:
+            document = body
+            if at:
+                document["_key"] = key
+                document["_version"] = version
+                document["_timestamp"] = at
+            else:
+                document = document_of(key, body, replica)
+            if document is not None:
+                found.append((key, document))
     return found
+
+
+def _taken_apart(texts: Sequence[str], replica: str) -> tuple[list[str], list[str], list[str]]:
+    """Give the texts of body and version, and the timestamp, of each stored record; or the record and no timestamp.
+
+    A body ends where the last member "d" of the record begins: no text within one has bare quotation marks.
+    """
+    bodies, versions, times = [], [], []
+    for text, (head, _, tail) in zip(texts, map(str.rpartition, texts, repeat(',"d":"')), strict=True):
+        body, version, at = text, "null", ""
+        follows = tail[29:35]
+        if follows == '","i":' and head.startswith(_PENDING_TEXT) and ',"d":"' not in head:
+            number = tail[tail.rindex('"n":') + 4 : -3]
+            if number.isdigit():
+                body, version, at = head[11:], f"{{{replica}:{number}}}", tail[:29]
+        elif follows == '","o":' and head.startswith(_CONFIRMED_TEXT) and tail.endswith("}}}"):
+            if '"s":{' not in tail:
+                body, version, at = head[10:], tail[tail.rindex('"v":{') + 4 : -2], tail[:29]
+        bodies.append(body)
+        versions.append(version)
+        times.append(at)
+    return bodies, versions, times
 
 
 def document_of(key: str, stored: dict[str, Any], replica: str) -> dict[str, JSON] | None:

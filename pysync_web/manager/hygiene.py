@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..core import replica as local
 from ..core.conflict import ConflictStrategy
@@ -15,13 +15,14 @@ from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import Event, Write, WriteOptions
 from ..core.shedding import STEP, drop_tombstones, evict
 from ..errors import InvalidDocument, QueryError, StorageError
-from ..sdbql import collections_of
 from ..values import JSON, check_collection, loads
 from .chunks import is_reserved
 from .hooks import log
 from .indexed import IndexedStorage
-from .queries import Queries
 from .results import CompactResult, StorageEstimate, Ttl
+
+if TYPE_CHECKING:
+    from .queries import Queries
 
 EVERY_S: Final = 60.0
 """How often a store without a server looks for documents that have expired."""
@@ -113,6 +114,8 @@ class Hygiene:
 
     async def evict(self, query: str, binds: Mapping[str, JSON]) -> int:
         """Drop the copies of what a query gives; give how many."""
+        from ..sdbql import collections_of  # a page that only opens a database does not wait for the query language
+
         queries = self._queries()
         read = collections_of(query, binds)
         if queries.is_writing(query) or read is None or len(read) != 1:
