@@ -180,9 +180,10 @@ def _taken_apart(texts: Sequence[str], replica: str) -> tuple[list[str], list[st
             number = tail[tail.rindex('"n":') + 4 : -3]
             if number.isdigit():
                 body, version, at = head[11:], f"{{{replica}:{number}}}", tail[:29]
-        elif follows == '","o":' and head.startswith(_CONFIRMED_TEXT) and tail.endswith("}}}"):
-            if '"s":{' not in tail:
-                body, version, at = head[10:], tail[tail.rindex('"v":{') + 4 : -2], tail[:29]
+        elif (
+            follows == '","o":' and '"s":{' not in tail and head.startswith(_CONFIRMED_TEXT) and tail[-3:] == "}}}"
+        ):
+            body, version, at = head[10:], tail[tail.rindex('"v":{') + 4 : -2], tail[:29]
         bodies.append(body)
         versions.append(version)
         times.append(at)

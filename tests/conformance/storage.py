@@ -268,6 +268,19 @@ async def check_a_scan_has_its_bounds(place: Place) -> None:
     assert await numbers(after=("b", 19), limit=1) == [0]
 
 
+async def check_keys_are_in_order_name_by_name(place: Place) -> None:
+    storage = await place.open()
+    pairs: dict[Key, str] = {(f"c{n % 3}", f"{n * 7919 % 101:x}é"): f"{n}" for n in range(100)}
+    of_numbers: dict[Key, str] = {("c1", n * 7919 % 101): f"{n}" for n in range(100)}
+    mixed: dict[Key, str] = {("c", n % 5, f"{n * 7919 % 101}"): f"{n}" for n in range(50)} | {("b", "x"): "1"}
+    for space, records in (("pairs", pairs), ("numbers", of_numbers), ("mixed", mixed)):
+        await put_all(storage, records, space=space)
+        assert await scan(storage, space=space) == sorted(records.items())
+    assert await scan(storage, ("c1",), space="pairs", reverse=True) == sorted(
+        (record for record in pairs.items() if record[0][0] == "c1"), reverse=True
+    )
+
+
 async def check_scanning_nothing_gives_nothing(place: Place) -> None:
     storage = await place.open()
     assert await scan(storage) == []
@@ -721,10 +734,10 @@ async def put(storage: Storage, key: Key, text: str) -> None:
     await storage.write(lambda tx: put_in(tx, key, text))
 
 
-async def put_all(storage: Storage, records: dict[Any, str]) -> None:
+async def put_all(storage: Storage, records: dict[Any, str], space: str = "s") -> None:
     async def body(tx: WriteTransaction) -> None:
         for key, text in records.items():
-            tx.put("s", key, text)
+            tx.put(space, key, text)
 
     await storage.write(body)
 
