@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import pytest
 from playwright.async_api import Playwright, async_playwright, expect
 
 import build
-from tests.browser.harness import Chromium, Page, Server, Site
+from tests.browser.harness import Chromium, Page, Server, Site, free_port
 
 expect.set_options(timeout=30_000)  # what a page shows in the end; every core may be busy with something else
-numbers = itertools.count(1)
+TESTED = "test.localhost"
+"""The host of the origin that tests have one after the other."""
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +49,14 @@ async def own_chromium(playwright: Playwright, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.fixture
-def origin(site: Site) -> str:
-    """The address of an origin that no page has used: no database, no cache, no service worker."""
-    return site.address("", f"test-{next(numbers)}.localhost")
+async def origin(site: Site, chromium: Chromium) -> AsyncIterator[str]:
+    """The address of an origin that has nothing stored: no database, no cache, no service worker.
+
+    It is the same in every test, so that Chromium need not compile Pyodide for each of them, and is wiped after it.
+    """
+    address = site.address("", TESTED)
+    yield address
+    await chromium.forget(address)
 
 
 @pytest.fixture
@@ -76,9 +81,15 @@ async def page(new_page: Callable[[], Awaitable[Page]]) -> Page:
     return await new_page()
 
 
+@pytest.fixture(scope="session")
+def port() -> int:
+    """The port of every test's server: pages that come from it are of one origin."""
+    return free_port()
+
+
 @pytest.fixture
-def server(site: Site, tmp_path: Path) -> Iterator[Server]:
+def server(site: Site, tmp_path: Path, port: int) -> Iterator[Server]:
     """The real server, with an empty data folder, which also serves the site."""
-    started = Server(tmp_path / "server").start()
+    started = Server(tmp_path / "server", port=port).start()
     yield started
     started.stop()

@@ -13,6 +13,7 @@ import http.server
 import json
 import os
 import queue
+import random
 import shutil
 import signal
 import socket
@@ -58,6 +59,8 @@ CHROMIUM_OPTIONS = (
     "--disable-features=Translate,MediaRouter,OptimizationHints",
     "--window-size=1280,900",
 )
+
+STORED = "indexeddb,local_storage,cache_storage,service_workers,file_systems"
 
 
 class PageError(AssertionError):
@@ -170,6 +173,16 @@ class Chromium:
         if python:
             await page.until_ready()
         return page
+
+    async def forget(self, origin: str) -> None:
+        """Close an origin's pages and delete all that they have stored, but not the code that was compiled for them."""
+        first, *others = self.context.pages  # the one that Chromium began with is nobody's
+        for page in others:
+            if page.url.startswith(f"{origin}/"):
+                await page.close()
+        session = await self.context.new_cdp_session(first)
+        await session.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": STORED})
+        await session.detach()
 
     async def kill(self) -> None:
         """End the process and its children at once with SIGKILL, as a crash of the machine's memory would."""
@@ -297,11 +310,12 @@ def decoded(content: bytes) -> Any:
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Give a port that nobody listens on, none of those that a system gives to whoever connects: it stays free."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Site:

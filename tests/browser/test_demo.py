@@ -44,6 +44,7 @@ async def open_demo(chromium: Chromium, server: Server) -> AsyncIterator[Open]:
     for tab, troubles in tabs:
         await tab.close()
         assert troubles == []
+    await chromium.forget(server.url)
 
 
 def watched(tab: Page) -> list[str]:
@@ -91,6 +92,21 @@ async def add_samples(tab: Page) -> None:
     await expect(titles(device(tab, "phone"))).to_have_count(SAMPLES)
 
 
+async def in_step(tab: Page) -> None:
+    """Wait until the server has all that the tablet shows, and the phone shows it too."""
+    tablet, phone = device(tab, "tablet"), device(tab, "phone")
+    await expect(tablet.locator(".status-text")).to_contain_text("All on the server")
+    for part in (".note-title", ".note-text"):
+        await expect(phone.locator(part)).to_have_text(await tablet.locator(part).all_inner_texts())
+
+
+async def pull_both(tab: Page) -> None:
+    """Pull both cables, once both devices show the same."""
+    await in_step(tab)
+    for name in ("tablet", "phone"):
+        await cable(tab, name).click()
+
+
 async def test_a_note_reaches_the_server_and_the_other_device(open_demo: Open) -> None:
     tab = await open_demo()
     await expect(tab.locator(".server")).to_contain_text("No documents yet")
@@ -119,9 +135,8 @@ async def test_a_pulled_cable_holds_changes_back_until_it_is_plugged_in(open_dem
 async def test_changes_of_different_fields_come_together(open_demo: Open) -> None:
     tab = await open_demo()
     await write(device(tab, "tablet"), "Stile on path 23b", "Step rotten.")
-    await expect(titles(device(tab, "phone"))).to_have_count(1)
+    await pull_both(tab)
     for name in ("tablet", "phone"):
-        await cable(tab, name).click()
         await device(tab, name).locator(".note-open").click()
     await device(tab, "tablet").get_by_label("Title").fill("Stile on path 23b: repaired")
     await device(tab, "phone").get_by_label("Add a tag").fill("oak plank,")
@@ -137,9 +152,8 @@ async def test_changes_of_different_fields_come_together(open_demo: Open) -> Non
 async def test_what_another_device_overwrote_is_shown_and_can_be_put_back(open_demo: Open) -> None:
     tab = await open_demo()
     await write(device(tab, "tablet"), "Culvert 14", "Blocked.")
-    await expect(titles(device(tab, "phone"))).to_have_count(1)
+    await pull_both(tab)
     for name, text in (("tablet", "The tablet's words"), ("phone", "The phone's, written later")):
-        await cable(tab, name).click()
         await device(tab, name).locator(".note-open").click()
         await device(tab, name).get_by_label("Text", exact=True).fill(text)
         await expect(device(tab, name).locator(".status-text")).to_contain_text("1 change")

@@ -42,10 +42,18 @@ async def test_the_page_can_wait_for_coroutines_without_await(page):
     assert await page.python("import asyncio; from pyodide.ffi import run_sync; run_sync(asyncio.sleep(0, 5))") == 5
 
 
-async def test_each_test_has_an_origin_of_its_own_which_its_tabs_share(page, new_page):
+async def test_tabs_share_what_is_stored_until_the_origin_is_wiped_for_the_next_test(
+    page, new_page, chromium, origin
+):
     other = await new_page()
     await page.python(OPEN_DATABASE + 'await finished(store.put("kept", "key"))')
+    await page.python("import js; js.localStorage.setItem('kept', 'yes')")
     assert await other.python(OPEN_DATABASE + 'await finished(store.get("key"))') == "kept"
+    await chromium.forget(origin)
+    assert page.raw.is_closed() and other.raw.is_closed()
+    after = await new_page()
+    assert await after.python(OPEN_DATABASE + 'await finished(store.get("key"))') is None
+    assert await after.python("import js; js.localStorage.length") == 0
 
 
 async def test_what_was_written_outlives_a_killed_browser(own_chromium: Chromium, site: Site):

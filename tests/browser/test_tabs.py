@@ -6,44 +6,32 @@ What the storage alone promises to tabs is in ``test_two_tabs.py``; these tests 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.browser.harness import Chromium, Page, Server, Site
-from tests.browser.servers import blank, server_for
+from tests.browser.conftest import TESTED
+from tests.browser.harness import BLANK, Chromium, Page, Server, Site
+from tests.browser.servers import server_for
 from tests.browser.test_two_tabs import freeze, wake
 from tests.devices import agreed, body_of, eventually, held_by, open_in, status_of
 
 pytestmark = pytest.mark.timeout(45)
 
-ORIGINS = iter(f"tabs-{n}.localhost" for n in range(100))
-
 
 @pytest.fixture
-def name() -> str:
-    """The name of an origin of the test's own."""
-    return next(ORIGINS)
-
-
-@pytest.fixture
-def server(site: Site, tmp_path: Path, name: str) -> Iterator[Server]:
+def server(site: Site, tmp_path: Path) -> Iterator[Server]:
     """The real server, which pages of the test's origin may call."""
-    started = server_for(tmp_path / "server", site, name).start(web=False)
+    started = server_for(tmp_path / "server", site, TESTED).start(web=False)
     yield started
     started.stop()
 
 
 @pytest.fixture
-async def tabs(chromium: Chromium, site: Site, name: str) -> AsyncIterator[list[Page]]:
+async def tabs(chromium: Chromium, origin: str) -> list[Page]:
     """Two tabs of one origin."""
-    both = [await chromium.open(blank(site, name)) for _ in range(2)]
-    yield both
-    for tab in both:
-        with contextlib.suppress(Exception):  # it may have been closed or crashed
-            await tab.close()
+    return [await chromium.open(origin + BLANK) for _ in range(2)]
 
 
 INCREMENT = """
@@ -168,7 +156,7 @@ async def test_tabs_that_sync_at_the_same_time_stay_one_replica(tabs: list[Page]
 
 
 async def test_some_megabytes_from_one_tab_leave_the_other_tab_s_writes_and_reads_right(
-    tabs: list[Page], server: Server, chromium: Chromium, site: Site, name: str
+    tabs: list[Page], server: Server, chromium: Chromium, origin: str
 ):
     await asyncio.gather(*(open_in(tab, server, auto_sync=False) for tab in tabs))
     bulk, small = tabs
@@ -182,7 +170,7 @@ async def test_some_megabytes_from_one_tab_leave_the_other_tab_s_writes_and_read
     await check_sizes(bulk, rounds)
     for tab in tabs:
         await tab.python("await db.close()")
-    third = await chromium.open(blank(site, name))
+    third = await chromium.open(origin + BLANK)
     await open_in(third, server, auto_sync=False)
     await check_sizes(third, rounds)
     found = await agreed(server, third)
