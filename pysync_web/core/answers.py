@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from itertools import compress
 from typing import Final
 
 from ..causality import SERVER, VersionVector, timestamp
+from ..deferred import dataclass
 from ..values import JSON, loads
 from .digest import digest, digest_of_many
 from .document import Document, deleted

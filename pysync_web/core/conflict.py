@@ -7,11 +7,11 @@ caller. The strategies but the usual one are in ``strategies.py``.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar, Final, TypeAlias
 
 from ..causality import VersionVector
+from ..deferred import dataclass
 from ..errors import InvalidDocument
 from .as_json import AsJson
 from .document import Body

@@ -8,10 +8,10 @@ the next one. So the server can tell what a replica had at its cursor, without r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from ..deferred import dataclass
 from ..values import JSON, dumps, loads_many, quoted
 from .document import Body, Document
 from .patch import Object, Patch, difference, patched

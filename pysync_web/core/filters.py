@@ -8,11 +8,12 @@ and no time for the same reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import field, fields, is_dataclass, replace
 from hashlib import sha256
 from math import inf
 from typing import Any, Final
 
+from ..deferred import dataclass
 from ..errors import InvalidDocument, QueryError, SchemaError
 from ..sdbql import nodes as n
 from ..sdbql.ambient import Random

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ..deferred import dataclass
 from ..errors import Rejected
 from ..values import JSON, dumps, loads
 from .ports import Random, ReadTransaction, WriteTransaction

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads, order_key
 from .fields import shown as shown_body

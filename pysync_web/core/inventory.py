@@ -6,11 +6,12 @@ Both sides do the same three steps with what both have said, so neither leads, a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Final, NamedTuple, TypeAlias
 
 from ..causality import VersionVector, includes, without_server
+from ..deferred import dataclass
 from ..errors import SchemaError
 from ..values import JSON, check_collection, check_key, dumps
 from .document import State, merge

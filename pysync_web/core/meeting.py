@@ -7,10 +7,11 @@ for the server like its own. So a change may come by two ways, or again, and is 
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, NamedTuple
 
 from ..causality import VersionVector, includes, join, timestamp, without_server
+from ..deferred import dataclass
 from ..errors import SchemaError
 from ..values import JSON, dumps
 from .document import ABSENT, Document, State, lost, news, part, paths_of, united

@@ -7,11 +7,12 @@ change that was refused is all the rollback there is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 from ..causality import SERVER, VersionVector, advance, join
+from ..deferred import dataclass
 from ..values import JSON, NoCollecting, dumps, dumps_many, loads, loads_many, quoted
 from .document import Body, Document, State, changed, decode_state, encode_state, merge, merge_all
 from .fields import shown

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import takewhile
 from typing import Final
 
+from ..deferred import dataclass
 from ..values import JSON
 from .delta import delta_text
 from .document import Body, Document

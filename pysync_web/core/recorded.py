@@ -7,12 +7,13 @@ does again what was done, under a name of each change's own (:func:`done_again`)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from .. import crdt
 from ..crdt import Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, State, Update
+from ..deferred import dataclass
 from ..values import JSON, dumps
 from .document import TOUCHED, merge
 from .document import State as DocumentState

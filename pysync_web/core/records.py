@@ -6,10 +6,10 @@ A record is a whole document as it is now, or the news that it was deleted; noth
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..causality import normalize_timestamp
+from ..deferred import dataclass
 from ..errors import SchemaError
 from ..values import JSON, canonical, check_collection, check_key
 from .document import Body

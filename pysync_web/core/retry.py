@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..deferred import dataclass
 from .arguments import check_seconds
 from .as_json import AsJson
 from .ports import Random

@@ -6,8 +6,8 @@ What depends on a change goes with it, and each goes to the ledger in the same t
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 
+from ..deferred import dataclass
 from ..errors import ChangeInFlight
 from ..values import loads
 from .ledger import Entry, Kind, record_entry

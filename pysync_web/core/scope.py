@@ -7,9 +7,10 @@ a snapshot in the order of the keys, what is not asked for any more goes. It can
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple
 
+from ..deferred import dataclass
 from ..values import JSON, dumps, loads
 from .expiry import SETTINGS
 from .ports import ReadTransaction, WriteTransaction

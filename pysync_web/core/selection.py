@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ..deferred import dataclass
 from ..values import JSON, dumps
 from .document import Body
 from .fields import shown

@@ -9,11 +9,12 @@ meanwhile is not taken for one that was undone there.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from ..causality import SERVER, tick
+from ..deferred import dataclass
 from ..errors import SchemaError
 from ..values import JSON, dumps, loads, same
 from .document import Body, Document, State, deleted, inserted

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from ..deferred import dataclass
 from ..errors import SchemaError
 from ..values import JSON, check_collection, decode, dumps
 from .inventory import MAX_COUNT, ROUNDS, Row, checked_row

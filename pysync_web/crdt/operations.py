@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..values import JSON, canonical, loads
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ..core.arguments import check_seconds, check_text
 from ..core.replica import read_document, read_documents
+from ..deferred import dataclass
 from ..errors import ContentMissing, CorruptData, InvalidDocument
 from ..values import JSON, check_collection, check_key
 from .chunks import BUCKET, CHUNK_BYTES, CHUNKS, MOST_CHUNKS, Value, decoded, encoded, pieces, sent_of

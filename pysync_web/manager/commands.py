@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeAlias
 
 from ..core.as_json import AsJson
+from ..deferred import dataclass
 from ..values import JSON
 
 

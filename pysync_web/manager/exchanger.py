@@ -7,7 +7,7 @@ import gc
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from ..core.ports import ReadTransaction, Storage, Transport, WriteTransaction
 from ..core.replica import Event, collections
 from ..core.scope import is_leaving
 from ..core.wire import MAX_COLLECTIONS, SyncRequest, SyncResponse, decode_response, encode_request
+from ..deferred import dataclass
 from ..errors import Rejected, SchemaError, Unreachable
 from ..values import NoCollecting
 from .background import monotonic_ms

@@ -6,7 +6,6 @@ Every read happens at once, because a storage's transactions never wait; so the 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,6 +14,7 @@ from ..core import replica as local
 from ..core.indexes import DEFINITIONS, Index, Span, look_up
 from ..core.optimistic import documents_of
 from ..core.ports import Key, ReadTransaction
+from ..deferred import dataclass
 from ..errors import SyncError
 from ..sdbql import Prepared
 from ..sdbql.source import Condition, Document, Found, Request

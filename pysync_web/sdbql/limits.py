@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
+from ..deferred import dataclass
 from ..errors import QueryError
 from .ambient import clock
 

@@ -6,8 +6,10 @@ equal if they say the same; ``at`` does not count.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias
+
+from ..deferred import dataclass
 
 At = field(default=0, compare=False, kw_only=True)
 

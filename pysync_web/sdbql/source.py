@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+
+from ..deferred import dataclass
 
 Document: TypeAlias = "dict[str, Any]"
 """A document with its ``_key``. What a source gives out is not the query's to change."""

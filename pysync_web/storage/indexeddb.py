@@ -11,10 +11,11 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, TypeVar
 
 from ..core.ports import Key, ReadTransaction, Touched, Usage, WriteTransaction
+from ..deferred import dataclass
 from ..errors import QuotaExceeded, StorageError, StorageReset, TransactionError
 from . import idb
 from .idb import Conflict, Connection, Lost, Prompt

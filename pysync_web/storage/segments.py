@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Final
 
 from ..core.ports import Key
+from ..deferred import dataclass
 from ..errors import CorruptData, InvalidDocument
 from .keys import check_keys
 from .table import Segment, Space, Table, Writes

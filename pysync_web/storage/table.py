@@ -9,11 +9,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, NoReturn, TypeAlias
 
 from ..core.ports import Key, Touched
+from ..deferred import dataclass
 from ..errors import TransactionError
 from .keys import check_keys
 

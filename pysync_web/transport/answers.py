@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
+from ..deferred import dataclass
 from ..errors import SchemaError, Unreachable
 from ..values import JSON, decode
 from .problems import refusal_from

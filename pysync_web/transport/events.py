@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from ..deferred import dataclass
 from ..errors import Unreachable
 
 MAX_EVENT_BYTES: Final = 64 * 1024

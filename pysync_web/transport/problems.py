@@ -6,10 +6,11 @@ It travels as ``application/problem+json``; what a client may do about it follow
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from ..core.wire import MAX_CHANGES
+from ..deferred import dataclass
 from ..errors import (
     DatabaseLocked,
     FormatTooNew,

@@ -175,7 +175,7 @@ class Chromium:
         return page
 
     async def forget(self, origin: str) -> None:
-        """Close an origin's pages and delete all that they have stored, but not the code that was compiled for them."""
+        """Close an origin's pages and delete what they have stored, all but the code that was compiled for them."""
         first, *others = self.context.pages  # the one that Chromium began with is nobody's
         for page in others:
             if page.url.startswith(f"{origin}/"):

@@ -339,7 +339,7 @@ async def refuse(route: Route) -> None:
 
 async def test_what_the_server_refused_is_in_the_ledger_with_its_words(open_demo: Open) -> None:
     tab = await open_demo()
-    tablet, phone = device(tab, "tablet"), device(tab, "phone")
+    tablet = device(tab, "tablet")
     await write(tablet, "Quarry")
     await in_step(tab)
     await cable(tab, "phone").click()

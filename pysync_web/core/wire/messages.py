@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ...causality import VersionVector
+from ...deferred import dataclass
 from ...values import JSON, dumps
 from ..document import Body, Document, State
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
 
+from ...deferred import dataclass
 from .. import nodes as n
 from ..limits import shallow
 from ..source import Condition, Request

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Any, Final
+
+from ...deferred import dataclass
 
 FILE: Final = "<sdbql>"
 _DEEPEST: Final = 25  # brackets in one expression, far from what Python's own parser refuses

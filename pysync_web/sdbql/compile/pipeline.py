@@ -7,8 +7,9 @@ generator, so that nothing is read beyond it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ...deferred import dataclass
 from .. import nodes as n
 from .expressions import value
 from .module import Code

@@ -7,9 +7,9 @@ gets an error or a row by it. LETs before all rows stay before all conditions, t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from ...deferred import dataclass
 from .. import nodes as n
 from .scope import names_in, walk
 

@@ -6,9 +6,10 @@ A variable of the query is a numbered variable of the Python function that it is
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import field, fields, is_dataclass
 from typing import Any
 
+from ...deferred import dataclass
 from ...errors import QueryError
 from .. import nodes as n
 from .module import Code, Module

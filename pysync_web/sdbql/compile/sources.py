@@ -5,9 +5,10 @@ A collection is read through a key or an index where a condition right behind al
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from ...deferred import dataclass
 from .. import nodes as n
 from .module import Code
 from .pipeline import Pipeline, packed, target

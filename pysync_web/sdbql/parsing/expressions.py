@@ -7,9 +7,9 @@ nodes deep: whoever walks a tree must follow ``Binary.left``, ``Pipe.value`` and
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
+from ...deferred import dataclass
 from ..lexer import KEYWORDS, MOST_DIGITS, RESERVED, Token
 from ..nodes import (
     Access,

@@ -7,9 +7,10 @@ forgotten, so neither time nor memory can run away.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias
 
+from ...deferred import dataclass
 from .machine import CHAR, JUMP, MATCH, REPORT, SAVE, SPLIT, Program, Spend
 
 MAX_STATES: Final = 1000

@@ -6,10 +6,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from ...deferred import dataclass
 from .syntax import Chars, Choice, Empty, Group, Node, Place, Repeat, Series, Tree
 
 _PLACES = {

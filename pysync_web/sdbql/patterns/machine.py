@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, TypeAlias
 
+from ...deferred import dataclass
 from .syntax import Chars, Choice, Empty, Group, Node, PatternError, Place, Repeat, Series, Tree
 
 MAX_PROGRAM: Final = 4000

@@ -6,9 +6,10 @@ way and the slow way of matching can't disagree on what a character is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeAlias
 
+from ...deferred import dataclass
 from .classes import ESCAPED_SETS, posix_class, property_class
 
 MAX_PATTERN: Final = 1000

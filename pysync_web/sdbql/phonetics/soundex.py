@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from ...deferred import dataclass
 from .cologne import cologne
 from .letters import latin
 from .scripts import greek_in_latin, kana_in_latin
