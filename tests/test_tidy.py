@@ -22,9 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "pysync_web"
 
 # Each part of the package, with the parts that it may import. A part is a module or a folder.
-BASE = {"errors", "values", "causality"}
+BASE = {"deferred", "errors", "values", "causality"}
 MAY_IMPORT = {
     "errors": set(),
+    "deferred": set(),
     "values": {"errors"},
     "causality": {"errors", "values"},
     "crdt": BASE,
@@ -36,6 +37,9 @@ MAY_IMPORT = {
     "server": BASE | {"crdt", "sdbql", "core", "storage", "transport"},
     "__init__": BASE | {"crdt", "sdbql", "core", "storage", "transport", "manager"},
 }
+
+# Modules that no page imports.
+NATIVE = {"storage/sqlite.py", "storage/sqlite_thread.py", "storage/processes.py"}
 
 # Parts without time, chance, network and disk, and the modules that would bring those in.
 PURE = BASE | {"crdt", "sdbql", "core"}
@@ -142,6 +146,16 @@ def test_imports_go_one_way(module: Module):
             part = rest.partition(".")[0]
             known = part if part in MAY_IMPORT else "__init__"
             assert known in allowed, f"{module.at(node)}: {module.part} may not import {name}"
+
+
+@EVERY_MODULE
+def test_a_page_makes_no_dataclass_while_it_imports(module: Module):
+    if module.part == "server" or module.name in NATIVE or module.name == "deferred.py":
+        return
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
+            taken = {alias.name for alias in node.names}
+            assert "dataclass" not in taken, f"{module.at(node)}: take it from deferred.py"
 
 
 @EVERY_MODULE

@@ -56,7 +56,9 @@ class Entry:
 
     def to_json(self) -> dict[str, JSON]:
         """Give the entry as JSON; who made it, and what is not usual, only where there is something to say."""
-        return {name: value for name in self.__slots__ if (value := getattr(self, name)) or name not in _SELDOM}
+        return {
+            name: value for name in self.__match_args__ if (value := getattr(self, name)) or name not in _SELDOM
+        }
 
     @classmethod
     def from_json(cls, value: dict[str, JSON]) -> Entry:

@@ -50,7 +50,7 @@ class SyncRecord:
 
     def to_json(self) -> dict[str, JSON]:
         """Give the record as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__match_args__}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SyncRecord:

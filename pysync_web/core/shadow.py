@@ -48,7 +48,7 @@ class ShadowState:
 
     def text(self) -> str:
         """Give the text that stores the state."""
-        return dumps({name: getattr(self, name) for name in self.__slots__})
+        return dumps({name: getattr(self, name) for name in self.__match_args__})
 
 
 class Offer(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..core.arguments import check_collections, check_function, check_seconds, check_text, is_count
@@ -94,7 +94,7 @@ class SyncConfig:
 
     def to_json(self) -> dict[str, JSON]:
         """Give the settings as JSON, without ``resolvers``; a strategy with a bare function has none."""
-        members = {name: getattr(self, name) for name in self.__slots__ if name != "resolvers"}
+        members = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "resolvers"}
         strategies = {name: encode_strategy(one) for name, one in self.collection_strategies.items()}
         limits = None if self.query_limits is None else asdict(self.query_limits)
         return members | {
