@@ -17,9 +17,9 @@ or_map         Update(key, kind, operation),          dict
 ============== ====================================== =========================
 """
 
-from .kind import MARK, State
+from .kind import State
 from .maps import KINDS_IN_ORDER, MAX_NESTING
-from .operations import Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, Update
+from .operations import MARK, Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, Update
 from .state import (
     authors,
     change,

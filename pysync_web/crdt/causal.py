@@ -13,9 +13,9 @@ from ..errors import InvalidDocument, SchemaError
 from ..values import dumps
 from .context import check_context, context_of, covers, following, is_in, join_contexts, without
 from .dots import Dots, Path, Store
-from .kind import MARK, Kind, State
+from .kind import Kind, State
 from .maps import OR_MAP, STORES, check_nesting
-from .operations import Operation
+from .operations import MARK, Operation
 from .registers import MV_REGISTER
 from .sets import OR_SET
 

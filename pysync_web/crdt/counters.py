@@ -17,8 +17,8 @@ from ..errors import InvalidDocument, SchemaError
 from ..values import JSON, MAX_INTEGER
 from .context import check_number, check_replicas
 from .dots import Dots, Edit, Store, leaf, payloads
-from .kind import MARK, Kind, State, as_it_is, list_at, object_at, timeless
-from .operations import Increment, Operation, unfit
+from .kind import Kind, State, as_it_is, list_at, object_at, timeless
+from .operations import MARK, Increment, Operation, unfit
 
 G_COUNTER: Final = "g_counter"
 PN_COUNTER: Final = "pn_counter"

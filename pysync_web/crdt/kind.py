@@ -12,9 +12,6 @@ from .operations import Operation
 State: TypeAlias = dict[str, JSON]
 """A CRDT value as JSON: ``{"$crdt": kind, …}``. It is never changed, only replaced."""
 
-MARK = "$crdt"
-"""The member that names a state's kind."""
-
 
 class Kind(NamedTuple):
     """What the registry knows of a kind of state; ``place`` says where, in errors."""

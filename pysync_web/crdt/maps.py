@@ -14,12 +14,12 @@ from typing import Any, Final, TypeAlias
 
 from ..causality import Dot
 from ..errors import InvalidDocument, SchemaError
-from ..values import JSON, MAX_MEMBERS, canonical
+from ..values import JSON, MAX_MEMBERS
 from . import counters, registers, sets
 from .context import Context
 from .dots import Dots, Edit, Path, Store, all_dots
 from .kind import object_at
-from .operations import Clear, Discard, Operation, Update, unfit
+from .operations import Clear, Discard, Operation, Update, check_name, unfit
 
 OR_MAP: Final = "or_map"
 MAX_NESTING: Final = 24
@@ -47,7 +47,7 @@ def _change(store: _Entries, operation: Operation, dot: Dot) -> Edit:
 def _update(store: _Entries, key: str, kind: str, operation: Operation, dot: Dot) -> Edit:
     if kind not in STORES:
         raise InvalidDocument(f"{kind!r:.60} is none of the kinds {', '.join(sorted(STORES))}")
-    canonical({key: None}, "key")
+    check_name(key)
     here = store.get(key, {})
     if here and kind not in here:
         raise InvalidDocument(f"{key!r:.60} is {_shown(here)} here, not {kind}: discard it first")

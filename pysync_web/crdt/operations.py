@@ -8,6 +8,9 @@ from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..values import JSON, canonical, loads
 
+MARK = "$crdt"
+"""The member that names a state's kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Increment:
@@ -71,7 +74,30 @@ Operation: TypeAlias = Increment | Assign | Replace | Add | Remove | Clear | Upd
 
 def plain(value: JSON) -> JSON:
     """Give a value of its own that is equal to a user's, or raise :class:`InvalidDocument` if it is not JSON."""
-    return loads(canonical({"value": value}, "value"))["value"]
+    text = canonical({"value": value}, "value")
+    if MARK in text:
+        _refuse_mark(value)
+    return loads(text)["value"]
+
+
+def check_name(name: str) -> str:
+    """Return a name of an ``or_map``, or raise :class:`InvalidDocument` if it is none."""
+    canonical({name: None}, "key")
+    _refuse_mark({name: None})
+    return name
+
+
+def _refuse_mark(value: JSON) -> None:
+    """Refuse what could not be saved as a part of a document: what marks a CRDT value in one."""
+    stack = [value]
+    while stack:
+        inner = stack.pop()
+        if isinstance(inner, dict):
+            if MARK in inner:
+                raise InvalidDocument(f"the name {MARK!r} is taken: it marks CRDT values")
+            stack += inner.values()
+        elif isinstance(inner, list):
+            stack += inner
 
 
 def unfit(kind: str, operation: object) -> InvalidDocument:

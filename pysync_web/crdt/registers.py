@@ -14,8 +14,8 @@ from ..errors import InvalidDocument, SchemaError
 from ..values import JSON, dumps, loads
 from .context import is_replica
 from .dots import Dots, Edit, all_dots, leaf, payloads
-from .kind import MARK, Kind, State, list_at
-from .operations import Assign, Clear, Operation, Replace, plain, unfit
+from .kind import Kind, State, list_at
+from .operations import MARK, Assign, Clear, Operation, Replace, plain, unfit
 from .ordering import listed, own
 
 LWW_REGISTER: Final = "lww_register"

@@ -14,8 +14,8 @@ from ..causality import Dot
 from ..errors import SchemaError
 from ..values import JSON, dumps
 from .dots import Dots, Edit, all_dots, leaf, payloads
-from .kind import MARK, Kind, State, as_it_is, fits_anyone, list_at, timeless
-from .operations import Add, Clear, Operation, Remove, plain, unfit
+from .kind import Kind, State, as_it_is, fits_anyone, list_at, timeless
+from .operations import MARK, Add, Clear, Operation, Remove, plain, unfit
 from .ordering import listed, own, rank
 
 G_SET: Final = "g_set"

@@ -12,8 +12,8 @@ from ..errors import InvalidDocument, SchemaError
 from ..values import JSON, canonical
 from . import causal, counters, registers, sets
 from .context import is_replica
-from .kind import MARK, Kind, State
-from .operations import Operation
+from .kind import Kind, State
+from .operations import MARK, Operation
 
 KINDS: Final[dict[str, Kind]] = {**counters.KINDS, **registers.KINDS, **sets.KINDS, **causal.KINDS}
 

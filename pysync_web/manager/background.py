@@ -116,6 +116,9 @@ class Background:
             except StorageError:
                 log.exception("the background sync stopped")
                 return
+            except Exception:
+                log.exception("the background sync failed, and goes on")
+                await asyncio.sleep(STORAGE_PAUSE_S)
             finally:
                 self.lease = None
                 self.wake()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..sdbql import QueryLimits
 
 
+_FUNCTIONS = ("resolvers", "key_factory")
+
+
 @dataclass(frozen=True, slots=True)
 class SyncConfig:
     """How a manager syncs; every time is in seconds.
@@ -93,8 +96,8 @@ class SyncConfig:
             check_function("SyncConfig.key_factory", self.key_factory)
 
     def to_json(self) -> dict[str, JSON]:
-        """Give the settings as JSON, without ``resolvers``; a strategy with a bare function has none."""
-        members = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "resolvers"}
+        """Give the settings as JSON, all but the functions; a strategy with a bare function has none."""
+        members = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _FUNCTIONS}
         strategies = {name: encode_strategy(one) for name, one in self.collection_strategies.items()}
         limits = None if self.query_limits is None else asdict(self.query_limits)
         return members | {
@@ -108,7 +111,12 @@ class SyncConfig:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], resolvers: Mapping[str, AsyncResolver] | None = None) -> SyncConfig:
+    def from_json(
+        cls,
+        value: dict[str, Any],
+        resolvers: Mapping[str, AsyncResolver] | None = None,
+        key_factory: Callable[[], str] | None = None,
+    ) -> SyncConfig:
         """Read what :meth:`to_json` gave; functions are given anew."""
         given = dict(value)
         strategies = {name: decode_strategy(one) for name, one in given["collection_strategies"].items()}
@@ -127,6 +135,7 @@ class SyncConfig:
                 "ledger": LedgerBounds.from_json(given["ledger"]),
             },
             resolvers=resolvers or {},
+            key_factory=key_factory,
         )
 
     def strategy_of(self, collection: str) -> Strategy:

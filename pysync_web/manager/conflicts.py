@@ -34,7 +34,7 @@ from ..core.waiting import waiting_names
 from ..errors import ConflictUnresolved
 from ..values import canonical, check_collection, check_key
 from .config import SyncConfig
-from .hooks import Hooks, log
+from .hooks import Hooks, answer_of, log
 from .indexed import IndexedStorage
 
 MOST_ROUNDS: Final = 10
@@ -175,7 +175,7 @@ class Conflicts:
         answer = function(conflict)
         if inspect.isawaitable(answer):
             async with asyncio.timeout(self._config.resolver_timeout_s):
-                return await answer
+                return await answer_of(answer)
         return answer
 
 

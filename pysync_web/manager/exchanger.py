@@ -33,10 +33,10 @@ from ..core.replica import Event, collections
 from ..core.scope import is_leaving
 from ..core.wire import MAX_COLLECTIONS, SyncRequest, SyncResponse, decode_response, encode_request
 from ..deferred import dataclass
-from ..errors import Rejected, SchemaError, Unreachable
+from ..errors import Rejected, SchemaError, SyncError, Unreachable
 from ..values import NoCollecting
 from .background import monotonic_ms
-from .hooks import log
+from .hooks import answer_of, log
 
 MOST_ROUNDS: Final = 10_000
 """A sync that needs more exchanges than this has gone wrong."""
@@ -236,12 +236,22 @@ class Exchanger:
     async def _ask_server(self, database: str, text: str) -> tuple[SyncResponse, int]:
         if not self._is_online():
             raise Unreachable("offline")
-        answer = await self._transport.exchange(database, text)
+        answer = await self._carried(database, text)
         self._stop_collecting()
         try:
             return decode_response(answer), len(answer)
         except SchemaError as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
+
+    async def _carried(self, database: str, text: str) -> str:
+        """Let the transport carry a request; what an application's own raises is a failure that may pass."""
+        try:
+            return await answer_of(self._transport.exchange(database, text))
+        except SyncError:
+            raise
+        except Exception as error:
+            log.exception("the transport raised")
+            raise Unreachable(f"the transport raised {type(error).__name__}: {error}") from error
 
     async def _forget_ahead(self) -> None:
         """End what was asked ahead and nobody wants."""

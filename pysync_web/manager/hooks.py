@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from ..core.arguments import check_function
 
 log = logging.getLogger("pysync_web")
+
+T = TypeVar("T")
+
+
+async def answer_of(work: Awaitable[T]) -> T:
+    """Await what an application gave; where it was cancelled, and nobody cancels us, that is an error like others."""
+    try:
+        return await work
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("it was cancelled") from error
 
 
 class Hooks:
@@ -63,7 +76,7 @@ class Hooks:
 
     async def _reported(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         try:
-            return await coroutine
+            return await answer_of(coroutine)
         except Exception:
             log.exception("a callback of %s raised", self._what)
             return None

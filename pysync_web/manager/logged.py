@@ -8,9 +8,10 @@ happened first, and every step may be cut and repeated.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping, Sequence
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from ..core.conflict import Resolver
 from ..core.document import Body
@@ -44,8 +45,8 @@ class KeyValueStore(Protocol):
         """Remove a key; nothing happens if it is not there."""
         ...
 
-    def keys(self) -> AsyncIterator[str]:
-        """Yield every key."""
+    def keys(self) -> AsyncIterator[str] | Awaitable[Iterable[str]]:
+        """Yield every key, or give them all."""
         ...
 
 
@@ -57,9 +58,10 @@ class LoggedStore:
     """A store whose documents sync: what ``sync.logged_store(collection, store)`` gives.
 
     ``put`` and ``delete`` here write to the store and to the log; what was written to the store itself is found by
-    :meth:`scan`. The stages of a sync may be run apart: :meth:`share` sends the log, :meth:`receive` fetches the
-    others', :meth:`integrate` writes to the store what came; :meth:`sync` does all. Nobody else may write to a key
-    while one of these is at it.
+    :meth:`scan`. A store that had documents and is empty when this wrapper first looks at it, as a dict is when its
+    program starts again, has lost them and deleted none: it is filled again. The stages of a sync may be run apart:
+    :meth:`share` sends the log, :meth:`receive` fetches the others', :meth:`integrate` writes to the store what came;
+    :meth:`sync` does all. Nobody else may write to a key while one of these is at it.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class LoggedStore:
         self._new_key = new_key
         self._batch = (batch_size, batch_bytes)
         self._turn = asyncio.Lock()
+        self._is_known = False
 
     async def get(self, key: str) -> Body | None:
         """Give the store's own document under a key, or None."""
@@ -100,6 +103,7 @@ class LoggedStore:
         body = checked_body(document, key)
         canonical(body, f"document {key!r}")
         async with self._turn:
+            await self._meet()
             seen = await self._log(key)
             await self._update(key, lambda current: patched(current, seen, body))
             await self._write([key])
@@ -111,6 +115,7 @@ class LoggedStore:
         What others changed in it stays, if the store had not seen that yet: it comes back as they left it.
         """
         async with self._turn:
+            await self._meet()
             seen = await self._log(check_key(key))
             await self._update(key, lambda current: _followed(current, seen, None))
             await self._write([key])
@@ -119,15 +124,30 @@ class LoggedStore:
     async def scan(self) -> int:
         """Log what was changed in the store behind this wrapper's back; give how many documents that were."""
         async with self._turn:
+            await self._meet()
             found = 0
-            there: set[str] = set()
-            async for key in self._store.keys():
-                there.add(check_key(key))
+            there = await self._keys()
+            for key in there:
                 found += await self._found(key)
             for key in await self._storage.read(partial(_held, collection=self.collection)):
                 if key not in there:
                     found += await self._found(key)
             return found
+
+    async def _meet(self) -> None:
+        """See a store for the first time: what an empty one lacks was not deleted, it was never there."""
+        if not self._is_known and not await self._keys():
+            held = await self._storage.read(partial(_held, collection=self.collection))
+            await self._storage.write(lambda tx: _put(tx, self.collection, dict.fromkeys(held, Mirror(None))))
+        self._is_known = True
+
+    async def _keys(self) -> dict[str, None]:
+        """Give every key of the store, in its order."""
+        found: Any = self._store.keys()
+        if inspect.isawaitable(found):
+            found = await found
+        keys = [key async for key in found] if hasattr(found, "__aiter__") else list(found)
+        return dict.fromkeys(map(check_key, keys))
 
     async def share(self) -> SyncResult:
         """Send the log of this collection; what others wrote comes too, but not into the store."""
@@ -143,6 +163,7 @@ class LoggedStore:
         What was changed in the store meanwhile is logged first, and merges.
         """
         async with self._turn:
+            await self._meet()
             written = 0
             after: Key | None = None
             while True:

@@ -22,7 +22,7 @@ from ..core.rollback import (
     find_change,
     roll_back,
 )
-from ..errors import ChangeRejected
+from ..errors import ChangeRejected, SyncError
 from .hooks import log
 from .indexed import IndexedStorage
 from .results import PendingChange
@@ -70,7 +70,7 @@ class Optimism:
         for change in self._told(taken):
             log.warning("a change of %s/%s is refused each time: see the ledger", change.collection, change.key)
 
-    async def confirmed(self, change_id: str) -> None:
+    async def confirmed(self, change_id: str, *, has_server: bool) -> None:
         """Wait until a change waits no longer; raise :class:`ChangeRejected` where it did not come through."""
         news = asyncio.Event()
         self._waiting.add(news)
@@ -78,6 +78,8 @@ class Optimism:
         try:
             found = await self._storage.read(lambda tx: find_change(tx, change_id))
             while found is not None and await self._storage.read(lambda tx: _is_pending(tx, *found)):
+                if not has_server:
+                    raise SyncError("there is no server that could confirm it")
                 await news.wait()
                 news.clear()
         finally:

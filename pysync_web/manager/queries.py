@@ -35,6 +35,7 @@ class Queries:
         now_ms: Callable[[], int],
         limits: QueryLimits | None,
         new_key: Callable[[], str],
+        check: Callable[[str], str],
     ) -> None:
         self._storage = storage
         self._known = set(known)
@@ -43,6 +44,7 @@ class Queries:
         self._chance = random.Random()
         self._limits = limits or QueryLimits()
         self._new_key = new_key
+        self._check = check
         self._shelf = Shelf()
         self._live: set[LiveQuery] = set()
 
@@ -70,7 +72,7 @@ class Queries:
             source = Gathering(tx, Shelf(), self._known, prepared)
             source.new_key = self._new_key
             rows = prepared.execute(source, now=self._now_ms, rng=self._chance)
-            writes = _writes_of(source)
+            writes = _writes_of(source, self._check)
             results = await local.write(tx, writes, self._now_ms(), self._rng, options) if writes else []
             return rows, [event for event, _ in results if event]
 
@@ -185,11 +187,11 @@ def _is_writing(query: str) -> bool:
     return is_writing(parse(query))
 
 
-def _writes_of(source: Gathering) -> list[Write]:
+def _writes_of(source: Gathering, check: Callable[[str], str]) -> list[Write]:
     """Check what a query wrote as any document is checked."""
     writes = []
     for collection, documents in source.writes.items():
-        check_collection(collection)
+        check(collection)
         for key, document in documents.items():
             if document is None:
                 writes.append(Write(collection, key, None))

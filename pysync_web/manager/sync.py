@@ -6,6 +6,7 @@ Reads and writes never wait for the network; everything that must survive lies i
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -575,7 +576,9 @@ class SyncManager:
             from .queries import Queries
 
             limits = self.config.query_limits
-            self._engine = Queries(self._storage, self.config.collections, _now_ms, limits, self.new_key)
+            self._engine = Queries(
+                self._storage, self.config.collections, _now_ms, limits, self.new_key, self._collection
+            )
         return self._engine
 
     # Sync
@@ -599,6 +602,8 @@ class SyncManager:
         ``document`` is None where the change deletes it. A transaction is pushed if all of its documents are chosen.
         """
         check_function("predicate", predicate)
+        if inspect.iscoroutinefunction(predicate):
+            raise InvalidDocument("predicate is a plain function: it is asked inside a transaction")
         if (refusal := self._refusal()) is not None:
             return refusal
         await self._exchanged()
@@ -896,10 +901,11 @@ class SyncManager:
     async def confirmed(self, change_id: str) -> None:
         """Wait until the server has acknowledged a change of :meth:`pending_changes`.
 
-        Raises :class:`ChangeRejected` where it was refused, lost a conflict, expired or was taken back.
+        Raises :class:`ChangeRejected` where it was refused, lost a conflict, expired or was taken back, and
+        :class:`SyncError` where there is no server to wait for.
         """
         check_text("change_id", change_id)
-        await self._optimism.confirmed(change_id)
+        await self._optimism.confirmed(change_id, has_server=self._client is not None)
 
     async def conflicts(self) -> list[Conflict]:
         """List the conflicts that wait for a decision, each with its reason."""

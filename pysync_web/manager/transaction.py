@@ -6,13 +6,14 @@ Writes are gathered and made in one storage transaction at the end, if everythin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from copy import deepcopy
 from typing import Any
 
 from ..core.optimistic import View
 from ..core.replica import Write, checked_body
 from ..core.wire import MAX_TRANSACTION
 from ..errors import InvalidDocument, TransactionError
-from ..values import JSON, canonical, check_collection, check_key
+from ..values import JSON, canonical, check_collection, check_key, loads
 
 
 class Transaction:
@@ -55,9 +56,9 @@ class Transaction:
             if name not in self._seen:
                 self._seen[name] = await self._read(*name)
             view = self._seen[name]
-            return view.document(key) if view else None
+            return deepcopy(view.document(key)) if view else None
         body = self._current[name]
-        return {"_key": key, **body} if body is not None else None
+        return {"_key": key, **deepcopy(body)} if body is not None else None
 
     async def save_document(
         self, collection: str, key: str | None, document: dict[str, JSON], *, replace: bool = False
@@ -66,12 +67,12 @@ class Transaction:
         self._check_open()
         key = self._new_key() if key is None else check_key(key)
         name = (check_collection(collection), key)
-        body = checked_body(document, key)
-        text = canonical(body, f"document {key!r}")
+        text = canonical(checked_body(document, key), f"document {key!r}")
+        body = loads(text)  # what is written at the end is what was given now
         before = await self.get_document(*name)
         self._add(Write(*name, body, text, replace))
         old = {n: v for n, v in (before or {}).items() if n not in ("_key", "_version", "_timestamp")}
-        self._current[name] = dict(body) if replace else {**old, **body}
+        self._current[name] = body if replace else {**old, **body}
         return key
 
     async def delete_document(self, collection: str, key: str) -> None:
