@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal, NoReturn
 
 try:
     import typer
@@ -15,7 +18,7 @@ except ImportError:
     sys.exit("The server needs its extra: pip install 'pysync-web[server]'")
 
 from ..core.wire import MAX_BODY_BYTES
-from ..errors import SchemaError
+from ..errors import SchemaError, SyncError
 from ..transport.client import is_loopback
 from .config import SHORTEST_TOKEN, Config, Limits
 
@@ -86,9 +89,10 @@ def main(
 ) -> None:
     """Check what was given, listen, and serve until a signal ends it."""
     if context.invoked_subcommand is not None:
+        context.obj = _given(context)
         return
     _check_door(host, token)
-    try:
+    with _sentences():
         limits = Limits(body_bytes=max_body)
         config = Config(
             data,
@@ -99,29 +103,79 @@ def main(
             retention_days=tombstone_retention_days,
             limits=limits,
         )
-    except SchemaError as error:
-        raise typer.BadParameter(str(error)) from error
     serve(config, host, port, log_format)
 
 
 @cli.command(help="Forget what is too old in each database and write its file anew; a server may run meanwhile.")
-def compact(data: Data = Path("pysync-data"), tombstone_retention_days: Retention = 90.0) -> None:
+def compact(
+    context: typer.Context, data: Data = Path("pysync-data"), tombstone_retention_days: Retention = 90.0
+) -> None:
     """Compact all databases of a folder, and say what that gave back."""
-    asyncio.run(_compact(Config(data, retention_days=tombstone_retention_days)))
+    before = _given_before(context)
+    data = before.get("data", data)
+    with _sentences():
+        config = Config(data, retention_days=before.get("tombstone_retention_days", tombstone_retention_days))
+    try:
+        os.listdir(data)
+    except OSError as error:
+        _refuse_folder(data, error)
+    if not asyncio.run(_compact(config)):
+        sys.exit(1)
 
 
-async def _compact(config: Config) -> None:
+async def _compact(config: Config) -> bool:
+    """Compact one database after the other; say what is wrong with one, go on, and tell whether all went well."""
     from .databases import Databases
     from .upkeep import Upkeep
 
     databases = Databases(config.data, durability=config.durability)
     upkeep = Upkeep(databases, config.retention_days)
+    is_well = True
     try:
-        for name in databases.names(is_for_all=True):
-            before, after = await upkeep.compact(name)
-            print(f"{name}: {before} bytes before, {after} after", flush=True)
+        names = databases.names(is_for_all=True)
+        if not names:
+            print(f"There is no database in {config.data}.")
+        for name in names:
+            try:
+                before, after = await upkeep.compact(name)
+                print(f"{name}: {before} bytes before, {after} after", flush=True)
+            except Exception as error:
+                is_well = False
+                print(f"{name}: {error if isinstance(error, SyncError) else repr(error)}", file=sys.stderr)
     finally:
         await databases.close()
+    return is_well
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """Give the options that stand on the command line itself, not those of the environment."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
+    return {name: context.params[name] for name in sorted(given)}
+
+
+def _given_before(context: typer.Context) -> dict[str, Any]:
+    """Give the options that stand before a command and not after it too; refuse those that it doesn't take."""
+    before: dict[str, Any] = context.obj
+    others = [f"--{name.replace('_', '-')}" for name in before if name not in context.params]
+    if others:
+        raise typer.BadParameter(f"{context.info_name} does not take {', '.join(others)}")
+    after = _given(context)
+    return {name: value for name, value in before.items() if name not in after}
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """Refuse what a configuration can't be as any bad option is refused."""
+    try:
+        yield
+    except SchemaError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _refuse_folder(data: Path, error: OSError) -> NoReturn:
+    """Exit with a sentence that says why there can be no databases in a folder."""
+    sys.exit(f"{data} can't be the folder for the databases: {error.strerror or error}")
 
 
 def serve(config: Config, host: str, port: int, log_format: Literal["text", "json"] = "text") -> None:
@@ -132,11 +186,11 @@ def serve(config: Config, host: str, port: int, log_format: Literal["text", "jso
 
     set_up(log_format)
     config = replace(config, limits=within_reach(config.limits))
-    try:
-        if config.data is not None:
+    if config.data is not None:
+        try:
             config.data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sys.exit(f"{config.data} can't be the folder for the databases: {error.strerror or error}")
+        except OSError as error:
+            _refuse_folder(config.data, error)
     try:
         listener = listen(host, port)
     except OSError as error:

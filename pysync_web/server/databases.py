@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..core.hub import Hub
 from ..core.ports import Storage
-from ..errors import Rejected, StorageError, SyncError
+from ..errors import InvalidDocument, Rejected, StorageError, SyncError
 from ..storage import Durability, open_storage
 from ..transport.pokes import Pokes
 from ..values import check_database, dumps
@@ -85,7 +85,7 @@ class Databases:
         """Name the databases that are open, or all there are."""
         names = set(self._open)
         if is_for_all and self._folder is not None:
-            names |= {_name_of(path) for path in self._folder.glob(f"*{SUFFIX}")}
+            names |= self._kept(self._folder)
         return sorted(names)
 
     @asynccontextmanager
@@ -158,6 +158,16 @@ class Databases:
             message = f"This server takes no more than {self._most} databases."
             raise Rejected(message, status=409, code="too_many_databases", detail=detail)
 
+    def _kept(self, folder: Path) -> set[str]:
+        """Name the databases in a folder; a file that no name leads to, as a copy ``Old.sqlite``, holds none."""
+        names = set()
+        for path in folder.glob(f"*{SUFFIX}"):
+            with suppress(InvalidDocument):
+                name = check_database(_name_of(path))
+                if self._path(folder, name).name == path.name:
+                    names.add(name)
+        return names
+
     def _path(self, folder: Path, name: str) -> Path:
         """Give a database's file; names that differ in case differ on every file system."""
         return folder / ("".join(f"+{c.lower()}" if c.isupper() else c for c in name) + SUFFIX)
@@ -191,6 +201,6 @@ class Databases:
 
 
 def _name_of(path: Path) -> str:
-    """Give the name of the database in a file."""
+    """Give the name of the database in a file, whatever comes out for a file that is none."""
     first, *others = path.name.removesuffix(SUFFIX).split("+")
     return first + "".join(part[:1].upper() + part[1:] for part in others)

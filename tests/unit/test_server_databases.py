@@ -57,3 +57,14 @@ async def test_one_database_is_opened_once_however_many_ask(tmp_path: Path):
 
     assert len(set(await asyncio.gather(*(ask() for _ in range(20))))) == 1
     await databases.close()
+
+
+async def test_only_files_that_a_name_leads_to_are_databases(tmp_path: Path):
+    databases = Databases(tmp_path)
+    names = ["Two", "a-B_c", "one"]
+    for name in names:
+        await exchange(databases, name, insert("1", n=1))
+    await databases.close()
+    for stray in ("Backup", "one copy", "+1", "++", "", "one+", "-x", "x" * 65):
+        (tmp_path / f"{stray}.sqlite").write_bytes(b"")
+    assert Databases(tmp_path).names(is_for_all=True) == names

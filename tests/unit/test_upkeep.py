@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,10 +130,8 @@ async def test_the_command_compacts_every_database_beside_a_running_server(tmp_p
         )
     await databases.close()
     with ServerProcess(data, "--tombstone-retention-days", "30") as server:
-        command = [sys.executable, "-m", "pysync_web.server", "compact", "--data", str(data)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
-        lines = done.stdout.splitlines()
-        assert [line.partition(":")[0] for line in lines] == ["db", "large"]
+        done = command("compact", "--data", str(data))
+        assert (done.returncode, compacted(done)) == (0, ["db", "large"])
         store = await ps.LocalStore.open(":memory:", engine=ps.StorageEngine.MEMORY)
         config = ps.SyncConfig(database="db", auto_sync=False)
         async with ps.SyncManager(store, ps.HttpClient(server.url, token=TOKEN), config) as device:
@@ -137,6 +139,96 @@ async def test_the_command_compacts_every_database_beside_a_running_server(tmp_p
             assert [key for key, _ in await device.query_documents("notes")] == ["stays"]
             await device.delete_document("notes", "stays")
             assert (await device.sync_now()).success
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+@pytest.mark.parametrize(
+    ("days", "left"), [(200, ["expires", "gone", "gone2", "stays"]), (50, ["expires", "stays"])]
+)
+async def test_options_count_on_either_side_of_the_command(
+    tmp_path: Path, is_before: bool, days: int, left: list[str]
+):
+    databases = Databases(tmp_path / "data")
+    await fill(databases, "db")
+    await databases.close()
+    options = ["--data", str(tmp_path / "data"), "--tombstone-retention-days", str(days)]
+    elsewhere = {"PYSYNC_DATA": str(tmp_path / "no"), "PYSYNC_TOMBSTONE_RETENTION_DAYS": "1", "PYSYNC_PORT": "1"}
+    done = command(*(*options, "compact") if is_before else ("compact", *options), **elsewhere)
+    assert (done.returncode, compacted(done)) == (0, ["db"])
+    assert await keys(databases, "db") == left
+    await databases.close()
+
+
+async def test_of_two_options_the_one_behind_the_command_counts_and_the_environment_comes_last(tmp_path: Path):
+    databases = Databases(tmp_path / "data")
+    await exchange(databases, "db")
+    await databases.close()
+    data, no = str(tmp_path / "data"), str(tmp_path / "no")
+    assert compacted(command("--data", no, "compact", "--data", data)) == ["db"]
+    assert compacted(command("compact", PYSYNC_DATA=data)) == ["db"]
+
+
+def test_an_option_that_is_none_of_the_command_s_is_refused(tmp_path: Path):
+    done = command("--port", "1", "--max-body", "9", "--data", str(tmp_path), "compact")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "compact does not take --max-body, --port" in done.stderr
+
+
+@pytest.mark.parametrize("options", [("compact", "--tombstone-retention-days"), ("--tombstone-retention-days",)])
+def test_a_retention_time_that_can_not_be_is_refused_in_a_sentence(tmp_path: Path, options: tuple[str, ...]):
+    done = command("--data", str(tmp_path / "data"), *options, "0")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Invalid value: retention_days: the retention time is over 0 days" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_is_none_is_not_compacted(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for name, why in (("no", "No such file or directory"), ("file", "Not a directory")):
+        done = command("compact", "--data", str(tmp_path / name))
+        said = f"{tmp_path / name} can't be the folder for the databases: {why}\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_empty_folder_is_said_to_hold_no_database(tmp_path: Path):
+    done = command("compact", "--data", str(tmp_path))
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"There is no database in {tmp_path}.\n", "")
+
+
+async def test_the_command_goes_on_after_a_bad_file_and_passes_over_strays(tmp_path: Path):
+    databases = Databases(tmp_path)
+    for name in ("Good", "torn", "zoo"):
+        await exchange(databases, name)
+    await databases.close()
+    (tmp_path / "a.sqlite").write_text("no database at all, " * 100)
+    with closing(sqlite3.connect(tmp_path / "torn.sqlite")) as file:
+        file.execute("UPDATE records SET text = '[1'")
+        file.commit()
+    strays = [tmp_path / f"{name}.sqlite" for name in ("", "++", "Backup")]
+    for stray in strays:
+        shutil.copy(tmp_path / "zoo.sqlite", stray)
+    before = [stray.read_bytes() for stray in strays]
+    done = command("compact", "--data", str(tmp_path))
+    assert (done.returncode, compacted(done)) == (1, ["Good", "zoo"])
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"a: {tmp_path / 'a.sqlite'} is damaged or no SQLite database")
+    assert second.startswith("torn: ")
+    assert [stray.read_bytes() for stray in strays] == before
+    assert not (tmp_path / "+backup.sqlite").exists()
+
+
+def command(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the server's command until it ends by itself, with no other of its variables in the environment."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYSYNC_")}
+    environment |= {"COLUMNS": "200", "NO_COLOR": "1"} | variables
+    line = [sys.executable, "-m", "pysync_web.server", *options]
+    return subprocess.run(line, capture_output=True, text=True, timeout=30, env=environment)
+
+
+def compacted(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """Name the databases that a command says it has compacted."""
+    return [line.partition(":")[0] for line in done.stdout.splitlines() if line.endswith(" after")]
 
 
 async def test_a_client_over_the_network_that_is_behind_pulls_again(tmp_path: Path):
