@@ -136,7 +136,11 @@ class Databases:
     async def _begin(self, name: str) -> tuple[Storage, Hub]:
         storage = await self._open_storage(name)
         hub = Hub(storage)
-        await hub.open(self._rng)
+        try:
+            await hub.open(self._rng)
+        except BaseException:
+            await storage.close()
+            raise
         hub.watch(lambda head, touched: self._poke(name, head, touched))
         return storage, hub
 

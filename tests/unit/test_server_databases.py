@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,20 @@ async def test_only_files_that_a_name_leads_to_are_databases(tmp_path: Path):
     for stray in ("Backup", "one copy", "+1", "++", "", "one+", "-x", "x" * 65):
         (tmp_path / f"{stray}.sqlite").write_bytes(b"")
     assert Databases(tmp_path).names(is_for_all=True) == names
+
+
+async def test_a_database_whose_state_can_t_be_read_holds_nothing_open(tmp_path: Path):
+    databases = Databases(tmp_path)
+    await exchange(databases, "torn", insert("1", n=1))
+    await databases.close()
+    path = tmp_path / "torn.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE records SET text = '{' WHERE space = 'hub'")
+    threads = threading.active_count()
+    again = Databases(tmp_path)
+    for _ in range(3):
+        with pytest.raises(ValueError, match="Expecting"):
+            await exchange(again, "torn")
+    assert threading.active_count() == threads
+    assert list(tmp_path.glob("*-wal")) == []
+    await again.close()
