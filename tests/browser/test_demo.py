@@ -20,6 +20,7 @@ BENCH = {"width": 1600, "height": 1000}
 HAND = {"width": 360, "height": 740}
 WIDTHS = (360, 480, 768, 1100, 1280, 1600)
 HEIGHT = 760
+FROM_BENCH = 1100  # so wide that both devices and the server stand side by side
 SAMPLES = 6
 
 Open = Callable[..., Awaitable[Page]]
@@ -75,6 +76,13 @@ def cable(tab: Page, name: str) -> Locator:
 def titles(place: Locator) -> Locator:
     """Give the titles of a device's list."""
     return place.locator(".note-title")
+
+
+async def resize(tab: Page, width: int) -> None:
+    """Give the window a width, and wait until the page is laid out for it."""
+    await tab.set_viewport_size({"width": width, "height": HEIGHT})
+    layout = "bench" if width >= FROM_BENCH else "single"
+    await expect(tab.locator(":root")).to_have_attribute("data-layout", layout)
 
 
 async def write(place: Locator, title: str, text: str = "") -> None:
@@ -235,7 +243,7 @@ async def test_nothing_reaches_beyond_the_window(open_demo: Open) -> None:
     tab = await open_demo()
     await add_samples(tab)
     for width in WIDTHS:
-        await tab.set_viewport_size({"width": width, "height": HEIGHT})
+        await resize(tab, width)
         await tab.reload()
         await started(tab)
         await expect(titles(device(tab, "tablet"))).to_have_count(SAMPLES)

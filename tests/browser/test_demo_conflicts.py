@@ -9,7 +9,6 @@ from playwright.async_api import Locator, Page, Route, expect
 
 from tests.browser.test_demo import (
     HAND,
-    HEIGHT,
     TOO_WIDE,
     WIDTHS,
     Open,
@@ -18,6 +17,7 @@ from tests.browser.test_demo import (
     in_step,
     open_demo,
     pull_both,
+    resize,
     started,
     titles,
     write,
@@ -415,7 +415,7 @@ async def test_no_conflict_reaches_beyond_the_window(open_demo: Open) -> None:
         {"title": f"{long} b", "text": f"{PHONE}\n{long} too"},
     )
     for width in reversed(WIDTHS):  # the narrowest last: there it is decided
-        await tab.set_viewport_size({"width": width, "height": HEIGHT})
+        await resize(tab, width)
         await tab.reload()
         await started(tab)
         await tablet.locator(".mark[data-mark=conflict]").wait_for()
@@ -429,12 +429,12 @@ async def test_no_conflict_reaches_beyond_the_window(open_demo: Open) -> None:
     await tab.keyboard.press("Escape")
     await tablet.get_by_role("button", name="Ledger").click()
     for width in WIDTHS:
-        await tab.set_viewport_size({"width": width, "height": HEIGHT})
+        await resize(tab, width)
         await expect(tablet.locator(".entry").first).to_be_in_viewport()
         assert await tab.evaluate(OUT_OF_PLACE) == [], width
     await tablet.locator("summary").click()
     for width in WIDTHS:
-        await tab.set_viewport_size({"width": width, "height": HEIGHT})
+        await resize(tab, width)
         assert await tab.evaluate(OUT_OF_PLACE) == [], width
 
 
