@@ -7,11 +7,10 @@ is sent again is the same bytes. What is done with an answer is in ``intake.py``
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..causality import SERVER
-from ..deferred import dataclass
 from ..values import JSON, dumps, loads
 from .conflict import Resolver
 from .document import Body, merge

@@ -6,10 +6,9 @@ Entries lie in the order in which they were made; writing one is part of the tra
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads
 from .arguments import check_count, check_seconds

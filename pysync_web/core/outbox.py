@@ -8,9 +8,9 @@ not at all where something is in conflict. So no other replica ever sees an effe
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
-from ..deferred import dataclass
 from ..errors import InvalidDocument, OutboxFull
 from ..values import dumps, loads
 from .arguments import check_count

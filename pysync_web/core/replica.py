@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import tick
-from ..deferred import dataclass
 from ..errors import FormatTooNew, InvalidDocument, SyncError
 from ..values import JSON, canonical, dumps, loads
 from .as_json import AsJson

@@ -5,7 +5,7 @@ All times are milliseconds of one clock that the caller owns.
 
 from __future__ import annotations
 
-from ..deferred import dataclass
+from dataclasses import dataclass
 
 DEBOUNCE_MS = 50
 """The first save of a burst is sent at once; those that follow within this time are sent together."""

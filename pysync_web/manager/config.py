@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from ..core.arguments import check_collections, check_function, check_seconds, check_text, is_count
@@ -13,7 +13,6 @@ from ..core.outbox import Bounds
 from ..core.retry import RetryPolicy
 from ..core.strategies import decode_strategy, encode_strategy
 from ..core.wire import MAX_CHANGES, MAX_PAGE
-from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..values import JSON, check_collection, check_database
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
 from ..core.arguments import check_text
 from ..core.ports import Storage, WriteTransaction
 from ..core.replica import load_counters, open_replica
-from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..storage import open_storage
 from ..storage.witness import is_other_replica, remember_replica
