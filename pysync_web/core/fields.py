@@ -82,15 +82,8 @@ def kept(old: Body, new: Body, key: str) -> Body:
 
 def refuse_states(body: Body, key: str) -> None:
     """Raise :class:`InvalidDocument` where a document that a person saves has a member that marks a CRDT value."""
-    stack: list[JSON] = [body]
-    while stack:
-        value = stack.pop()
-        if type(value) is dict:
-            if MARK in value:
-                raise InvalidDocument(f"document {key!r}: the name {MARK!r} is taken: use the crdt_ calls")
-            stack += value.values()
-        elif type(value) is list:
-            stack += value
+    if crdt.holds_mark(body):
+        raise InvalidDocument(f"document {key!r}: the name {MARK!r} is taken: use the crdt_ calls")
 
 
 def check_states(body: JSON, place: str) -> None:

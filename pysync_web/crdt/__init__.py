@@ -19,7 +19,7 @@ or_map         Update(key, kind, operation),          dict
 
 from .kind import State
 from .maps import KINDS_IN_ORDER, MAX_NESTING
-from .operations import MARK, Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, Update
+from .operations import MARK, Add, Assign, Clear, Discard, Increment, Operation, Remove, Replace, Update, holds_mark
 from .state import (
     authors,
     change,
@@ -54,6 +54,7 @@ __all__ = [
     "check",
     "check_delta",
     "empty",
+    "holds_mark",
     "includes",
     "is_crdt",
     "latest",

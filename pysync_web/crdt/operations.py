@@ -75,29 +75,34 @@ Operation: TypeAlias = Increment | Assign | Replace | Add | Remove | Clear | Upd
 def plain(value: JSON) -> JSON:
     """Give a value of its own that is equal to a user's, or raise :class:`InvalidDocument` if it is not JSON."""
     text = canonical({"value": value}, "value")
-    if MARK in text:
-        _refuse_mark(value)
+    _refuse_mark(value, text)
     return loads(text)["value"]
 
 
 def check_name(name: str) -> str:
     """Return a name of an ``or_map``, or raise :class:`InvalidDocument` if it is none."""
-    canonical({name: None}, "key")
-    _refuse_mark({name: None})
+    _refuse_mark({name: None}, canonical({name: None}, "key"))
     return name
 
 
-def _refuse_mark(value: JSON) -> None:
-    """Refuse what could not be saved as a part of a document: what marks a CRDT value in one."""
+def holds_mark(value: JSON) -> bool:
+    """Tell whether an object in a value has the member that marks a CRDT value."""
     stack = [value]
     while stack:
         inner = stack.pop()
-        if isinstance(inner, dict):
+        if type(inner) is dict:
             if MARK in inner:
-                raise InvalidDocument(f"the name {MARK!r} is taken: it marks CRDT values")
+                return True
             stack += inner.values()
-        elif isinstance(inner, list):
+        elif type(inner) is list:
             stack += inner
+    return False
+
+
+def _refuse_mark(value: JSON, text: str) -> None:
+    """Refuse what could not be saved as a part of a document; ``text`` is the value's."""
+    if MARK in text and holds_mark(value):
+        raise InvalidDocument(f"the name {MARK!r} is taken: it marks CRDT values")
 
 
 def unfit(kind: str, operation: object) -> InvalidDocument:

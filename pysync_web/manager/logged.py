@@ -136,9 +136,11 @@ class LoggedStore:
 
     async def _meet(self) -> None:
         """See a store for the first time: what an empty one lacks was not deleted, it was never there."""
-        if not self._is_known and not await self._keys():
-            held = await self._storage.read(partial(_held, collection=self.collection))
-            await self._storage.write(lambda tx: _put(tx, self.collection, dict.fromkeys(held, Mirror(None))))
+        if self._is_known:
+            return
+        held = await self._storage.read(partial(_held, collection=self.collection))
+        if held and not await self._keys():
+            await self._storage.write(lambda tx: _put(tx, self.collection, dict.fromkeys(held, Mirror())))
         self._is_known = True
 
     async def _keys(self) -> dict[str, None]:

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any
 
 import pytest
 
 import pysync_web as ps
-from pysync_web.core.hub import Hub
-from pysync_web.storage.memory import MemoryStorage
 from pysync_web.transport.encoded import EncodedTransport
 from pysync_web.transport.local import LocalTransport
 from tests.devices import eventually
+from tests.unit.test_logged import new_hub
 
 MEMORY = ps.StorageEngine.MEMORY
-
-
-async def hub() -> Hub:
-    """Give a server of the test's own."""
-    made = Hub(MemoryStorage.open(":memory:"))
-    await made.open(random.Random(1))
-    return made
 
 
 async def opened(name: str, way: Any = None, **settings: Any) -> ps.SyncManager:
@@ -47,7 +38,7 @@ class Locked:
 
 async def test_background_sync_goes_on_once_values_can_be_encoded():
     lock = Locked()
-    server = LocalTransport(await hub())
+    server = LocalTransport(await new_hub())
     way = EncodedTransport(server, lock.encode, lambda text, place: text)
     retry = ps.RetryPolicy(base_s=0.05, cap_s=0.05)
     sync = await opened("locked", way, auto_sync=True, sync_interval_s=0.2, retry=retry)
@@ -78,7 +69,7 @@ async def cancelled(*_: object) -> Any:
 
 async def in_conflict(**settings: Any) -> tuple[ps.SyncManager, ps.SyncManager]:
     """Give two devices that have changed the same; the second one's functions are asked next."""
-    server = await hub()
+    server = await new_hub()
     one, two = await opened("one", LocalTransport(server)), await opened("two", LocalTransport(server), **settings)
     await one.save_document("notes", "a", {"n": 0})
     await one.sync_now()
@@ -127,7 +118,7 @@ async def test_who_waits_for_a_sync_can_still_be_cancelled():
             await asyncio.sleep(60)
             return ""
 
-    sync = await opened("slow", Slow(await hub()))
+    sync = await opened("slow", Slow(await new_hub()))
     waiting = asyncio.ensure_future(sync.sync_now())
     await asyncio.sleep(0.05)
     waiting.cancel()
@@ -140,7 +131,7 @@ async def test_a_predicate_that_is_a_coroutine_function_is_refused():
     async def chosen(collection: str, key: str, document: Any) -> bool:
         return False
 
-    sync = await opened("chosen", LocalTransport(await hub()))
+    sync = await opened("chosen", LocalTransport(await new_hub()))
     await sync.save_document("notes", "a", {"n": 1})
     with pytest.raises(ps.InvalidDocument, match="predicate is a plain function"):
         await sync.sync_where(chosen)
@@ -203,53 +194,6 @@ async def test_what_marks_a_crdt_value_goes_into_none():
             await change
     await sync.crdt_set("notes", "a", "r", "it costs $crdt")
     await sync.update_document("notes", "a", lambda document: {**document, "other": 1})
-    await sync.close()
-
-
-# A store of the application's own
-
-
-async def test_a_store_that_begins_empty_again_is_filled_and_deletes_nothing():
-    server = await hub()
-    store = await ps.LocalStore.open("logged", engine=MEMORY)
-    sync = ps.SyncManager(store, LocalTransport(server), ps.SyncConfig(auto_sync=False))
-    first = sync.logged_store("notes", {})
-    await first.put("a", {"n": 1})
-    await first.put("b", {"n": 2})
-    await first.sync()
-    for begin in ("sync", "integrate", "scan"):
-        mine: dict[str, Any] = {}
-        again = sync.logged_store("notes", mine)
-        await getattr(again, begin)()
-        await again.sync()
-        assert mine == {"a": {"n": 1}, "b": {"n": 2}}
-    await again.delete("a")
-    del mine["b"]
-    await again.sync()
-    assert mine == {} and await sync.query_documents("notes") == []
-    await sync.close()
-
-
-async def test_a_store_may_give_its_keys_all_at_once():
-    class Own:
-        def __init__(self) -> None:
-            self.documents: dict[str, Any] = {"a": {"n": 1}}
-
-        async def get(self, key: str) -> Any:
-            return self.documents.get(key)
-
-        async def put(self, key: str, document: Any) -> None:
-            self.documents[key] = document
-
-        async def delete(self, key: str) -> None:
-            self.documents.pop(key, None)
-
-        async def keys(self) -> list[str]:
-            return list(self.documents)
-
-    sync = await opened("keys")
-    assert await sync.logged_store("notes", Own()).scan() == 1
-    assert (await sync.get_document("notes", "a"))["n"] == 1
     await sync.close()
 
 

@@ -371,6 +371,37 @@ async def test_an_asynchronous_store_does_too(opener: Opener):
     assert theirs == mine.held == {"k": {"a": 1}, "l": {"b": 1}}
 
 
+class ListedStore(AsyncStore):
+    """A key-value store that gives its keys all at once."""
+
+    async def keys(self) -> list[str]:  # type: ignore[override]
+        return list(self.held)
+
+
+async def test_a_store_may_give_its_keys_all_at_once(opener: Opener):
+    one, mine, sync = await opener(ListedStore())
+    mine.held["a"] = {"n": 1}
+    assert await one.scan() == 1
+    assert (await sync.get_document("notes", "a"))["n"] == 1
+
+
+async def test_a_store_that_begins_empty_again_is_filled_and_deletes_nothing(opener: Opener):
+    first, _, sync = await opener()
+    await first.put("a", {"n": 1})
+    await first.put("b", {"n": 2})
+    await first.sync()
+    for begin in ("sync", "integrate", "scan"):
+        mine: dict[str, Any] = {}
+        again = sync.logged_store("notes", mine)
+        await getattr(again, begin)()
+        await again.sync()
+        assert mine == {"a": {"n": 1}, "b": {"n": 2}}
+    await again.delete("a")
+    del mine["b"]
+    await again.sync()
+    assert mine == {} and await sync.query_documents("notes") == []
+
+
 async def test_what_a_store_holds_that_is_no_document_is_named(opener: Opener):
     one, _, _ = await opener({"k": {"a": float("nan")}})
     with pytest.raises(ps.InvalidDocument, match="'k'"):
