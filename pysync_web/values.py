@@ -125,7 +125,7 @@ def canonical(document: JSON, place: str = "document") -> str:
     except ValueError:
         _refuse(document, place, InvalidDocument)
         raise
-    if len(text) > MAX_STRING_BYTES or ("\\u" in text and _BAD_ESCAPE.search(text)):
+    if len(text) > MAX_STRING_BYTES or _has_bad_escape(text):
         _refuse(document, place, InvalidDocument)
         if len(text) > MAX_DOCUMENT_BYTES:
             raise InvalidDocument(f"{place}: {len(text)} bytes, over the limit of {MAX_DOCUMENT_BYTES} bytes")
@@ -139,7 +139,7 @@ def canonical_many(documents: Sequence[JSON], places: Sequence[str]) -> list[str
             texts = dumps_many(documents)
         except ValueError:
             texts = []
-        if texts and max(map(len, texts)) <= MAX_STRING_BYTES and not _BAD_ESCAPE.search(_join(texts)):
+        if texts and max(map(len, texts)) <= MAX_STRING_BYTES and not _has_bad_escape(_join(texts)):
             return texts
     return [canonical(document, f"document {place!r}") for document, place in zip(documents, places, strict=True)]
 
@@ -177,7 +177,7 @@ def decode(data: bytes | str, place: str = "body") -> JSON:
         raise
     except ValueError as error:
         raise SchemaError(str(error), place=place) from error
-    if members is None or _BAD_ESCAPE.search(text) or (not text.isascii() and _SURROGATE.search(text)):
+    if members is None or _has_bad_escape(text) or (not text.isascii() and _SURROGATE.search(text)):
         _refuse(value, place, SchemaError)
     return value
 
@@ -424,9 +424,15 @@ def _strictly(text: str) -> JSON:
     return _strict.decode(text) if text[end:].strip(" \t\n\r") else value
 
 
+def _has_bad_escape(text: str) -> bool:
+    """Tell whether an escape stands for NUL or a lone surrogate; one character is looked for much faster than two."""
+    return "\\" in text and _BAD_ESCAPE.search(text) is not None
+
+
 def _is_shallow(text: str) -> bool:
     """Tell quickly that brackets are not nested too deep: pairs are taken out, the innermost first."""
-    plain = text.replace("\\\\", "").replace('\\"', "") if _ESCAPED_QUOTE.search(text) else text
+    has_escapes = "\\" in text and _ESCAPED_QUOTE.search(text)
+    plain = text.replace("\\\\", "").replace('\\"', "") if has_escapes else text
     brackets = plain.encode("utf-8", "replace").translate(_ONE_KIND, _NOT_BRACKETS).replace(b'""', b"")
     if b'"' in brackets:
         brackets = _STRING.sub(b"", brackets)

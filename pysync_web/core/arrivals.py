@@ -22,7 +22,7 @@ class Arrivals(NamedTuple):
     """Documents that came, what was stored of each, and the server's numbers of both (0 where nothing was)."""
 
     names: list[Name]
-    documents: list[Document]
+    documents: Sequence[Document]
     stored: list[str | None]
     before: list[int]
     after: list[int]
@@ -30,19 +30,24 @@ class Arrivals(NamedTuple):
     @property
     def latest(self) -> str:
         """The latest timestamp of all documents."""
-        return max(document.timestamp for document in self.documents)
+        times = set()
+        for (_, since, stamps), _, _ in self.documents:
+            times.add(since)
+            times.update(stamps.values())
+        return max(times)
 
     async def write(self, tx: WriteTransaction, totals: Totals) -> None:
         """Put the documents in the place of what was stored, and count them."""
+        put = tx.put
         for name, text in zip(self.names, confirmed_texts(self.documents), strict=True):
-            tx.put("docs", name, text)
+            put("docs", name, text)
         were_there = [text is not None and not is_deleted_text(text) for text in self.stored]
-        are_there = [document.body is not None for document in self.documents]
+        are_there = [state.body is not None for state, _, _ in self.documents]
         before, after = map(mul, were_there, self.before), map(mul, are_there, self.after)
         await totals.confirm_many(self.names, list(before), list(after))
-        for (collection, _), was, is_now in zip(self.names, were_there, are_there, strict=True):
-            if was != is_now:
-                await totals.count(collection, -1 if was else 1)
+        if were_there != are_there:
+            for (collection, _), was, is_now in zip(self.names, were_there, are_there, strict=True):
+                await totals.count(collection, is_now - was)
 
     def events(self, replica: str) -> list[Event]:
         """Say what happened to what a reader sees."""
@@ -59,14 +64,14 @@ async def look_up(tx: ReadTransaction, changes: Sequence[ServerChange]) -> Arriv
 
     So it is, too, where copies were evicted: one of them may come again.
     """
-    if any(one.delta is not None or one.is_removed for one in changes) or await tx.scan(STUBS, limit=1):
+    collections, keys, documents, deltas, removed = zip(*changes, strict=True)
+    if any(deltas) or any(removed) or await tx.scan(STUBS, limit=1):
         return None
-    names = [(change.collection, change.key) for change in changes]
+    names = list(zip(collections, keys, strict=True))
     stored = await tx.get_many("docs", names)
     before = [0 if text is None else sequence_of_text(text) for text in stored]
     known = [sequence for sequence in before if sequence is not None]
-    documents = [change.document for change in changes]
-    after = [document.version.get(SERVER, 0) for document in documents]
+    after = [version.get(SERVER, 0) for _, version, _ in documents]
     if len(known) < len(names) or len(set(names)) < len(names) or any(map(ge, known, after)):
         return None
     return Arrivals(names, documents, stored, known, after)

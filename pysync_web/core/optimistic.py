@@ -6,7 +6,7 @@ change that was refused is all the rollback there is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from itertools import repeat
 from typing import Any, Final, NamedTuple
@@ -248,9 +248,10 @@ def sequence_of_text(text: str) -> int | None:
     """
     if not text.endswith("}}}"):
         return None
-    version = text[text.rindex('"v":{') + 4 : -2]
-    number = version.rpartition(_SERVER_TEXT)[2][:-1]  # it is the last member, but where a name sorts behind it
-    sequence: int = int(number) if number.isdigit() else loads(version).get(SERVER, 0)
+    number = text.rpartition(_SERVER_TEXT)[2][:-3]  # it is the last member, but where a name sorts behind it
+    if number.isdigit():
+        return int(number)
+    sequence: int = loads(text[text.rindex('"v":{') + 4 : -2]).get(SERVER, 0)
     return sequence
 
 
@@ -274,12 +275,16 @@ def encode_record(record: Record) -> str:
 
 def confirmed_texts(documents: Sequence[Document]) -> list[str]:
     """Give the texts of records with nothing pending: what :func:`encode_record` gives for each."""
-    states, versions, op_ids = zip(*documents, strict=True) if documents else ((), (), ())
-    bodies = dumps_many([state.body for state in states])
-    rows = zip(bodies, states, op_ids, dumps_many(versions), strict=True)
+    if not documents:
+        return []
+    states, versions, op_ids = zip(*documents, strict=True)
+    bodies, since, stamps = zip(*states, strict=True)
+    rows = zip(
+        dumps_many(bodies), since, map(quoted, op_ids), map(_stamps_text, stamps), dumps_many(versions), strict=True
+    )
     return [
-        f'{{"c":{{"b":{body},"d":"{state.since}","o":{quoted(op_id)}{_stamps_text(state)},"v":{version}}}}}'
-        for body, state, op_id, version in rows
+        f'{{"c":{{"b":{body},"d":"{at}","o":{op_id}{stamped},"v":{version}}}}}'
+        for body, at, op_id, stamped, version in rows
     ]
 
 
@@ -363,8 +368,8 @@ def _decode(stored: dict[str, Any]) -> Record:
     return Record(document, pending, found)
 
 
-def _stamps_text(state: State) -> str:
-    return f',"s":{dumps(state.stamps)}' if state.stamps else ""
+def _stamps_text(stamps: Mapping[str, str]) -> str:
+    return f',"s":{dumps(stamps)}' if stamps else ""
 
 
 def _encode_document(document: Document) -> dict[str, JSON]:

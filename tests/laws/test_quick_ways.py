@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pysync_web.causality import timestamp
 from pysync_web.core import intake, push
-from pysync_web.core.document import Document
+from pysync_web.core.document import Document, State
 from pysync_web.core.exchange import build_pull
 from pysync_web.core.optimistic import Pending, Record, Waiting, confirmed_texts, encode_record, sequence_of_text
 from pysync_web.core.push import Guard
@@ -360,6 +360,9 @@ def taken_in(device: Device, steps: list[Any]) -> list[Any]:
 
 @law
 @given(st.lists(pages() | keys, min_size=1, max_size=5))
+@example(
+    [[("notes", "1", Document(State({"a": 1, "b": 1}, timestamp(1), {"/a": timestamp(2)}), {"server": 1}, "op"))]]
+)
 def test_a_page_that_meets_nothing_is_taken_in_as_each_of_its_documents_is(steps):
     async def nothing(*_: object) -> None:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from ...causality import MAX_VECTOR, VersionVector, normalize_timestamp
 from ...errors import InvalidDocument, SchemaError
@@ -18,9 +18,6 @@ MAX_ID = 128
 T = TypeVar("T")
 ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
 OPERATIONS = ("insert", "update", "delete")
-
-ESCAPED_MARK: Final = re.compile(r"\\u00[267]")
-"""How a letter of the mark of a CRDT value may begin that is written by its number; accents begin otherwise."""
 
 
 def many(kind: type[T], *columns: Iterable[Any]) -> Iterator[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import chain, compress, repeat
 from operator import itemgetter
@@ -24,7 +25,6 @@ from ..document import ABSENT, Document, State, deleted
 from ..fields import MARK_TEXT, check_states
 from .messages import MAX_CHANGES, MAX_PAGE, Problem, Result, ServerChange, SyncResponse
 from .parts import (
-    ESCAPED_MARK,
     ID,
     MAX_ID,
     OPERATIONS,
@@ -47,6 +47,8 @@ from .parts import (
 
 _MEMBERS = ("collection", "key", "operation", "document", "timestamp", "version_vector", "op_id")
 _members = itemgetter(*_MEMBERS)
+_ESCAPED_MARK: Final = re.compile(r"\\u00[267]")
+"""How a letter of the mark of a CRDT value may begin that is written by its number; accents begin otherwise."""
 _UNSTAMPED: Final[dict[str, str]] = {}
 _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
@@ -56,9 +58,14 @@ def decode_response(data: bytes | str) -> SyncResponse:
     with NoCollecting():
         response = _response(an_object(decode(data, "answer"), "answer"))
     text = data if isinstance(data, str) else data.decode()
-    if MARK_TEXT in text or ESCAPED_MARK.search(text):
+    if _may_have_crdts(text):
         _check_states(response)
     return response
+
+
+def _may_have_crdts(text: str) -> bool:
+    """Tell quickly whether the mark of CRDT values may stand in a text: one character is looked for first."""
+    return ("$" in text and MARK_TEXT in text) or ("\\" in text and _ESCAPED_MARK.search(text) is not None)
 
 
 def _check_states(response: SyncResponse) -> None:
