@@ -53,6 +53,12 @@ def check_text(place: str, value: object) -> None:
         raise InvalidDocument(f"{place} is a str, not {value!r:.60}")
 
 
+def check_flag(place: str, value: object) -> None:
+    """Raise :class:`InvalidDocument` where a value is neither True nor False."""
+    if type(value) is not bool:
+        raise InvalidDocument(f"{place} is True or False, not {value!r:.60}")
+
+
 def check_function(place: str, value: object) -> None:
     """Raise :class:`InvalidDocument` where a value can't be called."""
     if not callable(value):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import ItemsView
+from dataclasses import MISSING, asdict, fields
 from typing import Any, Self
 
+from ..errors import InvalidDocument
 from ..values import JSON
 
 
@@ -20,9 +22,25 @@ class AsJson:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what :meth:`to_json` gave; a list becomes a tuple where the value has one."""
-        fields: dict[str, Any] = cls.__dataclass_fields__  # type: ignore[attr-defined]
-        tuples = {name for name, field in fields.items() if str(field.type).startswith("tuple")}
-        return cls(
-            **{name: tuple(one) if name in tuples and one is not None else one for name, one in value.items()}
-        )
+        """Read what :meth:`to_json` gave; a list becomes a tuple where the value has one.
+
+        What is missing is as it is by default. Raises :class:`InvalidDocument` for what is no such value.
+        """
+        tuples = {field.name for field in fields(cls) if str(field.type).startswith("tuple")}  # type: ignore[arg-type]
+        members = members_of(cls, value)
+        return cls(**{name: tuple(one) if name in tuples and type(one) is list else one for name, one in members})
+
+
+def members_of(kind: Any, value: object) -> ItemsView[str, JSON]:
+    """Give the members of a dataclass that was written as JSON; raise :class:`InvalidDocument` where it can't be."""
+    name = kind.__name__
+    if type(value) is not dict:
+        raise InvalidDocument(f"{name}.from_json reads a dict, not {value!r:.60}")
+    due = {field.name: field.default is MISSING and field.default_factory is MISSING for field in fields(kind)}
+    for given in value:
+        if given not in due:
+            raise InvalidDocument(f"{name}.from_json: there is no {given!r:.60} in a {name}")
+    for member, is_needed in due.items():
+        if is_needed and member not in value:
+            raise InvalidDocument(f"{name}.from_json: {member!r} is missing")
+    return value.items()

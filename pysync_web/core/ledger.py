@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads
 from .arguments import check_count, check_seconds
-from .as_json import AsJson
+from .as_json import AsJson, members_of
 from .document import Body, Document, State
 from .ports import Key, Random, ReadTransaction, WriteTransaction
 
@@ -62,7 +62,7 @@ class Entry:
     @classmethod
     def from_json(cls, value: dict[str, JSON]) -> Entry:
         """Read what :meth:`to_json` gave."""
-        return cls(**value)
+        return cls(**dict(members_of(cls, value)))
 
 
 _NEARLY: Final = 0.8

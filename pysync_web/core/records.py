@@ -12,6 +12,7 @@ from ..causality import normalize_timestamp
 from ..deferred import dataclass
 from ..errors import SchemaError
 from ..values import JSON, canonical, check_collection, check_key
+from .as_json import members_of
 from .document import Body
 from .wire import Operation
 
@@ -55,7 +56,7 @@ class SyncRecord:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SyncRecord:
         """Read what :meth:`to_json` gave."""
-        return cls(**value)
+        return cls(**dict(members_of(cls, value)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ..core.arguments import check_seconds, check_text
+from ..core.as_json import members_of
 from ..core.replica import read_document, read_documents
 from ..deferred import dataclass
 from ..errors import ContentMissing, CorruptData, InvalidDocument
@@ -49,7 +50,7 @@ class BucketEntry:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> BucketEntry:
         """Read what :meth:`to_json` gave."""
-        return cls(**value)
+        return cls(**dict(members_of(cls, value)))
 
 
 class Bucket:

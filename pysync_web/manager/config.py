@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
-from ..core.arguments import check_collections, check_function, check_seconds, check_text, is_count
+from ..core.arguments import check_collections, check_flag, check_function, check_seconds, check_text, is_count
+from ..core.as_json import members_of
 from ..core.conflict import AsyncResolver, ConflictStrategy, Strategy, check_strategy
 from ..core.ledger import LedgerBounds
 from ..core.outbox import Bounds
@@ -82,8 +84,7 @@ class SyncConfig:
     def _check_kinds(self) -> None:
         """Raise :class:`InvalidDocument` for a member that is something else than it has to be."""
         for name in ("auto_sync", "push_on_change"):
-            if getattr(self, name) not in (True, False):
-                raise InvalidDocument(f"SyncConfig.{name} is True or False, not {getattr(self, name)!r:.60}")
+            check_flag(f"SyncConfig.{name}", getattr(self, name))
         kinds = {"retry": RetryPolicy, "outbox": Bounds, "ledger": LedgerBounds}
         for name, kind in (kinds | dict.fromkeys(("collection_strategies", "resolvers"), Mapping)).items():
             if not isinstance(getattr(self, name), kind):
@@ -116,27 +117,43 @@ class SyncConfig:
         resolvers: Mapping[str, AsyncResolver] | None = None,
         key_factory: Callable[[], str] | None = None,
     ) -> SyncConfig:
-        """Read what :meth:`to_json` gave; functions are given anew."""
-        given = dict(value)
-        strategies = {name: decode_strategy(one) for name, one in given["collection_strategies"].items()}
-        if given["query_limits"] is not None:
-            from ..sdbql import QueryLimits
-
-            given["query_limits"] = QueryLimits(**given["query_limits"])
-        return cls(
-            **given
-            | {
-                "collections": tuple(given["collections"]),
-                "conflict_strategy": decode_strategy(given["conflict_strategy"]),
-                "collection_strategies": strategies,
-                "retry": RetryPolicy.from_json(given["retry"]),
-                "outbox": Bounds.from_json(given["outbox"]),
-                "ledger": LedgerBounds.from_json(given["ledger"]),
-            },
-            resolvers=resolvers or {},
-            key_factory=key_factory,
-        )
+        """Read what :meth:`to_json` gave; functions are given anew, and what is missing is as it is by default."""
+        given = {name: _READERS[name](one) if name in _READERS else one for name, one in members_of(cls, value)}
+        return cls(**given | {"resolvers": resolvers or {}, "key_factory": key_factory})
 
     def strategy_of(self, collection: str) -> Strategy:
         """Give the conflict strategy of a collection."""
         return self.collection_strategies.get(collection, self.conflict_strategy)
+
+
+def _read_strategy(value: JSON) -> Strategy:
+    check_text("a strategy in SyncConfig.from_json", value)
+    try:
+        return decode_strategy(value)
+    except ValueError as error:
+        raise InvalidDocument(f"SyncConfig.from_json: {error}") from error
+
+
+def _read_strategies(value: JSON) -> dict[str, Strategy]:
+    if type(value) is not dict:
+        raise InvalidDocument(f"SyncConfig.collection_strategies is a dict, not {value!r:.60}")
+    return {name: _read_strategy(one) for name, one in value.items()}
+
+
+def _read_limits(value: JSON) -> QueryLimits | None:
+    if value is None:
+        return None
+    from ..sdbql import QueryLimits
+
+    return QueryLimits(**dict(members_of(QueryLimits, value)))
+
+
+_READERS: Final[dict[str, Callable[[JSON], Any]]] = {
+    "collections": partial(check_collections, "SyncConfig.collections"),
+    "conflict_strategy": _read_strategy,
+    "collection_strategies": _read_strategies,
+    "retry": RetryPolicy.from_json,
+    "outbox": Bounds.from_json,
+    "ledger": LedgerBounds.from_json,
+    "query_limits": _read_limits,
+}

@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mutabl
 from functools import partial
 from typing import Any, Protocol, TypeAlias
 
+from ..core.arguments import check_count, check_members
 from ..core.conflict import Resolver
 from ..core.document import Body
 from ..core.mirror import Mirror, base_of, decode_mirror, difference, offered, patched
 from ..core.optimistic import decode_record
 from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import checked_body
-from ..errors import InvalidDocument
 from ..values import canonical, check_key, dumps, same
 from .indexed import IndexedStorage
 from .results import SyncResult
@@ -73,14 +73,15 @@ class LoggedStore:
         update: Update,
         exchange: Sync,
         new_key: Callable[[], str],
-        undo: Callable[[], None],
         batch_size: int = 100,
         batch_bytes: int = 1024 * 1024,
     ) -> None:
-        if batch_size < 1 or batch_bytes < 1:
-            raise InvalidDocument("batch_size and batch_bytes are over 0")
+        if not isinstance(store, MutableMapping):
+            check_members("a dict, or a store", store, ("get", "put", "delete", "keys"))
+        check_count("batch_size", batch_size, 1)
+        check_count("batch_bytes", batch_bytes, 1)
         self.collection = collection
-        self.close = undo
+        self.close: Callable[[], None] = lambda: None
         self._store: KeyValueStore = _Mapping(store) if isinstance(store, MutableMapping) else store
         self._storage = storage
         self._update = update

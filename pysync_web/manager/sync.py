@@ -19,9 +19,11 @@ from ..core import replica as local
 from ..core.arguments import (
     LONGEST_S,
     binds_of,
+    check_flag,
     check_function,
     check_limit,
     check_members,
+    check_seconds,
     check_text,
     is_number,
     listed,
@@ -408,19 +410,20 @@ class SyncManager:
         """
         from .logged import LoggedStore, on_body, only_in
 
-        undo = self.on_conflict(only_in(collection, reconciler)) if reconciler else lambda: None
         options = with_values(self._options, merge=None) if reconciler else self._options
-        return LoggedStore(
+        logged = LoggedStore(
             self._collection(collection),
             store,
             storage=self._storage,
             update=lambda key, change: self._update(collection, key, on_body(change), options),
             exchange=lambda pushes: self.sync_where(lambda name, *_: pushes and name == collection),
             new_key=self.new_key,
-            undo=undo,
             batch_size=batch_size,
             batch_bytes=batch_bytes,
         )
+        if reconciler is not None:
+            logged.close = self.on_conflict(only_in(collection, reconciler))
+        return logged
 
     async def collect_chunks(self, *, grace_s: float = 86_400.0) -> int:
         """Delete the pieces of binary values that no entry refers to any more; give how many.
@@ -563,10 +566,13 @@ class SyncManager:
 
     async def drop_index(self, collection: str, name: str) -> bool:
         """Remove an index; tell whether there was one."""
+        check_text("an index's name", name)
         return await self._queries().drop_index(collection, name)
 
     async def list_indexes(self, collection: str | None = None) -> list[Index]:
         """Give the indexes, of one collection or of all."""
+        if collection is not None:
+            check_collection(collection)
         definitions = await self._queries().list_indexes()
         return [one for col, some in definitions.items() if collection in (None, col) for one in some]
 
@@ -644,6 +650,7 @@ class SyncManager:
 
     def set_online(self, is_online: bool) -> None:
         """Say whether to go online; offline, nothing is sent until it is said again, whatever the browser says."""
+        check_flag("is_online", is_online)
         self._wants_online = is_online
         self._set_online()
 
@@ -858,6 +865,7 @@ class SyncManager:
 
     def is_stale(self, age_s: float) -> bool:
         """Tell whether the last sync that went through is longer ago than that, or there was none."""
+        check_seconds("age_s", age_s, from_zero=True, is_endless=True)
         return self._last_sync_ms is None or _now_ms() - self._last_sync_ms > age_s * 1000
 
     async def metadata(self) -> SyncMetadata:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -54,7 +55,8 @@ async def test_a_manager_is_stale_until_a_sync_and_again_after_a_while_also_afte
     one, two = await table.open("one"), await table.open("two")
     assert one.is_stale(3600)
     await both_have(one, two, BASE)
-    assert not one.is_stale(3600) and one.is_stale(-1)
+    await asyncio.sleep(0.01)
+    assert not one.is_stale(3600) and one.is_stale(0.001)
     before = await one.metadata()
     assert before.total_pushes == 1 and before.last_sync_at
     await one.close()

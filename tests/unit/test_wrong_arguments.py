@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import pysync_web as ps
+from pysync_web.sdbql import QueryLimits
 
 numbers = itertools.count()
 
@@ -131,6 +132,10 @@ def config(**members: Any) -> Call:
     return lambda _: ps.SyncConfig(**members)
 
 
+def written(value: Any) -> Call:
+    return lambda _: ps.SyncConfig.from_json(value)
+
+
 VALUES: list[tuple[Call, str]] = [
     (config(collections="x"), "SyncConfig.collections"),
     (config(collections=5), "SyncConfig.collections"),
@@ -167,6 +172,19 @@ VALUES: list[tuple[Call, str]] = [
     (lambda _: ps.EncodedTransport(5, max, max), "inner: a transport .* not 5"),
     (lambda _: ps.EncodedTransport(ps.LocalTransport(5), "x", max), "encode is a function, not 'x'"),
     (lambda s: ps.SyncManager(s.store, "localhost:6745"), "client: a transport"),
+    (written(5), "SyncConfig.from_json reads a dict, not 5"),
+    (written({"bath_size": 5}), "SyncConfig.from_json: there is no 'bath_size' in a SyncConfig"),
+    (written({"collections": "abc"}), "SyncConfig.collections: a list of names is due, not 'abc'"),
+    (written({"conflict_strategy": "Newest"}), "SyncConfig.from_json: 'Newest' is not a valid ConflictStrategy"),
+    (written({"conflict_strategy": 5}), "a strategy in SyncConfig.from_json is a str, not 5"),
+    (written({"collection_strategies": []}), "SyncConfig.collection_strategies is a dict"),
+    (written({"retry": {"base": 5}}), "RetryPolicy.from_json: there is no 'base'"),
+    (written({"ledger": None}), "LedgerBounds.from_json reads a dict, not None"),
+    (written({"query_limits": {"rows": 5}}), "QueryLimits.from_json: there is no 'rows'"),
+    (lambda _: ps.SyncResult.from_json({}), "SyncResult.from_json: 'success' is missing"),
+    (lambda _: ps.Entry.from_json({"kind": "lost"}), "Entry.from_json: 'collection' is missing"),
+    (lambda _: ps.BucketEntry.from_json([]), "BucketEntry.from_json reads a dict"),
+    (lambda _: ps.SyncRecord.from_json({"x": 1}), "SyncRecord.from_json: there is no 'x'"),
 ]
 
 CALLS: list[tuple[Call, str]] = [
@@ -243,6 +261,13 @@ CALLS: list[tuple[Call, str]] = [
     (lambda s: s.on_progress(5), "on_progress"),
     (lambda s: s.on_progress(5, with_size=True), "on_progress"),
     (lambda s: s.on_collection_change("c", 5), "on_collection_change"),
+    (lambda s: s.set_online("x"), "is_online is True or False, not 'x'"),
+    (lambda s: s.is_stale("x"), "age_s is a number of seconds from 0 on, not 'x'"),
+    (lambda s: s.drop_index("c", 5), "an index's name is a str, not 5"),
+    (lambda s: s.list_indexes(5), "collection 5"),
+    (lambda s: s.logged_store("c", 5), "a store with the methods get, put, delete, keys is due, not 5"),
+    (lambda s: s.logged_store("c", {}, batch_size=0), "batch_size is an integer from 1 on, not 0"),
+    (lambda s: s.logged_store("c", {}, batch_bytes="x"), "batch_bytes"),
 ]
 
 
@@ -271,6 +296,15 @@ async def test_what_is_right_is_taken(sync):
     assert (await sync.bucket("b").write("k", parts(b"a", bytearray(b"b"), memoryview(b"c")))).size == 3
     ps.SyncConfig(collections={"a", "b"}, resolver_timeout_s=math.inf, auto_sync=False, max_age_s=1)
     ps.LedgerBounds(entries=0, age_s=math.inf)
+
+
+def test_settings_that_were_written_in_part_are_for_the_rest_as_by_default():
+    assert ps.SyncConfig.from_json({}) == ps.SyncConfig()
+    given = {"batch_size": 7, "collections": ["c"], "retry": {"base_s": 2.0}, "query_limits": {"rows_scanned": 9}}
+    config = ps.SyncConfig.from_json(given | {"conflict_strategy": "larger_wins"})
+    assert (config.batch_size, config.collections, config.retry) == (7, ("c",), ps.RetryPolicy(base_s=2.0))
+    assert config.query_limits == QueryLimits(rows_scanned=9)
+    assert config.conflict_strategy is ps.ConflictStrategy.LARGER_WINS and config.page_size == 1000
 
 
 async def test_an_id_that_nothing_waits_under_is_confirmed_at_once(sync):
