@@ -15,7 +15,7 @@ from itertools import chain, compress, repeat
 from operator import is_
 from typing import Any, TypeAlias
 
-from .errors import InvalidDocument, SchemaError
+from .errors import CorruptData, InvalidDocument, SchemaError
 
 JSON: TypeAlias = Any
 """None, bool, int, float, str, list of JSON or dict of str to JSON."""
@@ -66,13 +66,21 @@ _scan = json.scanner.make_scanner(json.JSONDecoder())  # type: ignore[attr-defin
 def loads(text: str) -> JSON:
     """Read back canonical text that this library wrote; use :func:`decode` for what comes from outside.
 
-    There is no white space to be looked for around it, which takes ``json.loads`` half of its time.
+    There is no white space to be looked for around it, which takes ``json.loads`` half of its time. Raises
+    :class:`CorruptData` for what is no JSON: the storage is damaged, or somebody else has written to it.
     """
     try:
         value, end = _scan(text, 0)
-    except StopIteration:
+    except (StopIteration, json.JSONDecodeError):
         end = -1
-    return value if end == len(text) else json.loads(text)
+    return value if end == len(text) else _loads_with_care(text)
+
+
+def _loads_with_care(text: str) -> JSON:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CorruptData(f"a stored record can't be read: {error}, in {text!r:.60}") from error
 
 
 def loads_many(texts: Iterable[str]) -> list[JSON]:

@@ -57,6 +57,7 @@ _FORMATS: Final = {
 }
 """For each format, what makes it of the one before. ``changes`` tells other handles what a transaction wrote."""
 
+_FAILURES: Final = (sqlite3.Error, CorruptData)
 _KEYS_AT_ONCE: Final = 250
 _KEPT_CHANGES: Final = 256
 _MOST_TOUCHED: Final = 50
@@ -176,7 +177,7 @@ class DatabaseFile:
                 return run(body(transaction))
             finally:
                 connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise _ours(error, self.path) from error
         finally:
             self.is_busy = False
@@ -223,7 +224,7 @@ class DatabaseFile:
                 raise  # SQLite itself gave up all of it, as when the disk is full
             connection.execute("ROLLBACK TO body")
             connection.execute("RELEASE body")
-            return None, _ours(error, self.path) if isinstance(error, sqlite3.Error) else error
+            return None, _ours(error, self.path) if isinstance(error, _FAILURES) else error
         finally:
             transaction.end()
         connection.execute("RELEASE body")
@@ -320,7 +321,7 @@ class DatabaseFile:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except _FAILURES as error:
             raise _ours(error, self.path) from error
 
     def close(self) -> None:
@@ -384,8 +385,10 @@ def _format(connection: sqlite3.Connection, path: Path) -> int:
     return int(found)
 
 
-def _ours(error: sqlite3.Error, path: Path) -> StorageError:
-    """Give what to raise for an exception of the driver."""
+def _ours(error: Exception, path: Path) -> StorageError:
+    """Give what to raise for an exception of the driver, or for a record that can't be read."""
+    if isinstance(error, CorruptData):
+        return CorruptData(f"{path}: {error}")
     code = getattr(error, "sqlite_errorcode", None) or 0
     if code == sqlite3.SQLITE_READONLY_DBMOVED:
         return StorageReset(f"{path} was deleted or moved while it was open")

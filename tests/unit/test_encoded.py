@@ -130,6 +130,22 @@ async def test_conflicts_and_what_was_lost_are_told_decoded(opener: Any):
     assert await body(one) == await body(two) == {"a": "second", "b": 2}
 
 
+@pytest.mark.parametrize("answer", ["<html>", "[]", '{"server_changes":[{"document":{}}]}', "[" * 100_000])
+async def test_an_answer_that_is_none_is_asked_for_again(opener: Any, answer: str):
+    device = await opener()
+    await device.save_document("notes", "1", {"a": 1})
+
+    async def answering(database: str, text: str) -> str:
+        return answer
+
+    device._client._inner.exchange = answering
+    result = await device.sync_now()
+    assert not result.success
+    assert "the server's answer can't be used" in result.errors[0]
+    del device._client._inner.exchange
+    await synced(device)
+
+
 async def test_a_change_that_is_sent_again_is_the_same_change(opener: Any):
     device = await opener()
     await device.save_document("notes", "1", {"a": 1})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -24,6 +25,7 @@ from pysync_web.errors import (
     StorageReset,
 )
 from pysync_web.storage import open_storage, sqlite
+from pysync_web.values import loads
 from tests.conformance.storage import delete_in, get, increment, put, put_all, scan, until
 
 pytestmark = pytest.mark.native
@@ -164,6 +166,22 @@ async def test_damage_is_told(path, damage, threaded):
             await scan(storage)
         finally:
             await storage.close()
+
+
+@MODES
+async def test_a_damaged_record_is_told_with_the_file_and_the_others_can_be_read(path, threaded):
+    storage = await open_file(path, threaded=threaded)
+    await put_all(storage, {("k", 1): "[1,", ("k", 2): "[2]"})
+
+    async def parsed(tx, key):
+        return loads(await tx.get("s", ("k", key)))
+
+    told = f"{re.escape(str(path))}: a stored record can't be read: Expecting .* in '\\[1,'"
+    for run in (storage.read, storage.write):
+        with pytest.raises(CorruptData, match=told):
+            await run(lambda tx: parsed(tx, 1))
+    assert await storage.read(lambda tx: parsed(tx, 2)) == [2]
+    await storage.close()
 
 
 async def test_a_full_disk_refuses_a_write_and_keeps_what_was_there(path):
