@@ -158,7 +158,7 @@ def check_together(value: JSON, place: str) -> None:
         _refuse(value, place, InvalidDocument)
 
 
-def decode(data: bytes | str, place: str = "body") -> JSON:
+def decode(data: bytes | str, place: str = "body", parse: Callable[[str], JSON] | None = None) -> JSON:
     """Parse JSON from outside, strictly.
 
     Refused with :class:`SchemaError`: bytes that are not UTF-8, nesting deeper than 64 (found before parsing),
@@ -169,7 +169,7 @@ def decode(data: bytes | str, place: str = "body") -> JSON:
         if (len(text) > _LONG or text.count("{") + text.count("[") > MAX_DEPTH) and not _is_shallow(text):
             _check_depth(text, place)
         with NoCollecting():
-            value = _strictly(text)
+            value = (parse or parse_strictly)(text)
             members = _count_members(value)  # as many as there are colons behind names, unless a name occurs twice
         if members != text.count('":') or _has_spaced_colons(text):
             json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -423,7 +423,7 @@ _strict = json.JSONDecoder(parse_constant=_no_constant)
 _scan_strictly = json.scanner.make_scanner(_strict)  # type: ignore[attr-defined]
 
 
-def _strictly(text: str) -> JSON:
+def parse_strictly(text: str) -> JSON:
     """Parse a text without NaN and infinities; most have no white space around them to be looked for."""
     try:
         value, end = _scan_strictly(text, 0)
@@ -435,6 +435,30 @@ def _strictly(text: str) -> JSON:
 def _has_bad_escape(text: str) -> bool:
     """Tell whether an escape stands for NUL or a lone surrogate; one character is looked for much faster than two."""
     return "\\" in text and _BAD_ESCAPE.search(text) is not None
+
+
+def parse_each(texts: Sequence[str]) -> list[JSON]:
+    """Parse each text as :func:`parse_strictly` does, all in one piece; raise ValueError where one is not one value.
+
+    Between them stands what is no JSON: found there and nowhere else, it shows that no value began in one text and
+    ended in another.
+    """
+    if not texts:
+        return []
+    between: list[str] = []
+
+    def mark(name: str) -> list[str]:
+        between.append(name)
+        return between
+
+    together = f"[{',NaN,'.join(texts)}]"
+    values, end = json.JSONDecoder(parse_constant=mark).raw_decode(together)
+    is_each = end == len(together) and len(values) == 2 * len(texts) - 1
+    is_each = is_each and between == ["NaN"] * (len(texts) - 1)
+    if not is_each or not all(map(is_, values[1::2], repeat(between))):
+        raise ValueError("a text is not one value")
+    found: list[JSON] = values[::2]
+    return found
 
 
 def _is_shallow(text: str) -> bool:

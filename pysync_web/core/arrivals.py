@@ -19,10 +19,14 @@ from .wire import ServerChange
 
 
 class Arrivals(NamedTuple):
-    """Documents that came, what was stored of each, and the server's numbers of both (0 where nothing was)."""
+    """Documents that came, what was stored of each, and the server's numbers of both (0 where nothing was).
+
+    ``bodies`` are the texts of the documents' bodies, where they are known.
+    """
 
     names: list[Name]
     documents: Sequence[Document]
+    bodies: Sequence[str] | None
     stored: list[str | None]
     before: list[int]
     after: list[int]
@@ -39,7 +43,7 @@ class Arrivals(NamedTuple):
     async def write(self, tx: WriteTransaction, totals: Totals) -> None:
         """Put the documents in the place of what was stored, and count them."""
         put = tx.put
-        for name, text in zip(self.names, confirmed_texts(self.documents), strict=True):
+        for name, text in zip(self.names, confirmed_texts(self.documents, self.bodies), strict=True):
             put("docs", name, text)
         were_there = [text is not None and not is_deleted_text(text) for text in self.stored]
         are_there = [state.body is not None for state, _, _ in self.documents]
@@ -64,7 +68,7 @@ async def look_up(tx: ReadTransaction, changes: Sequence[ServerChange]) -> Arriv
 
     So it is, too, where copies were evicted: one of them may come again.
     """
-    collections, keys, documents, deltas, removed = zip(*changes, strict=True)
+    collections, keys, documents, deltas, removed, texts = zip(*changes, strict=True)
     if any(deltas) or any(removed) or await tx.scan(STUBS, limit=1):
         return None
     names = list(zip(collections, keys, strict=True))
@@ -74,4 +78,4 @@ async def look_up(tx: ReadTransaction, changes: Sequence[ServerChange]) -> Arriv
     after = [version.get(SERVER, 0) for _, version, _ in documents]
     if len(known) < len(names) or len(set(names)) < len(names) or any(map(ge, known, after)):
         return None
-    return Arrivals(names, documents, stored, known, after)
+    return Arrivals(names, documents, None if None in texts else texts, stored, known, after)

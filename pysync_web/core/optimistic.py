@@ -273,15 +273,17 @@ def encode_record(record: Record) -> str:
     return dumps(stored)
 
 
-def confirmed_texts(documents: Sequence[Document]) -> list[str]:
-    """Give the texts of records with nothing pending: what :func:`encode_record` gives for each."""
+def confirmed_texts(documents: Sequence[Document], bodies: Sequence[str] | None = None) -> list[str]:
+    """Give the texts of records with nothing pending: what :func:`encode_record` gives for each.
+
+    ``bodies`` are the texts of their bodies, where these are known.
+    """
     if not documents:
         return []
     states, versions, op_ids = zip(*documents, strict=True)
-    bodies, since, stamps = zip(*states, strict=True)
-    rows = zip(
-        dumps_many(bodies), since, map(quoted, op_ids), map(_stamps_text, stamps), dumps_many(versions), strict=True
-    )
+    values, since, stamps = zip(*states, strict=True)
+    texts = dumps_many(values) if bodies is None else bodies
+    rows = zip(texts, since, map(quoted, op_ids), map(_stamps_text, stamps), dumps_many(versions), strict=True)
     return [
         f'{{"c":{{"b":{body},"d":"{at}","o":{op_id}{stamped},"v":{version}}}}}'
         for body, at, op_id, stamped, version in rows

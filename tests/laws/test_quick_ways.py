@@ -19,14 +19,16 @@ from pysync_web.core.push import Guard
 from pysync_web.core.wire import (
     Answer,
     Problem,
+    ServerChange,
     decode_change,
     decode_request,
     decode_response,
     decode_server_change,
     encode_server_change,
 )
+from pysync_web.core.wire.pages import parse_page
 from pysync_web.errors import SchemaError
-from pysync_web.values import canonical, decode
+from pysync_web.values import canonical, decode, dumps, parse_each
 from tests.laws.strategies import documents, law, scalars, states, texts, values
 from tests.simulator.lab import DAY_MS, START_MS, Device, Lab
 from tests.simulator.storage import run
@@ -67,13 +69,21 @@ def outcome(read: Any) -> Any:
         return str(error), error.place, error.code
 
 
+def changes_in(text: str) -> tuple[ServerChange, ...]:
+    """Read an answer's documents, each with the text of its body only where that is what it is."""
+    found = decode_response(text).server_changes
+    assert all(one.text is None or json.loads(one.text) == one.document.body for one in found)
+    return tuple(one._replace(text=None) for one in found)
+
+
 @law
 @given(st.lists(server_changes() | odd, max_size=4))
 def test_a_page_of_documents_reads_as_each_of_them_does(page):
     head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
-    text = json.dumps({**head, "server_changes": page})
+    answer = {**head, "server_changes": page}
     alone = outcome(lambda: tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page)))
-    assert outcome(lambda: decode_response(text).server_changes) == alone
+    for text in (json.dumps(answer), dumps(answer)):
+        assert outcome(lambda text=text: changes_in(text)) == alone
 
 
 USUAL = {
@@ -105,7 +115,8 @@ def test_one_thing_that_is_unusual_is_not_overlooked(name, value):
     page = [USUAL, {**USUAL, "stamps": {"/a": TIME}, "since": TIME, name: value}, USUAL]
     head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
     alone = outcome(lambda: tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page)))
-    assert outcome(lambda: decode_response(json.dumps({**head, "server_changes": page})).server_changes) == alone
+    for text in (json.dumps({**head, "server_changes": page}), dumps({**head, "server_changes": page})):
+        assert outcome(lambda text=text: changes_in(text)) == alone
 
 
 @st.composite
@@ -308,6 +319,90 @@ def test_one_strange_change_among_usual_ones_is_not_overlooked(name, value):
         assert outcome(lambda given=changes: decode_request(pushed(given)).changes) == read_one_by_one(changes)
 
 
+keys = st.sampled_from(["1", "2", "3"])
+tricky = st.recursive(
+    st.sampled_from([1, None, "x", "NaN", ',"document":', {}, []]),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["document", "key", "a"]), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+plain_texts = st.sampled_from(["a", ',"document":', '"', "NaN"])
+ids_or_names = st.sampled_from(["a", "document", "key", "z"])
+entries = st.fixed_dictionaries(
+    {"collection": plain_texts},
+    optional={
+        "delta": st.just({}),
+        "document": tricky,
+        "key": plain_texts,
+        "op_id": plain_texts,
+        "stamps": st.dictionaries(ids_or_names, plain_texts),
+        "version_vector": st.dictionaries(ids_or_names, st.integers(0, 9)),
+    },
+)
+
+
+@law
+@given(st.lists(entries, max_size=3), st.dictionaries(st.sampled_from(["conflicts", "results", "zz"]), tricky))
+@example([{"collection": "a", "delta": {}, "key": "b"}], {"zz": [{"a": 1, "document": {}, "key": "c"}]})
+@example([{"collection": "a", "key": "b"}], {"zz": [{"a": 1, "document": {}, "key": "c"}]})
+def test_an_answer_is_the_same_whether_its_bodies_were_cut_out_or_not(page, rest):
+    for change in page:
+        change["operation"] = "update" if change.keys() & {"document", "delta"} else "delete"
+    text, bodies = dumps({**rest, "server_changes": page}), []
+    assert parse_page(text, bodies) == json.loads(text)
+    assert bodies in ([], [dumps(change.get("document")) for change in page])
+
+
+@law
+@given(st.lists(st.tuples(keys, states()), max_size=4))
+def test_the_texts_of_bodies_come_with_a_page_of_documents(page):
+    usual = [("notes", key, Document(state, {"server": 1}, "op")) for key, state in page if state.body]
+    changes = [encode_server_change(*one) for one in usual]
+    head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
+    found = decode_response(Answer(head, changes, []).text()).server_changes
+    assert [(one.text, one.document) for one in found] == [(dumps(doc.body), doc) for _, _, doc in usual]
+
+
+@pytest.mark.parametrize("name", ["ë", "\\u0061", "\\u00e9"])
+def test_only_a_body_that_needs_no_second_look_has_its_text(name):
+    head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
+    change = encode_server_change("notes", "1", Document(State({"x": 1}, TIME), {"server": 1}, "op"))
+    (found,) = decode_response(Answer(head, [change.replace("x", name)], []).text()).server_changes
+    assert (found.text is None) == (name != "\\u00e9")
+    assert list(found.document.body) == [json.loads(f'"{name}"')]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ['{"a":1},{"b":[2', "3]}"],
+        ['{"a":[1', "2]}"],
+        ['{},NaN,{"a":[1', "2]}"],
+        ['{},null,{"a":[1', "2]}"],
+        ['{"a":NaN}', "{}"],
+        ["NaN", "{}"],
+        ["{}", "Infinity"],
+        ["1,2", "3"],
+        ["{}", "{}]"],
+        ["{}]", "{}"],
+        ["", "{}"],
+        [""],
+        ["{} {}"],
+        ["[1"],
+    ],
+)
+def test_texts_that_are_one_value_only_together_are_refused(texts):
+    with pytest.raises(ValueError, match=r"not one value|Expecting"):
+        parse_each(texts)
+
+
+@law
+@given(st.lists(values))
+def test_texts_are_parsed_together_as_each_of_them_is(given):
+    assert parse_each([json.dumps(value) for value in given]) == given
+
+
 @law
 @given(st.dictionaries(texts, values, min_size=1, max_size=4), st.data())
 def test_a_name_that_occurs_twice_is_found_however_the_text_is_written(document, data):
@@ -329,9 +424,6 @@ def test_nesting_is_counted_outside_of_texts(is_list, text):
     assert decode(f"[{nested(71)},{nested(71)}]")
     with pytest.raises(SchemaError, match="nested deeper"):
         decode(f"[{nested(72)},{nested(1)}]")
-
-
-keys = st.sampled_from(["1", "2", "3"])
 
 
 @st.composite

@@ -153,7 +153,8 @@ class ServerChange(NamedTuple):
     """A document as the server has it.
 
     ``delta`` is the message where only what has changed came; ``is_removed`` says that the document has left what the
-    replica asks for, and is no delete. Of both ``document`` has the version alone.
+    replica asks for, and is no delete. Of both ``document`` has the version alone. ``text`` is the body's JSON as it
+    came, where that is known.
     """
 
     collection: str
@@ -161,6 +162,7 @@ class ServerChange(NamedTuple):
     document: Document
     delta: dict[str, JSON] | None = None
     is_removed: bool = False
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain, compress, repeat
 from operator import itemgetter
 from typing import Final
@@ -24,6 +25,7 @@ from ...values import (
 from ..document import ABSENT, Document, State, deleted
 from ..fields import MARK_TEXT, check_states
 from .messages import MAX_CHANGES, MAX_PAGE, Problem, Result, ServerChange, SyncResponse
+from .pages import parse_page
 from .parts import (
     ID,
     MAX_ID,
@@ -55,10 +57,13 @@ _STATUSES = ("applied", "duplicate", "merged", "conflict", "rejected")
 
 def decode_response(data: bytes | str) -> SyncResponse:
     """Read a server's answer; unknown members are left alone, wrong ones raise :class:`SchemaError`."""
+    text = data if isinstance(data, str) else data.decode(errors="replace")
+    has_crdts = _may_have_crdts(text)
+    texts: list[str] = []
+    parse = None if has_crdts or not text.isascii() else partial(parse_page, texts=texts)
     with NoCollecting():
-        response = _response(an_object(decode(data, "answer"), "answer"))
-    text = data if isinstance(data, str) else data.decode()
-    if _may_have_crdts(text):
+        response = _response(an_object(decode(data, "answer", parse), "answer"), texts)
+    if has_crdts:
         _check_states(response)
     return response
 
@@ -78,7 +83,7 @@ def _check_states(response: SyncResponse) -> None:
         check_states(result.overwritten.body if result.overwritten else None, f"results[{i}].overwritten")
 
 
-def _response(message: dict[str, JSON]) -> SyncResponse:
+def _response(message: dict[str, JSON], texts: Sequence[str]) -> SyncResponse:
     results = a_list(message.get("results", []), "results", MAX_CHANGES)
     page = a_list(message.get("server_changes", []), "server_changes", MAX_PAGE + MAX_CHANGES)
     conflicts = a_list(message.get("conflicts", []), "conflicts", MAX_CHANGES)
@@ -97,7 +102,7 @@ def _response(message: dict[str, JSON]) -> SyncResponse:
         },
         snapshots=_decode_progress(message.get("snapshots", {})),
         results=tuple(_decode_result(result, f"results[{i}]") for i, result in enumerate(results)),
-        server_changes=tuple(_decode_page(page, "server_changes")),
+        server_changes=tuple(_decode_page(page, "server_changes", texts)),
         conflicts=tuple(decode_server_change(change, f"conflicts[{i}]") for i, change in enumerate(conflicts)),
         floor=an_integer(message.get("floor", 0), "floor", 0, MAX_INTEGER),
         began=an_integer(message.get("began", 0), "began", 0, MAX_INTEGER),
@@ -140,11 +145,15 @@ def encode_server_change(collection: str, key: str, document: Document, body_tex
     return dumps(message)
 
 
-def _decode_page(page: Sequence[JSON], place: str) -> list[ServerChange]:
-    """Read many documents; those that are as our server writes most of them are checked together."""
+def _decode_page(page: Sequence[JSON], place: str, texts: Sequence[str]) -> list[ServerChange]:
+    """Read many documents; those that are as our server writes most of them are checked together.
+
+    ``texts`` are those of their bodies, or none.
+    """
     usual = list(map(_is_usual, page))
-    together = _decode_usual(list(compress(page, usual)))
-    if together is not None and all(usual):
+    is_plain = all(usual)
+    together = _decode_usual(list(compress(page, usual)), texts if is_plain else ())
+    if together is not None and is_plain:
         return together
     found = iter(together or ())
     return [
@@ -158,7 +167,7 @@ def _is_usual(message: JSON) -> bool:
     return type(message) is dict and len(message) == len(_MEMBERS) + ("since" in message) + ("stamps" in message)
 
 
-def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
+def _decode_usual(page: Sequence[dict[str, JSON]], texts: Sequence[str]) -> list[ServerChange] | None:
     """Read documents with all usual members and no others; None where there is anything to say against one."""
     try:
         collections, keys, operations, bodies, latest, versions, op_ids = zip(*map(_members, page), strict=True)
@@ -188,7 +197,9 @@ def _decode_usual(page: Sequence[dict[str, JSON]]) -> list[ServerChange] | None:
         return None
     states = many(State, bodies, since, stamps)
     documents = many(Document, states, versions, op_ids)
-    return list(many(ServerChange, collections, keys, documents, repeat(None), repeat(False)))
+    return list(
+        many(ServerChange, collections, keys, documents, repeat(None), repeat(False), texts or repeat(None))
+    )
 
 
 def decode_server_change(message: JSON, place: str = "change") -> ServerChange:
