@@ -51,6 +51,9 @@ def dumps(value: JSON) -> str:
     return _join(_parts(value, 0))
 
 
+HOLE = "NaN"
+"""What a value may be in Python's JSON and in no other: it is put where something was cut out."""
+
 quoted: Callable[[str], str] = json.encoder.encode_basestring_ascii
 """Give the canonical text of a text, much faster than :func:`dumps`."""
 
@@ -85,8 +88,12 @@ def _loads_with_care(text: str) -> JSON:
 
 def loads_many(texts: Iterable[str]) -> list[JSON]:
     """Read back many canonical texts in one piece, which takes half the time of one after the other."""
+    texts = list(texts)
     with NoCollecting():
-        found: list[JSON] = loads(f"[{','.join(texts)}]")
+        try:
+            found: list[JSON] = loads(f"[{','.join(texts)}]")
+        except CorruptData:
+            return list(map(loads, texts))  # the error is about the one that is damaged
     return found
 
 
@@ -110,6 +117,7 @@ _CONTAINERS = frozenset({dict, list})
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _STRING = re.compile(rb'"[^"]*"')
 _ESCAPED_QUOTE = re.compile(r'\\["\\]')
+_LEVELS = MAX_DEPTH + 8  # a document lies some levels deep in a message
 _LONG = 4096  # a text of so many characters is looked at without counting its brackets first
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b'[]{}"'))
@@ -162,14 +170,17 @@ def decode(data: bytes | str, place: str = "body", parse: Callable[[str], JSON] 
     """Parse JSON from outside, strictly.
 
     Refused with :class:`SchemaError`: bytes that are not UTF-8, nesting deeper than 64 (found before parsing),
-    duplicate names, NaN and infinities, NUL, lone surrogates, integers outside ±(2^53-1).
+    duplicate names, NaN and infinities, NUL, lone surrogates, integers outside ±(2^53-1). ``parse`` may be another
+    way to parse some texts, which gives None for all that are not JSON, or nested too deep, or not of its kind.
     """
     try:
         text = data.decode("utf-8") if isinstance(data, bytes) else data
-        if (len(text) > _LONG or text.count("{") + text.count("[") > MAX_DEPTH) and not _is_shallow(text):
-            _check_depth(text, place)
         with NoCollecting():
-            value = (parse or parse_strictly)(text)
+            value = parse(text) if parse else None
+            if value is None:
+                if (len(text) > _LONG or text.count("{") + text.count("[") > MAX_DEPTH) and not _is_shallow(text):
+                    _check_depth(text, place)
+                value = _strictly(text)
             members = _count_members(value)  # as many as there are colons behind names, unless a name occurs twice
         if members != text.count('":') or _has_spaced_colons(text):
             json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -423,7 +434,7 @@ _strict = json.JSONDecoder(parse_constant=_no_constant)
 _scan_strictly = json.scanner.make_scanner(_strict)  # type: ignore[attr-defined]
 
 
-def parse_strictly(text: str) -> JSON:
+def _strictly(text: str) -> JSON:
     """Parse a text without NaN and infinities; most have no white space around them to be looked for."""
     try:
         value, end = _scan_strictly(text, 0)
@@ -437,38 +448,48 @@ def _has_bad_escape(text: str) -> bool:
     return "\\" in text and _BAD_ESCAPE.search(text) is not None
 
 
-def parse_each(texts: Sequence[str]) -> list[JSON]:
-    """Parse each text as :func:`parse_strictly` does, all in one piece; raise ValueError where one is not one value.
+def parse_with_holes(text: str, levels: int = _LEVELS) -> tuple[JSON, list[str]]:
+    """Parse a text in which some values are :data:`HOLE`; give also the list that stands for each, one item a hole.
 
-    Between them stands what is no JSON: found there and nowhere else, it shows that no value began in one text and
-    ended in another.
+    Raises ValueError for anything else that is no JSON, and where it is nested deeper than so many levels.
     """
-    if not texts:
-        return []
-    between: list[str] = []
+    holes: list[str] = []
 
-    def mark(name: str) -> list[str]:
-        between.append(name)
-        return between
+    def hole(name: str) -> list[str]:
+        holes.append(name)
+        return holes
 
-    together = f"[{',NaN,'.join(texts)}]"
-    values, end = json.JSONDecoder(parse_constant=mark).raw_decode(together)
-    is_each = end == len(together) and len(values) == 2 * len(texts) - 1
-    is_each = is_each and between == ["NaN"] * (len(texts) - 1)
-    if not is_each or not all(map(is_, values[1::2], repeat(between))):
+    if not _is_shallow(text, levels):
+        raise ValueError("nested too deep, or brackets that do not match")
+    value, end = json.JSONDecoder(parse_constant=hole).raw_decode(text)
+    if end != len(text) or not {HOLE}.issuperset(holes):
+        raise ValueError("not JSON")
+    return value, holes
+
+
+def parse_each(texts: Sequence[str]) -> list[JSON]:
+    """Parse some texts in one piece; raise ValueError where one is not one value that fits into a list of an answer.
+
+    Holes stand between them, and line ends, which no text in JSON goes beyond: so no value begins in one of them and
+    ends in another.
+    """
+    between = f",\n{HOLE},\n"
+    values, holes = parse_with_holes(f"[{between.join(texts)}]", _LEVELS - 2)
+    is_each = len(values) == 2 * len(texts) - 1 and len(holes) == len(texts) - 1
+    if not is_each or not all(map(is_, values[1::2], repeat(holes))):
         raise ValueError("a text is not one value")
     found: list[JSON] = values[::2]
     return found
 
 
-def _is_shallow(text: str) -> bool:
+def _is_shallow(text: str, levels: int = _LEVELS) -> bool:
     """Tell quickly that brackets are not nested too deep: pairs are taken out, the innermost first."""
     has_escapes = "\\" in text and _ESCAPED_QUOTE.search(text)
     plain = text.replace("\\\\", "").replace('\\"', "") if has_escapes else text
     brackets = plain.encode("utf-8", "replace").translate(_ONE_KIND, _NOT_BRACKETS).replace(b'""', b"")
     if b'"' in brackets:
         brackets = _STRING.sub(b"", brackets)
-    for _ in range(MAX_DEPTH + 8):
+    for _ in range(levels):
         brackets = brackets.replace(b"[]", b"")
         if not brackets:
             return True
@@ -481,7 +502,7 @@ def _check_depth(text: str, place: str) -> None:
         mark = token.group()
         if mark in "[{":
             depth += 1
-            if depth > MAX_DEPTH + 8:
+            if depth > _LEVELS:
                 raise SchemaError(f"nested deeper than {MAX_DEPTH} levels", place=place, code="too_deep")
         elif mark in "]}":
             depth -= 1

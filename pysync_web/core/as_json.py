@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView
+from collections.abc import ItemsView, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any, Self
 
@@ -34,12 +34,12 @@ class AsJson:
 def members_of(kind: Any, value: object) -> ItemsView[str, JSON]:
     """Give the members of a dataclass that was written as JSON; raise :class:`InvalidDocument` where it can't be."""
     name = kind.__name__
-    if type(value) is not dict:
+    if not isinstance(value, Mapping):
         raise InvalidDocument(f"{name}.from_json reads a dict, not {value!r:.60}")
     due = {field.name: field.default is MISSING and field.default_factory is MISSING for field in fields(kind)}
     for given in value:
         if given not in due:
-            raise InvalidDocument(f"{name}.from_json: there is no {given!r:.60} in a {name}")
+            raise InvalidDocument(f"{name}.from_json: {given!r:.60} is none of its members")
     for member, is_needed in due.items():
         if is_needed and member not in value:
             raise InvalidDocument(f"{name}.from_json: {member!r} is missing")

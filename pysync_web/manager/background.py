@@ -12,7 +12,7 @@ from ..core.replica import LeaseLost, take_lease
 from ..core.retry import RetryPolicy
 from ..core.schedule import Schedule
 from ..core.scope import Asked
-from ..errors import DatabaseLocked, QuotaExceeded, StorageError, SyncError
+from ..errors import CorruptData, DatabaseLocked, QuotaExceeded, StorageError, SyncError
 from .hooks import log
 
 POKES_PAUSE_S = 1.0
@@ -112,6 +112,9 @@ class Background:
                 log.info("%s", error)
             except (QuotaExceeded, DatabaseLocked) as error:
                 log.warning("the background sync waits: %s", error)
+                await asyncio.sleep(STORAGE_PAUSE_S)
+            except CorruptData:
+                log.exception("the background sync met a damaged record, and goes on")
                 await asyncio.sleep(STORAGE_PAUSE_S)
             except StorageError:
                 log.exception("the background sync stopped")

@@ -119,6 +119,8 @@ class SyncConfig:
     ) -> SyncConfig:
         """Read what :meth:`to_json` gave; functions are given anew, and what is missing is as it is by default."""
         given = {name: _READERS[name](one) if name in _READERS else one for name, one in members_of(cls, value)}
+        for name in given.keys() & {*_FUNCTIONS}:
+            raise InvalidDocument(f"SyncConfig.from_json: {name} has functions, which are given beside the JSON")
         return cls(**given | {"resolvers": resolvers or {}, "key_factory": key_factory})
 
     def strategy_of(self, collection: str) -> Strategy:

@@ -342,16 +342,50 @@ entries = st.fixed_dictionaries(
 )
 
 
+def page_text(page: list[Any], rest: dict[str, Any], style: int = 0) -> str:
+    """Write an answer as our server does, or (style 1) with spaces, or (2) with its members in another order."""
+    if style == 2:
+        page = [dict(reversed(change.items())) for change in page]
+    separators = (", ", ": ") if style == 1 else (",", ":")
+    changes = json.dumps(page, separators=separators, sort_keys=style == 0)
+    return f'{{"a":1,"canonical":true,"server_changes":{changes},{dumps(rest)[1:]}'
+
+
 @law
-@given(st.lists(entries, max_size=3), st.dictionaries(st.sampled_from(["conflicts", "results", "zz"]), tricky))
-@example([{"collection": "a", "delta": {}, "key": "b"}], {"zz": [{"a": 1, "document": {}, "key": "c"}]})
-@example([{"collection": "a", "key": "b"}], {"zz": [{"a": 1, "document": {}, "key": "c"}]})
-def test_an_answer_is_the_same_whether_its_bodies_were_cut_out_or_not(page, rest):
-    for change in page:
-        change["operation"] = "update" if change.keys() & {"document", "delta"} else "delete"
-    text, bodies = dumps({**rest, "server_changes": page}), []
-    assert parse_page(text, bodies) == json.loads(text)
-    assert bodies in ([], [dumps(change.get("document")) for change in page])
+@given(
+    st.lists(entries, max_size=3),
+    st.dictionaries(st.sampled_from(["conflicts", "zz"]), tricky, min_size=1),
+    st.data(),
+)
+@example([{"collection": "a", "delta": {}, "key": "b"}], {"zz": [{"a": 1, "document": {}, "key": "c"}]}, None)
+@example([{"collection": "a", "key": "b"}], {"zz": [{"a": 1, "document": {}, "key": "c"}]}, None)
+@example([{"collection": "a", "document": {"a": 1, "document": {"x": 1}, "key": "k"}, "key": "b"}], {"zz": 1}, None)
+@example([{"collection": "a", "document": "x,\n", "key": "b"}] * 2, {"zz": 1}, None)
+def test_an_answer_is_the_same_whether_its_bodies_were_cut_out_or_not(page, rest, data):
+    for style in (0, 1, 2):
+        text = page_text(page, rest, style)
+        places = data.draw(st.lists(st.integers(0, len(text) - 1), max_size=2)) if data else []
+        for place in places:
+            text = (
+                text[:place]
+                + data.draw(st.sampled_from(["", '"', "NaN", "[", "}", ',"key":', "\n"]))
+                + text[place + 1 :]
+            )
+        bodies: list[str] = []
+        found = parse_page(text, bodies)
+        assert bodies == [] or found is not None
+        if found is not None:
+            assert found == json.loads(text)
+            assert list(map(json.loads, bodies)) == [change["document"] for change in found["server_changes"]]
+
+
+@pytest.mark.parametrize("depth", [69, 70, 100_000])
+def test_a_body_that_is_nested_too_deep_is_not_parsed_by_itself(depth):
+    change = {"collection": "a", "document": 0, "key": "b"}
+    text = page_text([change], {"zz": 1}).replace('"document":0', f'"document":{"[" * depth}{"]" * depth}')
+    assert (parse_page(text, []) is None) == (depth > 69)
+    for trap in ('{"a":"x,"document":', '{"canonical":true,"server_changes":[{"a":"x,"document":'):
+        assert parse_page(f'{trap}{"[" * depth},"key":"}}', []) is None
 
 
 @law
@@ -368,9 +402,11 @@ def test_the_texts_of_bodies_come_with_a_page_of_documents(page):
 def test_only_a_body_that_needs_no_second_look_has_its_text(name):
     head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
     change = encode_server_change("notes", "1", Document(State({"x": 1}, TIME), {"server": 1}, "op"))
-    (found,) = decode_response(Answer(head, [change.replace("x", name)], []).text()).server_changes
-    assert (found.text is None) == (name != "\\u00e9")
-    assert list(found.document.body) == [json.loads(f'"{name}"')]
+    text = Answer(head, [change.replace("x", name)], []).text()
+    for is_canonical in (True, False):
+        (found,) = decode_response(text if is_canonical else text.replace('"canonical":true,', "")).server_changes
+        assert (found.text is not None) == (name == "\\u00e9" and is_canonical)
+        assert list(found.document.body) == [json.loads(f'"{name}"')]
 
 
 @pytest.mark.parametrize(
@@ -380,6 +416,8 @@ def test_only_a_body_that_needs_no_second_look_has_its_text(name):
         ['{"a":[1', "2]}"],
         ['{},NaN,{"a":[1', "2]}"],
         ['{},null,{"a":[1', "2]}"],
+        ['"a', 'b",NaN,"c"'],
+        ['{"a":"x', 'y"},NaN,{"b":1}'],
         ['{"a":NaN}', "{}"],
         ["NaN", "{}"],
         ["{}", "Infinity"],
@@ -393,12 +431,12 @@ def test_only_a_body_that_needs_no_second_look_has_its_text(name):
     ],
 )
 def test_texts_that_are_one_value_only_together_are_refused(texts):
-    with pytest.raises(ValueError, match=r"not one value|Expecting"):
+    with pytest.raises(ValueError, match=r"not one value|Expecting|Invalid control|not JSON|brackets"):
         parse_each(texts)
 
 
 @law
-@given(st.lists(values))
+@given(st.lists(values, min_size=1))
 def test_texts_are_parsed_together_as_each_of_them_is(given):
     assert parse_each([json.dumps(value) for value in given]) == given
 

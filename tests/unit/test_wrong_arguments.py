@@ -173,18 +173,19 @@ VALUES: list[tuple[Call, str]] = [
     (lambda _: ps.EncodedTransport(ps.LocalTransport(5), "x", max), "encode is a function, not 'x'"),
     (lambda s: ps.SyncManager(s.store, "localhost:6745"), "client: a transport"),
     (written(5), "SyncConfig.from_json reads a dict, not 5"),
-    (written({"bath_size": 5}), "SyncConfig.from_json: there is no 'bath_size' in a SyncConfig"),
+    (written({"bath_size": 5}), "SyncConfig.from_json: 'bath_size' is none of its members"),
+    (written({"key_factory": "x"}), "SyncConfig.from_json: key_factory has functions"),
     (written({"collections": "abc"}), "SyncConfig.collections: a list of names is due, not 'abc'"),
     (written({"conflict_strategy": "Newest"}), "SyncConfig.from_json: 'Newest' is not a valid ConflictStrategy"),
     (written({"conflict_strategy": 5}), "a strategy in SyncConfig.from_json is a str, not 5"),
     (written({"collection_strategies": []}), "SyncConfig.collection_strategies is a dict"),
-    (written({"retry": {"base": 5}}), "RetryPolicy.from_json: there is no 'base'"),
+    (written({"retry": {"base": 5}}), "RetryPolicy.from_json: 'base' is none"),
     (written({"ledger": None}), "LedgerBounds.from_json reads a dict, not None"),
-    (written({"query_limits": {"rows": 5}}), "QueryLimits.from_json: there is no 'rows'"),
+    (written({"query_limits": {"rows": 5}}), "QueryLimits.from_json: 'rows' is none"),
     (lambda _: ps.SyncResult.from_json({}), "SyncResult.from_json: 'success' is missing"),
     (lambda _: ps.Entry.from_json({"kind": "lost"}), "Entry.from_json: 'collection' is missing"),
     (lambda _: ps.BucketEntry.from_json([]), "BucketEntry.from_json reads a dict"),
-    (lambda _: ps.SyncRecord.from_json({"x": 1}), "SyncRecord.from_json: there is no 'x'"),
+    (lambda _: ps.SyncRecord.from_json({"x": 1}), "SyncRecord.from_json: 'x' is none"),
 ]
 
 CALLS: list[tuple[Call, str]] = [

@@ -9,6 +9,7 @@ from ...causality import VersionVector
 from ...deferred import dataclass
 from ...values import JSON, dumps
 from ..document import Body, Document, State
+from .pages import CANONICAL
 
 PROTOCOL: Final = 1
 MAX_CHANGES: Final = 500
@@ -209,10 +210,9 @@ class Answer:
 
     def text(self) -> str:
         """Give the response's JSON text."""
-        return (
-            f'{self._head_text()[:-1]},"server_changes":[{",".join(self.server_changes)}]'
-            f',"conflicts":[{",".join(self.conflicts)}]}}'
-        )
+        begin = CANONICAL if self.server_changes else ',"server_changes":['
+        page, conflicts = ",".join(self.server_changes), ",".join(self.conflicts)
+        return f'{self._head_text()[:-1]}{begin}{page}],"conflicts":[{conflicts}]}}'
 
     def _head_text(self) -> str:
         if self.results is None:

@@ -1,7 +1,8 @@
 """The usual page of an answer, read so that the text of each document's body is known and need not be written again.
 
-The bodies are cut out where our server puts them, and parsed by themselves; so is what is left. An answer that is
-written in any other way, or has more in it than documents that were updated, is parsed as a whole.
+The bodies are cut out where our server puts them, and parsed by themselves. In what is left there stands for each
+something that is no JSON: found where the document of a change was, and nowhere else, that shows the cuts
+to be right.
 """
 
 from __future__ import annotations
@@ -9,26 +10,29 @@ from __future__ import annotations
 from itertools import repeat
 from typing import Final
 
-from ...values import JSON, parse_each, parse_strictly
+from ...values import HOLE, JSON, parse_each, parse_with_holes
+
+CANONICAL: Final = ',"canonical":true,"server_changes":['
+"""So begins a page whose documents are in canonical text, as our server keeps them."""
 
 _BODY: Final = ',"document":'
 _KEY: Final = ',"key":'
 
 
 def parse_page(text: str, texts: list[str]) -> JSON:
-    """Parse an answer; add the texts of its documents' bodies, in order, where there is nothing else in it."""
+    """Parse an answer, and add the texts of its documents' bodies in order; None where there is anything else."""
     head, *parts = text.split(_BODY)
-    bodies, _, tails = zip(*map(str.rpartition, parts, repeat(_KEY)), strict=True) if parts else ((), (), ())
+    if not parts or CANONICAL not in head:
+        return None
+    bodies, _, tails = zip(*map(str.rpartition, parts, repeat(_KEY)), strict=True)
     try:
-        values = parse_each(bodies)
-        message = parse_strictly(_KEY.join([head, *tails]))
+        message, hole = parse_with_holes(f"{_BODY}{HOLE}{_KEY}".join([head, *tails]))
         page = message["server_changes"]
-        is_usual = len(page) == len(values) and {dict}.issuperset(map(type, values))
-        if is_usual and all(change["operation"] == "update" and "delta" not in change for change in page):
-            for change, value in zip(page, values, strict=True):
-                change["document"] = value
-            texts += bodies
-            return message
+        if any(change["document"] is not hole for change in page):
+            return None
+        for change, body in zip(page, parse_each(bodies), strict=True):
+            change["document"] = body
     except (ValueError, KeyError, TypeError):
-        pass
-    return parse_strictly(text)
+        return None
+    texts += bodies
+    return message
