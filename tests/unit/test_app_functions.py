@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import pysync_web as ps
+from pysync_web.manager import background
 from pysync_web.transport.encoded import EncodedTransport
 from pysync_web.transport.local import LocalTransport
 from tests.devices import eventually
@@ -56,6 +57,34 @@ async def test_background_sync_goes_on_once_values_can_be_encoded():
 
     await eventually(is_sent)
     await sync.save_document("notes", "b", {"n": 2})
+    await eventually(is_sent)
+    await sync.close()
+
+
+async def test_background_sync_goes_on_once_a_damaged_record_is_mended(monkeypatch, caplog):
+    monkeypatch.setattr(background, "STORAGE_PAUSE_S", 0.05)
+    sync = await opened("damaged", LocalTransport(await new_hub()), auto_sync=True, sync_interval_s=0.2)
+    sync.set_online(False)
+    await sync.save_document("notes", "a", {"n": 1})
+    storage, name = sync.store.storage, ("notes", "a")
+    whole = await storage.read(lambda tx: tx.get("docs", name))
+
+    async def put(text: str) -> None:
+        async def body(tx: Any) -> None:
+            tx.put("docs", name, text)
+
+        await storage.write(body)
+
+    async def is_told() -> bool:
+        return "damaged record" in caplog.text
+
+    async def is_sent() -> bool:
+        return (await sync.status()).pending == 0
+
+    await put('{"p":[{"b":{')
+    sync.set_online(True)
+    await eventually(is_told)
+    await put(whole)
     await eventually(is_sent)
     await sync.close()
 
