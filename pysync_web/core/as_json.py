@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any, Self
 
@@ -27,11 +27,11 @@ class AsJson:
         What is missing is as it is by default. Raises :class:`InvalidDocument` for what is no such value.
         """
         tuples = {field.name for field in fields(cls) if str(field.type).startswith("tuple")}  # type: ignore[arg-type]
-        members = members_of(cls, value)
+        members = members_of(cls, value).items()
         return cls(**{name: tuple(one) if name in tuples and type(one) is list else one for name, one in members})
 
 
-def members_of(kind: Any, value: object) -> ItemsView[str, JSON]:
+def members_of(kind: Any, value: object) -> dict[str, JSON]:
     """Give the members of a dataclass that was written as JSON; raise :class:`InvalidDocument` where it can't be."""
     name = kind.__name__
     if not isinstance(value, Mapping):
@@ -43,4 +43,4 @@ def members_of(kind: Any, value: object) -> ItemsView[str, JSON]:
     for member, is_needed in due.items():
         if is_needed and member not in value:
             raise InvalidDocument(f"{name}.from_json: {member!r} is missing")
-    return value.items()
+    return dict(value)

@@ -62,7 +62,7 @@ class Entry:
     @classmethod
     def from_json(cls, value: dict[str, JSON]) -> Entry:
         """Read what :meth:`to_json` gave."""
-        return cls(**dict(members_of(cls, value)))
+        return cls(**members_of(cls, value))
 
 
 _NEARLY: Final = 0.8

@@ -56,7 +56,7 @@ class SyncRecord:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> SyncRecord:
         """Read what :meth:`to_json` gave."""
-        return cls(**dict(members_of(cls, value)))
+        return cls(**members_of(cls, value))
 
 
 @dataclass(frozen=True, slots=True)

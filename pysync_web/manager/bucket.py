@@ -50,7 +50,7 @@ class BucketEntry:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> BucketEntry:
         """Read what :meth:`to_json` gave."""
-        return cls(**dict(members_of(cls, value)))
+        return cls(**members_of(cls, value))
 
 
 class Bucket:

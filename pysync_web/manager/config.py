@@ -118,7 +118,9 @@ class SyncConfig:
         key_factory: Callable[[], str] | None = None,
     ) -> SyncConfig:
         """Read what :meth:`to_json` gave; functions are given anew, and what is missing is as it is by default."""
-        given = {name: _READERS[name](one) if name in _READERS else one for name, one in members_of(cls, value)}
+        given = {
+            name: _READERS[name](one) if name in _READERS else one for name, one in members_of(cls, value).items()
+        }
         for name in given.keys() & {*_FUNCTIONS}:
             raise InvalidDocument(f"SyncConfig.from_json: {name} has functions, which are given beside the JSON")
         return cls(**given | {"resolvers": resolvers or {}, "key_factory": key_factory})
@@ -147,7 +149,7 @@ def _read_limits(value: JSON) -> QueryLimits | None:
         return None
     from ..sdbql import QueryLimits
 
-    return QueryLimits(**dict(members_of(QueryLimits, value)))
+    return QueryLimits(**members_of(QueryLimits, value))
 
 
 _READERS: Final[dict[str, Callable[[JSON], Any]]] = {

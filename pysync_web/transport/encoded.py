@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import Any, Final, TypeAlias
 
-from .. import values
 from ..core.arguments import check_function, check_members
 from ..core.ports import Transport
 from ..core.wire import Subscription
 from ..crdt import is_crdt
 from ..errors import Rejected, SchemaError, Unreachable
-from ..values import JSON, dumps, loads
+from ..values import JSON, decode, dumps, loads
 
 Coder: TypeAlias = Callable[[str, str], str]
 
@@ -62,7 +61,7 @@ class EncodedTransport:
                     change[member] = _mapped(change[member], name, self._encoded)
         answer = await self._inner.exchange(database, dumps(request))
         try:
-            return dumps(self._opened(values.decode(answer, "answer"), names))
+            return dumps(self._opened(decode(answer, "answer"), names))
         except (SchemaError, KeyError, TypeError, AttributeError) as error:
             raise Unreachable(f"the server's answer can't be used: {error}") from error
 

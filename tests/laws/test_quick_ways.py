@@ -80,10 +80,14 @@ def changes_in(text: str) -> tuple[ServerChange, ...]:
 @given(st.lists(server_changes() | odd, max_size=4))
 def test_a_page_of_documents_reads_as_each_of_them_does(page):
     head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
-    answer = {**head, "server_changes": page}
-    alone = outcome(lambda: tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page)))
-    for text in (json.dumps(answer), dumps(answer)):
+    for text in (json.dumps({**head, "server_changes": page}), page_text(page, head)):
+        alone = outcome(lambda text=text: each_alone(json.loads(text)["server_changes"]))
         assert outcome(lambda text=text: changes_in(text)) == alone
+
+
+def each_alone(page: list[Any]) -> tuple[ServerChange, ...]:
+    """Read documents one by one."""
+    return tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page))
 
 
 USUAL = {
@@ -114,8 +118,8 @@ UNUSUAL: dict[str, list[Any]] = {
 def test_one_thing_that_is_unusual_is_not_overlooked(name, value):
     page = [USUAL, {**USUAL, "stamps": {"/a": TIME}, "since": TIME, name: value}, USUAL]
     head = {"epoch": "e", "since": 0, "server_version": {"server": 4}, "timestamp": TIME}
-    alone = outcome(lambda: tuple(decode_server_change(one, f"server_changes[{i}]") for i, one in enumerate(page)))
-    for text in (json.dumps({**head, "server_changes": page}), dumps({**head, "server_changes": page})):
+    alone = outcome(lambda: each_alone(page))
+    for text in (json.dumps({**head, "server_changes": page}), page_text(page, head)):
         assert outcome(lambda text=text: changes_in(text)) == alone
 
 
