@@ -360,7 +360,7 @@ def build_dist() -> list[Path]:
     set_up_page()
     with locked():
         wheel = build_wheel()
-        sources = {"stdlib": PYODIDE / "python_stdlib.zip", "wheel": wheel}
+        sources = {"stdlib": PYODIDE / "python_stdlib.zip", "wheel": wheel, "demo": demo_modules()}
         sources |= {group: joined_wheels(group) for group in ("page-pytest", "page-requests")}
         compiled = compile_archives(sources)
         app = app_files(compiled)
@@ -383,6 +383,13 @@ def build_wheel() -> Path:
     run(PYTHON, "-m", "hatchling", "build", "--target", "wheel", "--directory", DIST, quiet=True)
     stamp.write_text(wanted)
     return next(DIST.glob("*.whl"))
+
+
+def demo_modules() -> Path:
+    """Put the demo's modules in one archive."""
+    archive = CACHE / "demo.zip"
+    archive.write_bytes(zipped({path.name: path.read_bytes() for path in (ROOT / "web").glob("demo*.py")}))
+    return archive
 
 
 def joined_wheels(group: str) -> Path:
@@ -462,6 +469,7 @@ def compile_archive(source: str, target: str) -> None:
 def app_files(compiled: dict[str, bytes]) -> dict[str, bytes]:
     """Give the files of the site, all that the app needs offline."""
     files = {path: content for path, content in web_files().items() if not is_for_tests(path)}
+    files = {path: content for path, content in files.items() if not path.endswith(".py")}  # demo.zip has them
     for path in files_below(ROOT / "pysync_web"):
         if path.suffix == ".js":  # a page under a strict policy can import it from a file only
             files[path.relative_to(ROOT).as_posix()] = path.read_bytes()
@@ -471,6 +479,7 @@ def app_files(compiled: dict[str, bytes]) -> dict[str, bytes]:
     files["pyodide/pyodide-lock.json"] = json.dumps(lock | {"packages": {}}).encode()  # none is served
     files["pyodide/python_stdlib.zip"] = compiled["stdlib"]
     files["pysync_web.whl"] = compiled["wheel"]
+    files["demo.zip"] = compiled["demo"]
     return files
 
 

@@ -118,12 +118,9 @@ async function startPython() {
 }
 
 async function fetchOurs() {
-  const manifest = await (await get("./manifest.json")).json();
-  const paths = Object.keys(manifest.files);
-  const modules = paths.filter((path) => /^demo\w*\.py$/.test(path));
-  const wheel = paths.find((path) => path.endsWith(".whl"));
-  const bodies = await Promise.all([wheel, ...modules].map(async (path) => (await get(path)).arrayBuffer()));
-  return { manifest, wheel: bodies[0], modules: modules.map((path, i) => [path, new Uint8Array(bodies[i + 1])]) };
+  const archive = async (path) => [path, new Uint8Array(await (await get(path)).arrayBuffer())];
+  const manifest = get("./manifest.json").then((response) => response.json());
+  return { archives: await Promise.all(["pysync_web.whl", "demo.zip"].map(archive)), manifest: await manifest };
 }
 
 async function start() {
@@ -136,11 +133,16 @@ async function start() {
   stopCounting();
   await pageReady;
   progress.say("Opening your notes");
-  pyodide.unpackArchive(ours.wheel, "wheel");
-  for (const [path, body] of ours.modules) pyodide.FS.writeFile(`/home/pyodide/${path}`, body);
+  for (const [path, bytes] of ours.archives) addToPath(pyodide, `/home/pyodide/${path}`, bytes);
   await pyodide.pyimport("demo").start();
   leaveBootCard();
   await stayOffline(ours.manifest.version);
+}
+
+/* Python imports from archives as they are, and unpacks only what it imports. */
+function addToPath(pyodide, path, bytes) {
+  pyodide.FS.writeFile(path, bytes);
+  pyodide.pyimport("sys").path.insert(0, path);
 }
 
 function leaveBootCard() {
