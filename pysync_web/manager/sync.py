@@ -156,7 +156,7 @@ class SyncManager:
         self._selective = Selective(self._storage, self.config, can_filter=getattr(client, "can_filter", True))
         self._whole: frozenset[str] = frozenset()
         self._threshold = 0.5
-        self._delta_stats = DeltaStats()
+        self._delta_stats: DeltaStats | None = None
         self._attempt = 0
         self._next_retry_ms: int | None = None
         self._blocked_by: str | None = None
@@ -175,7 +175,7 @@ class SyncManager:
         await self._load_retry()
         await self.ledger.look()
         if self._client is None or hasattr(self._client, "attach"):  # no server of ours deletes what has expired
-            self._expiring = asyncio.ensure_future(self._cleaner().run())
+            self._expiring = asyncio.ensure_future(self._expire())
         if self._client is None:
             return
         watch_online = getattr(self._client, "watch_online", None)
@@ -739,7 +739,7 @@ class SyncManager:
 
     def get_last_delta_stats(self) -> DeltaStats:
         """Tell what documents took on the wire in the last sync that had some as deltas, and would have whole."""
-        return self._delta_stats
+        return self._delta_stats or DeltaStats()
 
     # Keeping it small
 
@@ -780,6 +780,9 @@ class SyncManager:
     async def request_persistence(self) -> bool:
         """Ask the browser not to give this site's data up when the disk is full; tell whether it promises that."""
         return await request_persistence()
+
+    async def _expire(self) -> None:
+        await self._cleaner().run()
 
     def _cleaner(self) -> Hygiene:
         """Give what keeps the store small, which is imported when it is first asked for."""

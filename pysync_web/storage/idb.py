@@ -389,7 +389,7 @@ def leave_torn_log() -> None:
     Chromium keeps what an origin has in one LevelDB, and a browser that is killed may leave half a record at the
     end of its log. The next one appends behind that; the one after it takes the half record for corruption and
     deletes every database of the origin. LevelDB begins a new log when a database is deleted, so each page makes
-    and deletes one as soon as it can. Other browsers need nothing of the kind. Nobody waits for it.
+    and deletes one before it writes. Other browsers need nothing of the kind. Nobody waits for it.
     """
     if "Chrome/" not in js.navigator.userAgent:
         return

@@ -11,7 +11,6 @@ import asyncio
 import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import field
 from typing import Any, Final, TypeVar
 
 from ..core.ports import Key, ReadTransaction, Touched, Usage, WriteTransaction
@@ -51,34 +50,34 @@ FOLD_PUT_OFF: Final = 8
 
 REOPENINGS: Final = 5
 REOPEN_AFTER_S: Final = 0.02
-PREFETCH_AFTER_S: Final = 0.03
+SETTLE_AFTER_S: Final = 0.03
 PREFETCH_SEGMENTS: Final = 12
 
 
-@dataclass(slots=True, eq=False)
 class _Job:
     """A write that waits, and what came of its body."""
 
-    body: Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
-    is_relaxed: bool
-    done: Prompt
-    is_alone: bool = False  # together with others it was too large
-    losses: int = 0  # how often the connection broke under it
-    result: Any = None
-    error: BaseException | None = None
+    def __init__(self, body: Callable[[WriteTransaction], Coroutine[Any, Any, Any]], is_relaxed: bool) -> None:
+        self.body = body
+        self.is_relaxed = is_relaxed
+        self.done = Prompt()
+        self.is_alone = False  # together with others it was too large
+        self.losses = 0  # how often the connection broke under it
+        self.result: Any = None
+        self.error: BaseException | None = None
 
     def finish(self, error: BaseException | None = None) -> None:
         self.done.finish(self.result, self.error or error)
 
 
-@dataclass(slots=True, eq=False)
 class _Batch:
     """Jobs that share a commit, and what their bodies wrote together."""
 
-    jobs: list[_Job]
-    writes: Writes = field(default_factory=dict)
-    text: str = ""
-    is_committed: bool = False
+    def __init__(self, jobs: list[_Job]) -> None:
+        self.jobs = jobs
+        self.writes: Writes = {}
+        self.text = ""
+        self.is_committed = False
 
     @property
     def is_relaxed(self) -> bool:
@@ -117,6 +116,7 @@ class IndexedDBStorage:
         self._batch: _Batch | None = None  # being committed
         self._is_running = False  # a body is
         self._is_folding = False
+        self._has_left_torn_log = False
         self._reopening: asyncio.Task[None] | None = None
         self._fold_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -133,9 +133,7 @@ class IndexedDBStorage:
         except BaseException:
             storage._release()
             raise
-        idb.leave_torn_log()
-        if storage._table.cold():
-            storage._later(storage._prefetch())
+        storage._later(storage._settle_in())
         storage._fold_if_due()
         return storage
 
@@ -226,12 +224,18 @@ class IndexedDBStorage:
         await self._retried(self._load)
         self._watchers.tell(None)
 
-    async def _prefetch(self) -> None:
-        """Bring everything into memory, a little at a time."""
-        await asyncio.sleep(PREFETCH_AFTER_S)
+    async def _settle_in(self) -> None:
+        """Do what need not be done before the first reading: at last bring everything into memory, bit by bit."""
+        await asyncio.sleep(SETTLE_AFTER_S)
+        self._leave_torn_log()
         while cold := self._table.cold():
             await self._warm(cold[:PREFETCH_SEGMENTS])
             await asyncio.sleep(0)
+
+    def _leave_torn_log(self) -> None:
+        if not self._has_left_torn_log:
+            self._has_left_torn_log = True
+            idb.leave_torn_log()
 
     # Writing
 
@@ -240,7 +244,7 @@ class IndexedDBStorage:
     ) -> T:
         """Run a body and append what it wrote; writes that come during a commit go together into the next."""
         self._check_usable()
-        job = _Job(body, relaxed or self._is_relaxed, Prompt())
+        job = _Job(body, relaxed or self._is_relaxed)
         self._waiting.append(job)
         if self._batch is None:
             self._commit_waiting()
@@ -295,6 +299,7 @@ class IndexedDBStorage:
         batch.text = label(self._source, join_writes(texts)) if texts else ""
 
     def _append(self, batch: _Batch) -> None:
+        self._leave_torn_log()
         self._connected().append(
             self._last + 1, batch.text, relaxed=batch.is_relaxed, done=lambda error: self._on_end(batch, error)
         )

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ..core.ports import Key
 from ..deferred import dataclass
@@ -146,8 +145,7 @@ def _split_keys(text: str) -> Iterable[Key]:
 # Segments
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """Which segments make up the table, and the log record up to which they do.
 
     ``identity`` is the database's own; ``generation`` counts foldings; ``next_id`` is the number of the next new
@@ -163,7 +161,7 @@ class Manifest:
 
     def text(self) -> str:
         """Give the text that stores the manifest."""
-        rows = [[s.id, s.space, s.first, s.last, s.count, s.chars] for s in self.segments]
+        rows = [[s.id, s.space, s.first, s.last, s.records, s.chars] for s in self.segments]
         return _dumps([self.identity, self.generation, self.folded, self.next_id, rows, self.inline])
 
     @classmethod
@@ -172,8 +170,8 @@ class Manifest:
         try:
             identity, generation, folded, next_id, rows, inline = json.loads(text)
             segments = tuple(
-                Segment(id, space, tuple(first), tuple(last), count, chars)
-                for id, space, first, last, count, chars in rows
+                Segment(id, space, tuple(first), tuple(last), records, chars)
+                for id, space, first, last, records, chars in rows
             )
             return cls(identity, generation, folded, next_id, segments, inline)
         except (ValueError, TypeError) as error:
@@ -206,8 +204,7 @@ class Fold:
     def manifest(self, before: Manifest, folded: int) -> Manifest:
         """Give the manifest that holds after the folding."""
         segments = sorted(self.kept, key=lambda segment: (segment.space, segment.first))
-        return replace(
-            before,
+        return before._replace(
             generation=before.generation + 1,
             folded=folded,
             next_id=before.next_id + len(self.new),

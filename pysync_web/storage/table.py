@@ -10,10 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from operator import itemgetter
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 from ..core.ports import Key, Touched
-from ..deferred import dataclass
 from ..errors import TransactionError
 from .keys import check_keys
 
@@ -26,15 +25,14 @@ _FIRST: Final = itemgetter(0)
 _SECOND: Final = itemgetter(1)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A sorted run of a space's records on disk, from the key ``first`` to the key ``last``."""
 
     id: int
     space: str
     first: Key
     last: Key
-    count: int
+    records: int
     chars: int
 
 
@@ -143,7 +141,7 @@ class Space:
             if until is not None and (near < until if reverse else near > until):
                 continue
             missing.append(segment)
-            count += segment.count
+            count += segment.records
             if limit is not None and count >= limit:
                 break
         if missing:

@@ -365,7 +365,7 @@ class Listener(http.server.ThreadingHTTPServer):
 
 
 class FileHandler(http.server.SimpleHTTPRequestHandler):
-    """Serves files as the real server does: with their types, a strict policy, and revalidation."""
+    """Serves files as the real server does: with their types, a strict policy, and revalidation but for Pyodide's."""
 
     protocol_version = "HTTP/1.1"
     extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {
@@ -378,7 +378,8 @@ class FileHandler(http.server.SimpleHTTPRequestHandler):
 
     def end_headers(self) -> None:
         """Add the headers that every answer has."""
-        self.send_header("Cache-Control", "no-cache")
+        never_changes = self.path.startswith("/pyodide/")  # Chromium keeps what it compiled only of such files
+        self.send_header("Cache-Control", "max-age=86400" if never_changes else "no-cache")
         self.send_header("Content-Security-Policy", POLICY)
         if self.command == "POST":
             self.send_header("Content-Length", "0")

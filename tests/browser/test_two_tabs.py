@@ -84,7 +84,7 @@ async def test_a_tab_sees_segments_that_another_has_folded_away(new_page):
     await first.python(OPEN + "await storage.write(lambda tx: put_many(tx, 2000, 300)); await storage.close()")
     await first.python(OPEN + "await storage.write(increment)")
     second = await new_page()
-    await second.python("from pysync_web.storage import indexeddb; indexeddb.PREFETCH_AFTER_S = 3600")
+    await second.python("from pysync_web.storage import indexeddb; indexeddb.SETTLE_AFTER_S = 3600")
     await second.python(OPEN)
     assert await second.python("len(storage._table.cold()) > 5")
     await first.python(

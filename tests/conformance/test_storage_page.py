@@ -64,7 +64,7 @@ def fold_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexeddb, "FOLD_RECORDS", 3)
     monkeypatch.setattr(indexeddb, "FOLD_AFTER_S", 0.0)
     monkeypatch.setattr(indexeddb, "FOLD_PUT_OFF", 0)
-    monkeypatch.setattr(indexeddb, "PREFETCH_AFTER_S", 0.02)
+    monkeypatch.setattr(indexeddb, "SETTLE_AFTER_S", 0.02)
     monkeypatch.setattr(indexeddb, "PREFETCH_SEGMENTS", 1)
     monkeypatch.setattr(segments, "SEGMENT_CHARS", 300)
     monkeypatch.setattr(segments, "INLINE_CHARS", 30)
