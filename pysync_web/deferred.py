@@ -2,7 +2,7 @@
 
 What ``dataclasses`` does for a class is to put its methods together as text and to compile that: 1 to 2 ms each in
 a page. The library has well over a hundred, of which a page uses some twenty; made at once they were half of the
-time that importing it took. Modules whose classes every opening of a database uses take ``dataclasses`` as it is.
+time that importing it took. Classes that every opening of a database uses are made by ``dataclasses`` as it is.
 Natively all are what the standard library makes, at once, slots and all.
 """
 

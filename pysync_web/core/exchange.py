@@ -6,11 +6,13 @@ is sent again is the same bytes. What is done with an answer is in ``intake.py``
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from ..causality import SERVER
+from ..deferred import dataclass
 from ..values import JSON, dumps, loads
 from .conflict import Resolver
 from .document import Body, merge
@@ -71,7 +73,7 @@ class ExchangeOptions:
     """The label under which ledger entries name this replica beside its id; None: they name nobody."""
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class SyncState:
     """Where a replica stands with its server; ``cursor`` is the server's sequence up to which it has everything.
 

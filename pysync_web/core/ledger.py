@@ -5,10 +5,12 @@ Entries lie in the order in which they were made; writing one is part of the tra
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from ..deferred import dataclass
 from ..errors import InvalidDocument
 from ..values import JSON, dumps, loads
 from .arguments import check_count, check_seconds
@@ -146,7 +148,7 @@ def _decoded(key: Key, text: str) -> Entry:
     return entry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class LedgerBounds(AsJson):
     """How many entries are kept, and for how long.
 

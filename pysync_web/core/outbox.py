@@ -7,8 +7,8 @@ not at all where something is in conflict. So no other replica ever sees an effe
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple
 
 from ..errors import InvalidDocument, OutboxFull
@@ -24,7 +24,7 @@ Name = tuple[str, str]
 """(collection, key)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Bounds(AsJson):
     """How much may wait: the number of changes, and the bytes of their texts.
 
@@ -48,7 +48,7 @@ Bounds.MOBILE = Bounds(10_000, 32 * 1024 * 1024)
 Bounds.DESKTOP = Bounds(1_000_000, 1024 * 1024 * 1024)
 
 
-@dataclass(slots=True)
+@dataclasses.dataclass(slots=True)
 class Counters:
     """What a replica counts; it lies in storage and changes with the documents.
 

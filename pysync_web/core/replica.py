@@ -5,12 +5,14 @@ Nothing here waits for anything but its transaction, and time and chance are arg
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from ..causality import tick
+from ..deferred import dataclass
 from ..errors import FormatTooNew, InvalidDocument, SyncError
 from ..values import JSON, canonical, dumps, loads
 from .as_json import AsJson
@@ -112,7 +114,7 @@ class Many:
     wants_events: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class WriteOptions:
     """How local writes are made: what the server may merge, the outbox's bounds, all or nothing on the server.
 
