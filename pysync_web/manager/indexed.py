@@ -41,9 +41,9 @@ class IndexedStorage:
         self._storage = storage
         self._listeners: list[Listener] = []
 
-    async def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
+    def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> Coroutine[Any, Any, T]:
         """Run a body over one snapshot."""
-        return await self._storage.read(body)
+        return self._storage.read(body)
 
     async def write(
         self,
