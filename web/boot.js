@@ -55,7 +55,7 @@ const progress = {
     requestAnimationFrame(() => {
       this.drawing = false;
       const bar = document.getElementById("boot-bar");
-      if (!bar) return;
+      if (!bar || document.readyState === "loading") return; // the rest of the card may not be there yet
       let got = 0;
       let all = 0;
       for (const [name, bytes] of this.expected) {

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
 import build
-from tests.browser.harness import TOKEN, Chromium, Server
+from tests.browser.harness import TOKEN, Chromium, FileHandler, Server, Site
 
 pytestmark = [pytest.mark.native, pytest.mark.browser, pytest.mark.timeout(120)]
 
@@ -42,10 +44,10 @@ async def open_demo(chromium: Chromium, server: Server) -> AsyncIterator[Open]:
         return tab
 
     yield open_one
-    for tab, troubles in tabs:
+    for tab, _ in tabs:
         await tab.close()
-        assert troubles == []
     await chromium.forget(server.url)
+    assert [troubles for _, troubles in tabs] == [[] for _ in tabs]
 
 
 def watched(tab: Page) -> list[str]:
@@ -258,6 +260,38 @@ TOO_WIDE = """() => [...document.querySelectorAll("body *")].filter((one) => {
     return box.width > 1 && one.checkVisibility({visibilityProperty: true}) && !one.closest("svg")
         && (box.right > innerWidth + 1 || box.left < -1);
 }).map((one) => one.outerHTML.slice(0, 120))"""
+
+
+async def test_its_start_is_shown_while_the_page_itself_still_comes(chromium: Chromium) -> None:
+    first, last = (build.SITE / "index.html").read_bytes().split(b'<p class="boot-text"')
+
+    class InTwoParts(FileHandler):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given, directory=str(build.SITE))
+
+        def do_GET(self) -> None:
+            if self.path != "/":
+                return super().do_GET()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(first)
+            time.sleep(1)  # long enough for Python to be on its way
+            self.wfile.write(b'<p class="boot-text"' + last)
+            self.close_connection = True
+
+    site = Site()
+    site.handler = InTwoParts
+    site.start()
+    tab = await chromium.context.new_page()
+    troubles = watched(tab)
+    await tab.goto(site.address("/"))
+    await started(tab)
+    await tab.close()
+    await chromium.forget(site.address(""))
+    site.stop()
+    assert troubles == []
 
 
 async def test_it_opens_and_works_with_the_server_down(own_chromium: Chromium, server: Server) -> None:
