@@ -86,11 +86,13 @@ async def read_settings(tx: ReadTransaction, body_of: BodyOf) -> dict[str, Setti
 
 async def note_written(tx: WriteTransaction, names: Collection[Key], body_of: BodyOf) -> None:
     """Bring the entries up to date with documents that a transaction has written."""
-    collections = [(name,) for name in sorted({name[0] for name in names})]
-    texts = await tx.get_many(_PLANS, collections)
-    fields = {
-        key[0]: loads(text)["field"] for key, text in zip(collections, texts, strict=True) if text is not None
-    }
+    fields: dict[str | int, str | None] = {}
+    for collection in {name[0] for name in names}:
+        text = await tx.get(_PLANS, (collection,))
+        if text is not None:
+            fields[collection] = loads(text)["field"]
+    if not fields:
+        return
     wanted = [name for name in names if name[0] in fields]
     for name, text in zip(wanted, await tx.get_many("docs", wanted), strict=True):
         body = body_of(text) if text is not None else None

@@ -62,11 +62,15 @@ class FileLock:
         """Give the lock back."""
         _unlock(self._file)
 
-    @contextmanager
-    def held(self, timeout_s: float) -> Iterator[None]:
-        """Hold the lock; raise :class:`DatabaseLocked` when others hold it for longer than the timeout."""
+    def take(self, timeout_s: float) -> None:
+        """Take the lock; raise :class:`DatabaseLocked` when others hold it for longer than the timeout."""
         if not _try_lock(self._file):
             self._wait(timeout_s)
+
+    @contextmanager
+    def held(self, timeout_s: float) -> Iterator[None]:
+        """Hold the lock, which is taken as :meth:`take` does."""
+        self.take(timeout_s)
         try:
             yield
         finally:

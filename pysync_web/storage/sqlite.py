@@ -11,7 +11,7 @@ import secrets
 import shutil
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TypeAlias, TypeVar
@@ -38,6 +38,8 @@ T = TypeVar("T")
 Body: TypeAlias = Callable[[WriteTransaction], Coroutine[Any, Any, Any]]
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 """What a body returned, or what it raised."""
+Settled: TypeAlias = dict[tuple[str, Key], str | None]
+"""Records as they are for the next write, unless another connection commits before it."""
 
 FORMAT: Final = 3
 _APPLICATION: Final = 0x70795357  # "pySW", in the header of the file
@@ -61,6 +63,11 @@ _FAILURES: Final = (sqlite3.Error, CorruptData)
 _KEYS_AT_ONCE: Final = 250
 _KEPT_CHANGES: Final = 256
 _MOST_TOUCHED: Final = 50
+
+_SETTLED: Final = frozenset({"meta", "hub", "collections", "ttl"})
+_MOST_SETTLED: Final = 1000
+_LONGEST_SETTLED: Final = 1000
+"""Spaces of few records that every write reads, and how many of them, how long ones, are kept in memory."""
 
 _GET: Final = "SELECT text FROM records WHERE space = ? AND key = ?"
 _SCAN: Final = (
@@ -144,6 +151,8 @@ class DatabaseFile:
         self.is_busy = False  # while a body runs
         self._counter = -1  # SQLite's own, when we last read on
         self._read_until = 0  # the last change that we know
+        self._settled: Settled = {}
+        self._settled_at = -1  # SQLite's counter: it stays while only this connection commits
         self._turn = FileLock(Path(f"{self.path}-turn"))
         self._connection: sqlite3.Connection | None = None
         try:
@@ -186,7 +195,7 @@ class DatabaseFile:
     def write(self, body: Callable[[WriteTransaction], Coroutine[Any, Any, T]], *, relaxed: bool) -> T:
         """Run a body and commit what it wrote, all or nothing."""
         connection = self._idle_connection()
-        transaction = _Writer(connection)
+        transaction = _Writer(connection, self._settled)
         self.is_busy = True
         try:
             with self._transaction(connection, relaxed):
@@ -214,12 +223,13 @@ class DatabaseFile:
     def _run_in_savepoint(
         self, connection: sqlite3.Connection, body: Body, touched: list[tuple[str, Key]]
     ) -> Outcome:
-        transaction = _Writer(connection)
+        transaction = _Writer(connection, self._settled)
         connection.execute("SAVEPOINT body")
         try:
             result = run(body(transaction))
             transaction.flush()
         except BaseException as error:
+            self._settled.clear()
             if not connection.in_transaction:
                 raise  # SQLite itself gave up all of it, as when the disk is full
             connection.execute("ROLLBACK TO body")
@@ -241,18 +251,29 @@ class DatabaseFile:
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection, relaxed: bool) -> Iterator[None]:
         self._check_identity()
-        with self._translated(), self._turn.held(self._busy_timeout_s):
+        self._turn.take(self._busy_timeout_s)
+        try:
             if relaxed != self._is_relaxed:
                 connection.execute(f"PRAGMA synchronous = {'NORMAL' if relaxed else 'FULL'}")
                 self._is_relaxed = relaxed
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                connection.execute("COMMIT")
-            except BaseException:
+            self._forget_unsettled(connection)
+            yield
+            connection.execute("COMMIT")
+        except BaseException as error:
+            self._settled.clear()
+            with self._translated():
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                raise
+                raise error
+        finally:
+            self._turn.release()
+
+    def _forget_unsettled(self, connection: sqlite3.Connection) -> None:
+        (counter,) = connection.execute(_VERSION).fetchone()
+        if counter != self._settled_at or len(self._settled) > _MOST_SETTLED:
+            self._settled.clear()
+            self._settled_at = counter
 
     def _note(self, connection: sqlite3.Connection, touched: list[tuple[str, Key]]) -> None:
         """Leave word of what this transaction wrote, for other handles."""
@@ -269,7 +290,7 @@ class DatabaseFile:
         connection = self._idle_connection()
         self._check_identity()
         with self._translated():
-            (counter,) = connection.execute("PRAGMA data_version").fetchone()
+            (counter,) = connection.execute(_VERSION).fetchone()
             if counter == self._counter:
                 return []
             rows = connection.execute(_NOTES, (self._read_until,)).fetchall()
@@ -459,11 +480,12 @@ class _Reader:
 class _Writer(_Reader):
     """A :class:`WriteTransaction` over a connection; writes wait until a scan or the end of the body."""
 
-    __slots__ = ("_flushed", "_many", "touched", "writes")
+    __slots__ = ("_flushed", "_many", "_settled", "touched", "writes")
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, settled: Settled) -> None:
         super().__init__(connection)
         self._many = connection.executemany
+        self._settled = settled
         self.writes: Writes = defaultdict(dict)
         self._flushed: Writes = {}  # before a scan
         self.touched: list[tuple[str, Key]] = []
@@ -485,11 +507,17 @@ class _Writer(_Reader):
         written = self.writes.get(space)
         if written and key in written:
             return written[key]
+        if space in _SETTLED and (space, key) in self._settled:
+            return self._settled[space, key]
         row = self._execute(_GET, (space, pack(key))).fetchone()
-        return row[0] if row else None
+        text = row[0] if row else None
+        self._settle(space, {key: text})
+        return text
 
     async def get_many(self, space: str, keys: Sequence[Key]) -> list[str | None]:
         """Give one text or None for each key."""
+        if len(keys) == 1:
+            return [await self.get(space, keys[0])]
         found = await super().get_many(space, keys)
         written = self.writes.get(space)
         return [written.get(key, text) for key, text in zip(keys, found, strict=True)] if written else found
@@ -510,6 +538,15 @@ class _Writer(_Reader):
             self._flushed.setdefault(space, {}).update(written)
         return await super().scan(space, prefix, after=after, limit=limit, reverse=reverse)
 
+    def _settle(self, space: str, records: Mapping[Key, str | None]) -> None:
+        """Keep records as this transaction leaves them; what undoes it lets go of all."""
+        if space in _SETTLED:
+            for key, text in records.items():
+                if text is None or len(text) <= _LONGEST_SETTLED:
+                    self._settled[space, key] = text
+                else:
+                    self._settled.pop((space, key), None)
+
     def flush(self) -> None:
         """Hand what was written to SQLite."""
         self._flush(self.writes)
@@ -518,9 +555,11 @@ class _Writer(_Reader):
         puts: list[tuple[str, bytes, str]] = []
         deletes: list[tuple[str, bytes]] = []
         for space, written in writes.items():
+            self._settle(space, written)
             if len(self.touched) <= _MOST_TOUCHED:
                 self.touched += [(space, key) for key in written]
-            for key, text in zip(pack_many(list(written)), written.values(), strict=True):
+            packed = pack_many(list(written)) if len(written) > 1 else map(pack, written)
+            for key, text in zip(packed, written.values(), strict=True):
                 if text is None:
                     deletes.append((space, key))
                 else:

@@ -16,6 +16,8 @@ from pysync_web.core.ports import Key, ReadTransaction, Storage, Touched, WriteT
 from pysync_web.errors import InvalidDocument, StorageError, TransactionError
 
 PATIENCE_S = 30
+SPACE = "meta"
+"""One of the core's own spaces: a storage may keep some of their records at hand, and still promises the same."""
 
 
 class Place(Protocol):
@@ -49,7 +51,7 @@ async def check_a_write_gives_its_bodys_result(place: Place) -> None:
     storage = await place.open()
 
     async def body(tx: WriteTransaction) -> int:
-        tx.put("s", ("a",), "1")
+        tx.put(SPACE, ("a",), "1")
         return 7
 
     assert await storage.write(body) == 7
@@ -63,12 +65,12 @@ async def check_a_transaction_sees_its_own_writes(place: Place) -> None:
     await put(storage, ("gone",), "2")
 
     async def body(tx: WriteTransaction) -> list[Any]:
-        tx.put("s", ("new",), "3")
-        tx.delete("s", ("gone",))
-        tx.put("s", ("twice",), "4")
-        tx.put("s", ("twice",), "5")
+        tx.put(SPACE, ("new",), "3")
+        tx.delete(SPACE, ("gone",))
+        tx.put(SPACE, ("twice",), "4")
+        tx.put(SPACE, ("twice",), "5")
         keys: list[Key] = [("kept",), ("gone",), ("new",), ("twice",), ("never",)]
-        return [[await tx.get("s", key) for key in keys], await tx.get_many("s", keys)]
+        return [[await tx.get(SPACE, key) for key in keys], await tx.get_many(SPACE, keys)]
 
     seen = ["1", None, "3", "5", None]
     assert await storage.write(body) == [seen, seen]
@@ -80,15 +82,15 @@ async def check_a_scan_sees_its_transactions_own_writes(place: Place) -> None:
     await put_all(storage, {("p", n): str(n) for n in range(0, 10, 2)})
 
     async def body(tx: WriteTransaction) -> list[Any]:
-        tx.put("s", ("p", 3), "own")
-        tx.put("s", ("p", 4), "changed")
-        tx.delete("s", ("p", 6))
-        tx.delete("s", ("p", 100))
-        tx.put("s", ("q", 0), "elsewhere")
+        tx.put(SPACE, ("p", 3), "own")
+        tx.put(SPACE, ("p", 4), "changed")
+        tx.delete(SPACE, ("p", 6))
+        tx.delete(SPACE, ("p", 100))
+        tx.put(SPACE, ("q", 0), "elsewhere")
         tx.put("another", ("p", 5), "elsewhere")
-        first = await tx.scan("s", ("p",), after=("p", 0), limit=3)
-        tx.delete("s", ("p", 3))
-        return [first, await tx.scan("s", ("p",), limit=3, reverse=True), await tx.scan("s", ("p",))]
+        first = await tx.scan(SPACE, ("p",), after=("p", 0), limit=3)
+        tx.delete(SPACE, ("p", 3))
+        return [first, await tx.scan(SPACE, ("p",), limit=3, reverse=True), await tx.scan(SPACE, ("p",))]
 
     first, last, every = await storage.write(body)
     assert first == [(("p", 2), "2"), (("p", 3), "own"), (("p", 4), "changed")]
@@ -102,13 +104,13 @@ async def check_a_transaction_names_what_it_wrote(place: Place) -> None:
     await put(storage, ("b",), "1")
 
     async def body(tx: WriteTransaction) -> None:
-        assert set(tx.written("s")) == set()
-        tx.put("s", ("a",), "1")
-        tx.delete("s", ("b",))
-        assert [key for key, _ in await tx.scan("s")] == [("a",)]
-        tx.put("s", ("c",), "1")
+        assert set(tx.written(SPACE)) == set()
+        tx.put(SPACE, ("a",), "1")
+        tx.delete(SPACE, ("b",))
+        assert [key for key, _ in await tx.scan(SPACE)] == [("a",)]
+        tx.put(SPACE, ("c",), "1")
         tx.put("other", ("d",), "1")
-        assert set(tx.written("s")) == {("a",), ("b",), ("c",)}
+        assert set(tx.written(SPACE)) == {("a",), ("b",), ("c",)}
         assert set(tx.written("nothing")) == set()
 
     await storage.write(body)
@@ -119,8 +121,8 @@ async def check_a_write_is_seen_once_it_is_committed_and_ever_after(place: Place
     await put(storage, ("a",), "before")
 
     async def body(tx: WriteTransaction, text: str) -> None:
-        tx.put("s", ("a",), text)
-        await tx.scan("s")
+        tx.put(SPACE, ("a",), text)
+        await tx.scan(SPACE)
         if text == "never":
             raise KeyError("on purpose")
 
@@ -162,6 +164,9 @@ async def check_a_large_text_comes_back(place: Place) -> None:
     assert await get(storage, ("ascii",)) == ascii
     assert await get(storage, ("wide",)) == wide
     assert await get(storage, ("small",)) == "1"
+    assert await exchange(storage, ("small",), wide) == "1"
+    assert await exchange(storage, ("small",), "2") == wide
+    assert await exchange(storage, ("small",), ascii) == "2"
 
 
 async def check_many_spaces_stay_apart(place: Place) -> None:
@@ -315,9 +320,9 @@ async def check_a_body_that_raises_leaves_no_trace(place: Place) -> None:
     await put(storage, ("a",), "before")
 
     async def body(tx: WriteTransaction) -> None:
-        tx.put("s", ("a",), "after")
-        await tx.scan("s")
-        tx.put("s", ("b",), "new")
+        tx.put(SPACE, ("a",), "after")
+        await tx.scan(SPACE)
+        tx.put(SPACE, ("b",), "new")
         raise KeyError("on purpose")
 
     await expect(KeyError, storage.write(body))
@@ -335,7 +340,7 @@ async def check_awaiting_something_foreign_fails_inside_the_body(place: Place) -
     noticed = []
 
     async def foreign(tx: Any) -> None:
-        await tx.get("s", ("a",))
+        await tx.get(SPACE, ("a",))
         try:
             await asyncio.sleep(0.001)
         except TransactionError as error:
@@ -343,7 +348,7 @@ async def check_awaiting_something_foreign_fails_inside_the_body(place: Place) -
             raise
 
     async def writing(tx: WriteTransaction) -> None:
-        tx.put("s", ("a",), "1")
+        tx.put(SPACE, ("a",), "1")
         await foreign(tx)
 
     await expect(TransactionError, storage.read(foreign))
@@ -356,7 +361,7 @@ async def check_a_body_that_hides_its_foreign_await_fails_too(place: Place) -> N
     storage = await place.open()
 
     async def body(tx: Any) -> None:
-        tx.put("s", ("a",), "1")
+        tx.put(SPACE, ("a",), "1")
         for _ in range(2):
             with contextlib.suppress(TransactionError):
                 await asyncio.sleep(0)
@@ -389,10 +394,10 @@ async def check_a_transaction_is_over_when_its_body_is(place: Place) -> None:
 
     await storage.read(body)
     await storage.write(body)
-    await expect(TransactionError, kept[0].get("s", ("a",)))
-    await expect(TransactionError, kept[-1].scan("s"))
+    await expect(TransactionError, kept[0].get(SPACE, ("a",)))
+    await expect(TransactionError, kept[-1].scan(SPACE))
     try:
-        kept[-1].put("s", ("a",), "1")
+        kept[-1].put(SPACE, ("a",), "1")
     except TransactionError:
         return
     raise AssertionError("a transaction took a write after its end")
@@ -402,10 +407,10 @@ async def check_a_failing_body_harms_no_other(place: Place) -> None:
     storage = await place.open()
 
     async def body(tx: WriteTransaction, n: int) -> int:
-        count = int(await tx.get("s", ("count",)) or "0")
-        tx.put("s", ("count",), str(count + 1))
-        tx.put("s", ("n", n), str(n))
-        await tx.scan("s", ("n",))
+        count = int(await tx.get(SPACE, ("count",)) or "0")
+        tx.put(SPACE, ("count",), str(count + 1))
+        tx.put(SPACE, ("n", n), str(n))
+        await tx.scan(SPACE, ("n",))
         if n % 3 == 0:
             raise KeyError(n)
         return n
@@ -485,7 +490,7 @@ async def check_random_transactions_by_three_handles_do_as_a_dict_would(place: P
     rng = random.Random(7)
     handles = [await place.open() for _ in range(3)]
     model: dict[Key, str] = {}
-    spaces = ("s", "another")
+    spaces = (SPACE, "another")
 
     def key() -> Key:
         return (rng.choice("ab"), rng.randrange(40))
@@ -500,23 +505,25 @@ async def check_random_transactions_by_three_handles_do_as_a_dict_would(place: P
 
         async def body(tx: WriteTransaction) -> list[Any]:
             tx.put("turn", ("n",), str(n))  # noqa: B023
-            got = [await tx.get_many(space, seen), await tx.scan(space, prefix, limit=limit)]  # noqa: B023
+            got = [[await tx.get(space, name) for name in seen], await tx.get_many(space, seen)]  # noqa: B023
+            got.append(await tx.scan(space, prefix, limit=limit))  # noqa: B023
             for i, name in enumerate(changed):  # noqa: B023
                 if i % 3 == 2:
                     tx.delete(space, name)  # noqa: B023
                 else:
-                    tx.put(space, name, f"{n}" + "x" * (n % 50))  # noqa: B023
+                    tx.put(space, name, f"{n}" + "x" * (37 * n % 1300))  # noqa: B023
             return got
 
         got = await rng.choice(handles).write(body, relaxed=n % 2 == 0)
         rows = sorted((name[1:], text) for name, text in model.items() if name[0] == space)
         wanted = [row for row in rows if row[0][: len(prefix)] == prefix][:limit]
-        assert got == [[model.get((space, *name)) for name in seen], wanted], n
+        found = [model.get((space, *name)) for name in seen]
+        assert got == [found, found, wanted], n
         for i, name in enumerate(changed):
             if i % 3 == 2:
                 model.pop((space, *name), None)
             else:
-                model[space, *name] = f"{n}" + "x" * (n % 50)
+                model[space, *name] = f"{n}" + "x" * (37 * n % 1300)
         if rng.random() < 0.03 and place.is_durable:
             number = rng.randrange(3)
             await handles[number].close()
@@ -528,12 +535,12 @@ async def check_a_handle_is_told_what_others_wrote(place: Place) -> None:
     told: list[Touched] = []
     stop = second.watch(told.append)
     await put(first, ("a", 1), "1")
-    await until(lambda: has_heard(told, ("s", ("a", 1))))
+    await until(lambda: has_heard(told, (SPACE, ("a", 1))))
     assert await get(second, ("a", 1)) == "1"
     await first.write(lambda tx: delete_in(tx, ("a", 1)))
     told.clear()
     await put(first, ("b",), "2")
-    await until(lambda: has_heard(told, ("s", ("b",))))
+    await until(lambda: has_heard(told, (SPACE, ("b",))))
     assert await get(second, ("a", 1)) is None
     stop()
     stop()
@@ -550,8 +557,8 @@ async def check_a_handle_is_not_told_what_it_wrote_itself(place: Place) -> None:
     first.watch(told.append)
     await put(first, ("own",), "1")
     await put(second, ("other",), "2")
-    await until(lambda: has_heard(told, ("s", ("other",))))
-    assert not any(touched and ("s", ("own",)) in touched for touched in told)
+    await until(lambda: has_heard(told, (SPACE, ("other",))))
+    assert not any(touched and (SPACE, ("own",)) in touched for touched in told)
 
 
 async def check_a_handle_is_told_of_a_write_too_large_to_list(place: Place) -> None:
@@ -559,7 +566,7 @@ async def check_a_handle_is_told_of_a_write_too_large_to_list(place: Place) -> N
     told: list[Touched] = []
     second.watch(told.append)
     await put_all(first, {("k", n): str(n) for n in range(3000)})
-    await until(lambda: has_heard(told, ("s", ("k", 2999))))
+    await until(lambda: has_heard(told, (SPACE, ("k", 2999))))
     assert len(await scan(second)) == 3000
 
 
@@ -666,7 +673,7 @@ async def check_compacting_changes_nothing_that_is_stored(place: Place) -> None:
     await until(lambda: is_there(storage, ("k", 0), "1"))
     await until(lambda: is_there(other, ("k", 3), "3"))
     assert await scan(storage) == sorted([*before, (("k", 0), "1"), (("k", 3), "3")])
-    await until(lambda: has_heard(told, ("s", ("k", 3))))
+    await until(lambda: has_heard(told, (SPACE, ("k", 3))))
 
 
 async def check_what_was_deleted_leaves_no_room_taken(place: Place) -> None:
@@ -717,24 +724,24 @@ async def nothing(tx: Any) -> None:
 
 
 async def put_in(tx: WriteTransaction, key: Key, text: str) -> None:
-    tx.put("s", key, text)
+    tx.put(SPACE, key, text)
 
 
 async def delete_in(tx: WriteTransaction, key: Key) -> None:
-    tx.delete("s", key)
+    tx.delete(SPACE, key)
 
 
 async def delete_all(tx: WriteTransaction, keys: list[Key]) -> None:
     """Delete several keys."""
     for key in keys:
-        tx.delete("s", key)
+        tx.delete(SPACE, key)
 
 
 async def put(storage: Storage, key: Key, text: str) -> None:
     await storage.write(lambda tx: put_in(tx, key, text))
 
 
-async def put_all(storage: Storage, records: dict[Any, str], space: str = "s") -> None:
+async def put_all(storage: Storage, records: dict[Any, str], space: str = SPACE) -> None:
     async def body(tx: WriteTransaction) -> None:
         for key, text in records.items():
             tx.put(space, key, text)
@@ -742,14 +749,14 @@ async def put_all(storage: Storage, records: dict[Any, str], space: str = "s") -
     await storage.write(body)
 
 
-async def get(storage: Storage, key: Key, space: str = "s") -> str | None:
+async def get(storage: Storage, key: Key, space: str = SPACE) -> str | None:
     async def body(tx: ReadTransaction) -> str | None:
         return await tx.get(space, key)
 
     return await storage.read(body)
 
 
-async def scan(storage: Storage, *args: Any, space: str = "s", **options: Any) -> list[tuple[Key, str]]:
+async def scan(storage: Storage, *args: Any, space: str = SPACE, **options: Any) -> list[tuple[Key, str]]:
     async def body(tx: ReadTransaction) -> list[tuple[Key, str]]:
         return await tx.scan(space, *args, **options)
 
@@ -758,7 +765,7 @@ async def scan(storage: Storage, *args: Any, space: str = "s", **options: Any) -
 
 async def increment(storage: Storage) -> None:
     async def body(tx: WriteTransaction) -> None:
-        tx.put("s", ("count",), str(int(await tx.get("s", ("count",)) or "0") + 1))
+        tx.put(SPACE, ("count",), str(int(await tx.get(SPACE, ("count",)) or "0") + 1))
 
     await storage.write(body)
 
@@ -767,8 +774,8 @@ async def exchange(storage: Storage, key: Key, text: str) -> str | None:
     """Put a text; give what was there."""
 
     async def body(tx: WriteTransaction) -> str | None:
-        before = await tx.get("s", key)
-        tx.put("s", key, text)
+        before = await tx.get(SPACE, key)
+        tx.put(SPACE, key, text)
         return before
 
     return await storage.write(body)

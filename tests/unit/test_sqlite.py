@@ -26,7 +26,7 @@ from pysync_web.errors import (
 )
 from pysync_web.storage import open_storage, sqlite
 from pysync_web.values import loads
-from tests.conformance.storage import delete_in, get, increment, put, put_all, scan, until
+from tests.conformance.storage import SPACE, delete_in, get, increment, put, put_all, scan, until
 
 pytestmark = pytest.mark.native
 
@@ -174,7 +174,7 @@ async def test_a_damaged_record_is_told_with_the_file_and_the_others_can_be_read
     await put_all(storage, {("k", 1): "[1,", ("k", 2): "[2]"})
 
     async def parsed(tx, key):
-        return loads(await tx.get("s", ("k", key)))
+        return loads(await tx.get(SPACE, ("k", key)))
 
     told = f"{re.escape(str(path))}: a stored record can't be read: Expecting .* in '\\[1,'"
     for run in (storage.read, storage.write):
@@ -345,7 +345,7 @@ async def test_another_process_is_heard(path, threaded):
     process = start_writer(path, "inline", 3)
     await asyncio.to_thread(process.communicate)
     await until(lambda: holds(told, 3))
-    assert told == [[("s", ("count",))]] * 3
+    assert told == [[(SPACE, ("count",))]] * 3
     await storage.close()
 
 
@@ -364,7 +364,7 @@ async def test_changes_that_are_no_longer_listed_are_told_as_unknown(path, monke
     assert told == [None]
     await increment(other)
     await until(lambda: holds(told, 2))
-    assert told[1] == [("s", ("count",))]
+    assert told[1] == [(SPACE, ("count",))]
     await storage.close()
     await other.close()
 
