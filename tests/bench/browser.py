@@ -33,11 +33,10 @@ async def measure(wanted: Callable[[str], bool], rounds: int) -> list[Row]:
     rows = {name: row for name, row in rows.items() if wanted(row.name_in_full)}
     site = Site().start()
     async with chromium() as browser:
-        for number in range(rounds if rows else 0):
-            if rows.keys() & WORKLOADS.keys():
-                await _workloads(browser, site, rows, number)
-            if rows.keys() & {AGAIN, COLD}:
-                await _openings(browser, site, rows, number)
+        if rows.keys() & WORKLOADS.keys():
+            await _workloads(browser, site, rows, rounds)
+        for number in range(rounds if rows.keys() & {AGAIN, COLD} else 0):
+            await _openings(browser, site, rows, number)
     site.stop()
     return list(rows.values())
 
@@ -85,17 +84,23 @@ async def plain(page: Page, name: str, argument: Any = None) -> Any:
     return await page.raw.evaluate("([name, argument]) => plain[name](argument)", [name, argument])
 
 
-async def _workloads(browser: Chromium, site: Site, rows: dict[str, Row], number: int) -> None:
-    """Do everything that is done with an open database, both sides in turns in one page."""
-    page = await prepared(await browser.open(site.address(origin=f"both-{number}.localhost")))
-    await ours(page, "open", "ours")
-    await plain(page, "open", "plain")
-    for name, (function, _) in WORKLOADS.items():
-        taken = [0.0, 0.0]
-        for side in (0, 1) if number % 2 == 0 else (1, 0):
-            taken[side] = await (plain if side else ours)(page, function)
-        if name in rows:
-            rows[name].add(*taken)
+async def _workloads(browser: Chromium, site: Site, rows: dict[str, Row], rounds: int) -> None:
+    """Do everything that is done with an open database, both sides in turns, each round with a new one.
+
+    All rounds run in one page: what a page that has just begun takes is in the rows of openings.
+    """
+    page = await prepared(await browser.open(site.address(origin="both.localhost")))
+    for number in range(rounds):
+        await ours(page, "open", f"ours-{number}")
+        await plain(page, "open", f"plain-{number}")
+        for name, (function, _) in WORKLOADS.items():
+            taken = [0.0, 0.0]
+            for side in (0, 1) if number % 2 == 0 else (1, 0):
+                taken[side] = await (plain if side else ours)(page, function)
+            if name in rows:
+                rows[name].add(*taken)
+        await ours(page, "close")
+        await plain(page, "close")
     await page.close()
 
 
