@@ -25,6 +25,7 @@ PACKAGE = ROOT / "pysync_web"
 BASE = {"deferred", "errors", "values", "causality"}
 MAY_IMPORT = {
     "errors": set(),
+    "clock": set(),
     "deferred": set(),
     "values": {"errors"},
     "causality": {"errors", "values"},
@@ -32,9 +33,9 @@ MAY_IMPORT = {
     "sdbql": BASE,
     "core": BASE | {"crdt", "sdbql"},
     "storage": BASE | {"crdt", "sdbql", "core"},
-    "transport": BASE | {"crdt", "sdbql", "core"},
-    "manager": BASE | {"crdt", "sdbql", "core", "storage", "transport"},
-    "server": BASE | {"crdt", "sdbql", "core", "storage", "transport"},
+    "transport": BASE | {"clock", "crdt", "sdbql", "core"},
+    "manager": BASE | {"clock", "crdt", "sdbql", "core", "storage", "transport"},
+    "server": BASE | {"clock", "crdt", "sdbql", "core", "storage", "transport"},
     "__init__": BASE | {"crdt", "sdbql", "core", "storage", "transport", "manager"},
 }
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from ..clock import monotonic_ms
 from ..core.ports import Random, Storage, Transport
 from ..core.replica import LeaseLost, take_lease
 from ..core.retry import RetryPolicy
@@ -22,11 +23,6 @@ STEADY_S = 10.0
 
 STORAGE_PAUSE_S = 5.0
 """How long to wait where the storage has no room, or no turn for us, before it is asked again."""
-
-
-def monotonic_ms() -> int:
-    """The clock of schedules: it never jumps."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class Background:

@@ -14,6 +14,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from ..clock import now_ms
 from ..core.arguments import check_seconds, check_text
 from ..core.as_json import members_of
 from ..core.replica import read_document, read_documents
@@ -85,7 +86,7 @@ class Bucket:
             if len(names) == MOST_CHUNKS:
                 raise InvalidDocument(f"{key!r}: over the limit of {MOST_CHUNKS * CHUNK_BYTES} bytes")
             name = sha256(piece).hexdigest()
-            await self._save(CHUNKS, name, encoded(piece, _now_ms()))
+            await self._save(CHUNKS, name, encoded(piece, now_ms()))
             total.update(piece)
             size += len(piece)
             names.append(name)
@@ -99,7 +100,7 @@ class Bucket:
         for start in range(0, len(names), _AT_ONCE):
             some = names[start : start + _AT_ONCE]
             for name in await self._storage.read(partial(sent_of, names=some)):
-                await self._save(CHUNKS, name, {"used": _now_ms()})
+                await self._save(CHUNKS, name, {"used": now_ms()})
 
     async def read(self, key: str, *, timeout_s: float = 0.0) -> bytes:
         """Give a value as a whole; raise as :meth:`open` does."""
@@ -177,7 +178,3 @@ def _file(key: str, document: dict[str, JSON]) -> tuple[int, str, list[str]]:
     if isinstance(file, list) and len(file) == 3 and isinstance(file[2], list):
         return int(file[0]), str(file[1]), [str(name) for name in file[2]]
     raise CorruptData(f"{key!r} is no entry of a bucket")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
+from ..clock import now_ms
 from ..core.arguments import check_function, check_members, check_seconds
 from ..core.bundle import decode_bundle, encode_bundle
 from ..core.meeting import Intake, Shown, encode_shown, is_wanted, show, take_in
@@ -65,7 +65,7 @@ class Devices:
         shown = [one for one in decode_bundle(data) if is_wanted(one.collection, wanted)]
 
         async def body(tx: WriteTransaction) -> Intake:
-            return await take_in(tx, shown, time.time_ns() // 1_000_000, self._rng, self._config.outbox)
+            return await take_in(tx, shown, now_ms(), self._rng, self._config.outbox)
 
         intake = await self._storage.write(body)
         self._on_met(intake.events)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import field, replace
@@ -12,6 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from ..causality import SERVER
+from ..clock import monotonic_ms, now_ms
 from ..core.delta import DeltaMismatch
 from ..core.exchange import (
     ExchangeOptions,
@@ -35,7 +35,6 @@ from ..core.wire import MAX_COLLECTIONS, SyncRequest, SyncResponse, decode_respo
 from ..deferred import dataclass
 from ..errors import Rejected, SchemaError, SyncError, Unreachable
 from ..values import NoCollecting
-from .background import monotonic_ms
 from .hooks import answer_of, log
 
 MOST_ROUNDS: Final = 10_000
@@ -161,7 +160,7 @@ class Exchanger:
         has_more = await self._storage.read(is_leaving)
         while has_more:
             outcome, has_more = await self._storage.write(
-                lambda tx: drop_unasked(tx, _now_ms(), self._rng, options), relaxed=True
+                lambda tx: drop_unasked(tx, now_ms(), self._rng, options), relaxed=True
             )
             self._on_events(outcome.events)
 
@@ -190,7 +189,7 @@ class Exchanger:
         else:
             self._let_collect()
         outcome = await self._storage.write(
-            lambda tx: apply_response(tx, request, response, _now_ms(), self._rng, options),
+            lambda tx: apply_response(tx, request, response, now_ms(), self._rng, options),
             relaxed=not request.changes,
         )
         if outcome.asks:
@@ -338,7 +337,3 @@ def smaller(options: ExchangeOptions) -> ExchangeOptions | None:
         return None
     less = options.push_limit // 2
     return replace(options, push_limit=less, splits=less < BLOCK_CHANGES)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
+from ..clock import now_ms
 from ..core.inventory import ROUNDS, Inventory, Row, read_inventory
 from ..core.meeting import Shown, encode_shown, is_wanted, show, take_in
 from ..core.outbox import Bounds, Name
@@ -394,9 +395,7 @@ class Meeting:
         for shown in documents:
             if not is_wanted(shown.collection, self._wanted):
                 raise SchemaError(f"the collection {shown.collection} was not asked for", place="message.documents")
-        intake = await self._storage.write(
-            lambda tx: take_in(tx, documents, time.time_ns() // 1_000_000, self._rng, self._bounds)
-        )
+        intake = await self._storage.write(lambda tx: take_in(tx, documents, now_ms(), self._rng, self._bounds))
         self._counts["received"] += intake.taken
         for name in ("changed", "conflicts", "ahead"):
             self._counts[name] += getattr(intake, name)

@@ -10,11 +10,10 @@ import inspect
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from dataclasses import replace as with_values
 from typing import TYPE_CHECKING, Any, Final
 
-from ..causality import parse_timestamp
+from ..clock import monotonic_ms, now_ms
 from ..core import replica as local
 from ..core.arguments import (
     LONGEST_S,
@@ -32,29 +31,24 @@ from ..core.conflict import Answer, Conflict, Resolver, Strategy
 from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
 from ..core.expiry import SETTINGS
 from ..core.ledger import Entry
-from ..core.optimistic import EMPTY, View, decode_record, view_of
-from ..core.outbox import all_runs, oldest
+from ..core.optimistic import View
 from ..core.ports import Channel, ReadTransaction, Touched, Transport, WriteTransaction
 from ..core.replica import Event, Many, Write, WriteOptions, checked_body
-from ..core.rollback import in_flight
 from ..core.schedule import Schedule
-from ..core.shedding import reasons_of_absence
-from ..core.waiting import held_changes, waiting_names
 from ..core.wire import DeltaWish
 from ..errors import (
     DatabaseLocked,
     InvalidDocument,
     QuotaExceeded,
     Rejected,
-    StorageError,
     SyncError,
     TransactionError,
     Unauthorized,
     Unreachable,
 )
 from ..storage import request_persistence
-from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys, dumps, loads
-from .background import Background, monotonic_ms
+from ..values import JSON, canonical, canonical_many, check_collection, check_key, check_keys
+from .background import Background
 from .choices import chosen, has_tag, tagged, write_options
 from .chunks import BUCKET, CHUNKS, is_reserved, keeping, unused
 from .commands import SetOnline, Stop, Subscribe, SyncCommand, SyncNow, Unsubscribe
@@ -66,6 +60,7 @@ from .hooks import Hooks, log
 from .indexed import IndexedStorage, touched_documents
 from .ledger import Ledger
 from .optimism import Optimism
+from .reports import read_events, read_pending, read_statistics, read_waiting
 from .results import (
     CompactResult,
     DeltaStats,
@@ -81,6 +76,7 @@ from .results import (
     Ttl,
 )
 from .selective import Filters, Selective, collection_of
+from .standing import Standing
 from .store import LocalStore
 from .transaction import Transaction
 
@@ -135,14 +131,14 @@ class SyncManager:
             self._on_conflict,
             self.config,
             self._rng,
-            _now_ms,
+            now_ms,
             lambda: self._exchange_options(None),
             self._on_decided,
         )
         self.ledger = Ledger(
-            self._storage, self.config.ledger, self._rng, _now_ms, lambda: self._options, self._tell
+            self._storage, self.config.ledger, self._rng, now_ms, lambda: self._options, self._tell
         )
-        self._optimism = Optimism(self._storage, self._rng, _now_ms, store.device_id, self._tell)
+        self._optimism = Optimism(self._storage, self._rng, now_ms, store.device_id, self._tell)
         self._devices: Devices | None = None
         self._hygiene: Hygiene | None = None
         self._expiring: asyncio.Task[None] | None = None
@@ -150,16 +146,11 @@ class SyncManager:
         self._exchanging: asyncio.Task[SyncResult] | None = None
         self._background: Background | None = None
         self._undo: list[Callable[[], None]] = []
-        self._last_error: str | None = None
-        self._last_sync_ms: int | None = None
-        self._last_duration_s: float | None = None
+        self._standing = Standing(self._storage, self.config, self._schedule, self._rng)
         self._selective = Selective(self._storage, self.config, can_filter=getattr(client, "can_filter", True))
         self._whole: frozenset[str] = frozenset()
         self._threshold = 0.5
         self._delta_stats: DeltaStats | None = None
-        self._attempt = 0
-        self._next_retry_ms: int | None = None
-        self._blocked_by: str | None = None
         self._wants_online = self._has_network = True
         self._is_closed = False
 
@@ -172,7 +163,7 @@ class SyncManager:
         names = tuple(self.config.collections) or None
         await self._storage.write(lambda tx: choose_collections(tx, names))
         self._undo.append(self._storage.watch(self._on_touched))
-        await self._load_retry()
+        await self._standing.load()
         await self.ledger.look()
         if self._client is None or hasattr(self._client, "attach"):  # no server of ours deletes what has expired
             self._expiring = asyncio.ensure_future(self._expire())
@@ -280,7 +271,7 @@ class SyncManager:
         bodies = [checked_body(document, key) for key, document in zip(keys, given, strict=True)]
         many = Many(collection, keys, bodies, canonical_many(bodies, keys), replace, bool(self._changes))
         events = await self._storage.write(
-            lambda tx: local.save_many(tx, many, _now_ms(), self._rng, options), is_local=True
+            lambda tx: local.save_many(tx, many, now_ms(), self._rng, options), is_local=True
         )
         self._note_local_change()
         self._emit(events)
@@ -341,7 +332,7 @@ class SyncManager:
                 write = Write(collection, key, None)
             else:
                 write = self._write_of(collection, key, after, True)
-            ((event, view),) = await local.write(tx, [write], _now_ms(), self._rng, options)
+            ((event, view),) = await local.write(tx, [write], now_ms(), self._rng, options)
             return event, view
 
         event, view = await self._storage.write(body, is_local=True)
@@ -435,14 +426,14 @@ class SyncManager:
             raise InvalidDocument(f"grace_s is a number of seconds, not {grace_s!r:.60}")
         if self._client is not None and not (await self.sync_now()).success:
             return 0
-        before_ms = _now_ms() - round(grace_s * 1000)
+        before_ms = now_ms() - round(grace_s * 1000)
         after: Any = None
         deleted: list[Event] = []
 
         async def body(tx: WriteTransaction) -> tuple[list[Event], Any]:
             names, last = await unused(tx, after, before_ms)
             writes = [Write(CHUNKS, name, None) for name in names]
-            results = await local.write(tx, writes, _now_ms(), self._rng, self._options) if writes else []
+            results = await local.write(tx, writes, now_ms(), self._rng, self._options) if writes else []
             return [event for event, _ in results if event], last
 
         while True:
@@ -469,7 +460,7 @@ class SyncManager:
         if self.config.key_factory is not None:
             return check_key(self.config.key_factory())
         bits = int.from_bytes(self._rng.randbytes(10), "big")
-        value = _now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
+        value = now_ms() << 80 | 0x7 << 76 | (bits >> 68) << 64 | 0b10 << 62 | bits & (2**62 - 1)
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -583,7 +574,7 @@ class SyncManager:
 
             limits = self.config.query_limits
             self._engine = Queries(
-                self._storage, self.config.collections, _now_ms, limits, self.new_key, self._collection
+                self._storage, self.config.collections, now_ms, limits, self.new_key, self._collection
             )
         return self._engine
 
@@ -670,8 +661,7 @@ class SyncManager:
 
     def resume_sync(self) -> None:
         """End a pause, or a block once its cause is gone, and sync at once."""
-        self._blocked_by = None
-        self._schedule.on_resume(monotonic_ms())
+        self._standing.resume()
         self._look_again()
 
     def set_token(self, token: str | None) -> None:
@@ -790,7 +780,7 @@ class SyncManager:
             from .hygiene import Hygiene
 
             self._hygiene = Hygiene(
-                self._storage, self._queries, self._rng, _now_ms, lambda: self._options, self._tell, self._emit
+                self._storage, self._queries, self._rng, now_ms, lambda: self._options, self._tell, self._emit
             )
         return self._hygiene
 
@@ -845,38 +835,39 @@ class SyncManager:
 
     async def status(self) -> SyncStatus:
         """Tell where this manager stands."""
-        counters, waits_since, sync, conflicts = await self._storage.read(_read_status)
-        if sync.was_forked and self.store.storage_reset is None:
+        waiting = await self._storage.read(read_waiting)
+        if waiting.was_forked and self.store.storage_reset is None:
             self.store.storage_reset = "restored"
-        age = None if waits_since is None else max(0.0, (_now_ms() - waits_since) / 1000)
-        retry = self._next_retry_ms
+        since = waiting.since_ms
+        standing = self._standing
         return SyncStatus(
-            pending=counters.pending,
-            oldest_pending_age_s=age,
-            last_sync=_iso(self._last_sync_ms),
-            last_error=self._last_error,
-            next_retry_s=None if retry is None else max(0.0, (retry - monotonic_ms()) / 1000),
-            blocked_by=self._blocked_by,
+            pending=waiting.pending,
+            oldest_pending_age_s=None if since is None else max(0.0, (now_ms() - since) / 1000),
+            last_sync=_iso(standing.last_sync_ms),
+            last_error=standing.last_error,
+            next_retry_s=standing.waits_s,
+            blocked_by=standing.blocked_by,
             state=self._state(),
             durability=self.store.durability,
             storage_reset=self.store.storage_reset,
             is_leader=self._background is not None and self._background.lease is not None,
-            is_live=self._background is not None and self._background.has_stream and self._last_error is None,
-            conflicts=conflicts,
+            is_live=self._background is not None and self._background.has_stream and standing.last_error is None,
+            conflicts=waiting.conflicts,
             ledger_warning=self.ledger.warning or None,
         )
 
     def is_stale(self, age_s: float) -> bool:
         """Tell whether the last sync that went through is longer ago than that, or there was none."""
         check_seconds("age_s", age_s, from_zero=True, is_endless=True)
-        return self._last_sync_ms is None or _now_ms() - self._last_sync_ms > age_s * 1000
+        last_sync_ms = self._standing.last_sync_ms
+        return last_sync_ms is None or now_ms() - last_sync_ms > age_s * 1000
 
     async def metadata(self) -> SyncMetadata:
         """Give totals over the life of this database."""
         totals = (await self._storage.read(load_sync)).totals
         return SyncMetadata(
-            last_sync_at=_iso(self._last_sync_ms),
-            last_duration_s=self._last_duration_s,
+            last_sync_at=_iso(self._standing.last_sync_ms),
+            last_duration_s=self._standing.last_duration_s,
             total_pushes=totals.get("pushed", 0),
             total_pulls=totals.get("pulled", 0),
             total_conflicts=totals.get("conflicts", 0),
@@ -884,21 +875,14 @@ class SyncManager:
 
     async def statistics(self) -> Statistics:
         """Count documents and pending changes."""
-
-        async def body(tx: ReadTransaction) -> Statistics:
-            rows = await tx.scan("collections")
-            counts = {str(key[0]): int(loads(text)["count"]) for key, text in rows}
-            pending = (await local.load_counters(tx)).pending
-            return Statistics(sum(counts.values()), pending, {n: c for n, c in counts.items() if c})
-
-        return await self._storage.read(body)
+        return await self._storage.read(read_statistics)
 
     async def pending_changes(
         self, limit: int = 1000, *, collection: str | None = None, key: str | None = None
     ) -> list[PendingChange]:
         """List the changes that the server has not acknowledged, the oldest first, all or those of some documents."""
         most = check_limit("limit", limit)
-        return await self._storage.read(lambda tx: _read_pending(tx, most, collection, key))
+        return await self._storage.read(lambda tx: read_pending(tx, most, collection, key))
 
     async def rollback(self, change_id: str) -> list[PendingChange]:
         """Take back a change that waits, with later ones of its document and the rest of their transactions.
@@ -989,7 +973,7 @@ class SyncManager:
     ) -> list[tuple[Event | None, View | None]]:
         chosen = options or self._options
         return await self._storage.write(
-            lambda tx: local.write(tx, writes, _now_ms(), self._rng, chosen), is_local=True
+            lambda tx: local.write(tx, writes, now_ms(), self._rng, chosen), is_local=True
         )
 
     async def _write_one(self, write: Write) -> View | None:
@@ -1007,7 +991,7 @@ class SyncManager:
             for name, view in seen.items():
                 if await local.read_view(tx, *name) != view:
                     raise TransactionError(f"{name[0]}/{name[1]} was changed meanwhile: read it again")
-            return await local.write(tx, writes, _now_ms(), self._rng, options)
+            return await local.write(tx, writes, now_ms(), self._rng, options)
 
         results = await self._storage.write(body, is_local=True)
         self._tell([event for event, _ in results if event])
@@ -1061,7 +1045,7 @@ class SyncManager:
 
     def _changes_of_others(self, touched: Touched) -> None:
         async def tell() -> None:
-            self._emit(await self._storage.read(lambda tx: _read_events(tx, touched)))
+            self._emit(await self._storage.read(lambda tx: read_events(tx, touched)))
 
         task = asyncio.ensure_future(tell())
         task.add_done_callback(_report)
@@ -1090,7 +1074,7 @@ class SyncManager:
     async def _sync(self, lease: int | None, where: Predicate | None = None) -> SyncResult:
         """Run one sync from hook to hook, and note how it ended."""
         assert self._client is not None
-        tally = Tally(retried=self._attempt)
+        tally = Tally(retried=self._standing.attempt)
         if self._before and False in await self._before.ask(await self.pending_changes()):
             self._schedule.on_success(monotonic_ms())
             return SyncResult(False, errors=["cancelled by on_before_sync"])
@@ -1114,10 +1098,12 @@ class SyncManager:
             await self.ledger.look(is_new=tally.noted > 0)
         except (Unreachable, Rejected, Unauthorized, QuotaExceeded, DatabaseLocked) as error:
             tally.errors.append(str(error))
-            await self._note_failure(error)
+            await self._standing.note_failure(error)
         else:
             has_news = bool(tally.pushed or tally.pulled)
-            await self._note_success(time.monotonic() - began, exchanger.looked_ms, has_news=has_news)
+            await self._standing.note_success(time.monotonic() - began, exchanger.looked_ms, has_news=has_news)
+            if tally.retried and self._background is not None:
+                self._background.reached()
         if tally.whole_bytes:
             self._delta_stats = DeltaStats(tally.delta_bytes, tally.whole_bytes)
         result = SyncResult(
@@ -1137,58 +1123,6 @@ class SyncManager:
         done = tally.pushed + tally.pulled
         self._progress.call(done, done + tally.left, tally.transferred)
 
-    async def _note_success(self, duration_s: float, looked_ms: int | None, *, has_news: bool) -> None:
-        self._last_error = self._blocked_by = self._next_retry_ms = None
-        self._last_sync_ms = _now_ms()
-        self._last_duration_s = duration_s
-        cursor = (await self._storage.read(load_sync)).cursor
-        self._schedule.on_success(monotonic_ms(), cursor=cursor, looked_ms=looked_ms)
-        if self._attempt and self._background is not None:
-            self._background.reached()
-        if self._attempt or has_news:
-            self._attempt = 0
-            last: dict[str, JSON] = {"at_ms": self._last_sync_ms, "duration_s": duration_s}
-            with suppress(QuotaExceeded):  # what it tells is for people
-                await self._storage.write(lambda tx: _put_last(tx, last), relaxed=True)
-
-    async def _note_failure(self, error: SyncError) -> None:
-        """Keep everything, and decide whether to wait or to ask for help."""
-        self._last_error = str(error)
-        if isinstance(error, Unauthorized):
-            self._blocked_by = "unauthorized"
-            self._schedule.is_blocked = True
-            return
-        if isinstance(error, Rejected):
-            self._blocked_by = "rejected"
-        self._attempt += 1
-        wish = error.retry_after_s if isinstance(error, Unreachable) else None
-        if self._attempt > self.config.max_retries:
-            wish = max(wish or 0.0, self.config.sync_interval_s)
-        delay_s = self.config.retry.delay_s(self._attempt, self._rng, at_least_s=wish)
-        now = monotonic_ms()
-        self._next_retry_ms = now + round(delay_s * 1000)
-        self._schedule.on_failure(now, round(delay_s * 1000))
-        record: dict[str, JSON] = {"attempt": self._attempt, "error": str(error)}
-        record["not_before_ms"] = _now_ms() + round(delay_s * 1000)
-        with suppress(StorageError):  # where even this finds no room, a restart begins without the wait
-            await self._storage.write(lambda tx: _put_retry(tx, record))
-
-    async def _load_retry(self) -> None:
-        """Go on with a wait that was begun before a restart."""
-        text, last = await self._storage.read(_get_retry)
-        if last is not None:
-            stored = loads(last)
-            self._last_sync_ms, self._last_duration_s = stored["at_ms"], stored["duration_s"]
-        wait_ms = 0
-        if text is not None:
-            stored = loads(text)
-            self._attempt = stored["attempt"]
-            self._last_error = stored["error"]
-            longest = round(self.config.retry.cap_s * 1000)
-            wait_ms = min(max(0, stored["not_before_ms"] - _now_ms()), longest)
-            self._next_retry_ms = monotonic_ms() + wait_ms
-        self._schedule.on_start(monotonic_ms(), monotonic_ms() + wait_ms)
-
     def _state(self) -> State:
         if self._client is None:
             return "local"
@@ -1196,7 +1130,7 @@ class SyncManager:
             return "syncing"
         if self._background is None or not self._background.is_running:
             return "stopped"
-        if self._blocked_by == "unauthorized":
+        if self._standing.blocked_by == "unauthorized":
             return "blocked"
         if not self._schedule.is_online:
             return "offline"
@@ -1204,77 +1138,7 @@ class SyncManager:
             return "paused"
         if self._background.lease is None:
             return "following"
-        return "waiting" if self._next_retry_ms is not None else "idle"
-
-
-async def _read_status(tx: ReadTransaction) -> Any:
-    counters = await local.load_counters(tx)
-    since = None
-    name = await oldest(tx) if counters.pending else None
-    if name is not None:
-        record = decode_record(await tx.get("docs", name))
-        if record.pending:
-            since = parse_timestamp(record.pending[0].state.since)[0]
-    return counters, since, await load_sync(tx), len(await waiting_names(tx))
-
-
-async def _read_pending(
-    tx: ReadTransaction, limit: int, collection: str | None = None, key: str | None = None
-) -> list[PendingChange]:
-    sent = await in_flight(tx)
-    held = await held_changes(tx, await all_runs(tx)) if await waiting_names(tx) else set()
-    found = []
-    is_whole = collection is None and key is None
-    for _, run in await tx.scan("outbox", limit=limit if is_whole else None):
-        for name in dict.fromkeys((name[0], name[1]) for name in loads(run)["d"] if name):
-            if collection not in (None, name[0]) or key not in (None, name[1]):
-                continue
-            record = decode_record(await tx.get("docs", name))
-            found += [(change, name) for change in record.pending]
-    unique = {change.op_id: (change, name) for change, name in found}
-    return [
-        PendingChange(
-            change.op_id,
-            *name,
-            change.operation,
-            change.state.timestamp,
-            "in_flight" if change.n in sent else "held" if change.n in held else "waiting",
-        )
-        for change, name in sorted(unique.values(), key=lambda pair: pair[0].n)[:limit]
-    ]
-
-
-async def _read_events(tx: ReadTransaction, touched: Touched) -> list[Event]:
-    """Say what another handle did to documents; None asks for all that there are."""
-    keys = touched_documents(touched)
-    texts = dict(await tx.scan("docs") if keys is None else zip(keys, await tx.get_many("docs", keys), strict=True))
-    records = {(str(key[0]), str(key[1])): decode_record(text) for key, text in texts.items()}
-    absent = [name for name, record in records.items() if record is EMPTY]
-    by_others = all(space != "outbox" for space, _ in touched or ())
-    reasons = await reasons_of_absence(tx, absent, by_others=by_others)
-    replica = await local.load_replica(tx) if any(record.pending for record in records.values()) else ""
-    events = []
-    for name, record in records.items():
-        seen = view_of(record, record.state, replica)
-        is_remote = name in reasons or (record.confirmed and not record.pending)
-        kind: Any = f"{'Remote' if is_remote else 'Local'}{'Update' if seen else 'Delete'}"
-        events.append(Event(kind, *name, seen.document(name[1]) if seen else None, reason=reasons.get(name, "")))
-    return events
-
-
-async def _get_retry(tx: ReadTransaction) -> tuple[str | None, str | None]:
-    return await tx.get("meta", ("retry",)), await tx.get("meta", ("last",))
-
-
-async def _put_retry(tx: WriteTransaction, record: dict[str, JSON]) -> None:
-    tx.put("meta", ("retry",), dumps(record))
-
-
-async def _put_last(tx: WriteTransaction, last: dict[str, JSON]) -> None:
-    """Note when the last sync that brought something was, and that nothing waits to be tried again."""
-    tx.put("meta", ("last",), dumps(last))
-    if await tx.get("meta", ("retry",)) is not None:
-        tx.delete("meta", ("retry",))
+        return "waiting" if self._standing.waits_s is not None else "idle"
 
 
 def _key_of(document: object) -> str | None:
@@ -1284,10 +1148,6 @@ def _key_of(document: object) -> str | None:
 def _report(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and task.exception() is not None:
         log.error("watchers of other tabs' changes were not told", exc_info=task.exception())
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def _result_of(task: asyncio.Task[SyncResult]) -> SyncResult:

@@ -15,10 +15,10 @@ from starlette.routing import BaseRoute, Route, request_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..causality import SERVER
+from ..clock import now_ms
 from ..core.selection import Selection
 from ..core.wire import PROTOCOL, SyncRequest, decode_collections, decode_request, decode_subscriptions
 from ..errors import Rejected, StorageReset
-from ..transport.local import now_ms
 from ..transport.problems import Refusal, refusal_of
 from ..values import JSON, check_database, decode, dumps
 from .body import read_body

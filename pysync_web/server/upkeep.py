@@ -11,9 +11,9 @@ import random
 from contextlib import suppress
 from typing import Final
 
+from ..clock import now_ms
 from ..core.tending import Tended
 from ..errors import SyncError
-from ..transport.local import now_ms
 from .databases import Databases
 
 EVERY_S: Final = 60.0

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from functools import partial
 from typing import Any, Final, TypeAlias
 
+from ..clock import now_ms
 from ..core.arguments import check_function
 from ..core.beside import Beside
 from ..core.hub import Hub
@@ -34,7 +35,6 @@ from ..core.wire import (
 from ..errors import InvalidDocument, Rejected, SchemaError, SyncError, Unreachable
 from ..values import JSON, decode, dumps
 from .callback_errors import translated
-from .local import now_ms
 from .pokes import Pokes
 from .problems import body_too_large, refusal_of
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
+from ..clock import now_ms
 from ..core.ports import Random
 from ..core.wire import MAX_BODY_BYTES, Subscription, decode_request
 from ..errors import SyncError, Unreachable
@@ -15,11 +16,6 @@ from .problems import body_too_large, refusal_of
 
 if TYPE_CHECKING:
     from ..core.hub import Hub
-
-
-def now_ms() -> int:
-    """Give the milliseconds since 1970 by the system's clock."""
-    return time.time_ns() // 1_000_000
 
 
 class LocalTransport:

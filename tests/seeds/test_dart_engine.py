@@ -191,7 +191,7 @@ async def test_after_the_last_attempt_the_waits_are_as_long_as_the_interval(benc
 
 async def test_what_waits_and_why_survives_a_restart(lasting: Bench):
     device = await lasting.device("phone", retry=ps.RetryPolicy(base_s=100.0))
-    device._rng = Drawn(0.5)
+    device._standing._rng = Drawn(0.5)
     await device.save_document("notes", "k", {"a": 1})
     lasting.cables[device].is_plugged = False
     await device.sync_now()

@@ -503,7 +503,7 @@ async def test_a_full_outbox_ends_it_on_both_sides_and_leaves_whole_chunks(openi
 async def test_a_time_far_ahead_is_not_taken_in(two: Any, monkeypatch: pytest.MonkeyPatch):
     a, b = two
     await a.save_document("notes", "sound", {})
-    monkeypatch.setattr("pysync_web.manager.sync._now_ms", lambda: 4_000_000_000_000)
+    monkeypatch.setattr("pysync_web.manager.sync.now_ms", lambda: 4_000_000_000_000)
     await a.save_document("notes", "ahead", {})
     monkeypatch.undo()
     _, for_b, _, _ = await meet(a, b)
@@ -624,7 +624,7 @@ async def test_what_is_saved_after_a_meeting_is_later_than_what_came_whatever_th
     a, b = two
     came = await a.save_document("notes", "k", {})
     await meet(a, b)
-    monkeypatch.setattr("pysync_web.manager.sync._now_ms", lambda: 1_700_000_000_000)
+    monkeypatch.setattr("pysync_web.manager.sync.now_ms", lambda: 1_700_000_000_000)
     assert (await b.save_document("notes", "another", {}))["_timestamp"] > came["_timestamp"]
 
 
