@@ -511,7 +511,7 @@ async def check_random_transactions_by_three_handles_do_as_a_dict_would(place: P
                 if i % 3 == 2:
                     tx.delete(space, name)  # noqa: B023
                 else:
-                    tx.put(space, name, f"{n}" + "x" * (37 * n % 1300))  # noqa: B023
+                    tx.put(space, name, f"{n}" + "x" * (n % 50))  # noqa: B023
             return got
 
         got = await rng.choice(handles).write(body, relaxed=n % 2 == 0)
@@ -523,7 +523,7 @@ async def check_random_transactions_by_three_handles_do_as_a_dict_would(place: P
             if i % 3 == 2:
                 model.pop((space, *name), None)
             else:
-                model[space, *name] = f"{n}" + "x" * (37 * n % 1300)
+                model[space, *name] = f"{n}" + "x" * (n % 50)
         if rng.random() < 0.03 and place.is_durable:
             number = rng.randrange(3)
             await handles[number].close()
