@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -175,7 +176,8 @@ def _sentences() -> Iterator[None]:
 
 def _refuse_folder(data: Path, error: OSError) -> NoReturn:
     """Exit with a sentence that says why there can be no databases in a folder."""
-    sys.exit(f"{data} can't be the folder for the databases: {error.strerror or error}")
+    why = "it is a file" if data.is_file() else error.strerror or error
+    sys.exit(f"{data} can't be the folder for the databases: {why}")
 
 
 def serve(config: Config, host: str, port: int, log_format: Literal["text", "json"] = "text") -> None:
@@ -189,6 +191,7 @@ def serve(config: Config, host: str, port: int, log_format: Literal["text", "jso
     if config.data is not None:
         try:
             config.data.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=config.data).close()  # whether it can be written
         except OSError as error:
             _refuse_folder(config.data, error)
     try:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DatabaseLocked, StorageError
@@ -24,7 +24,8 @@ if sys.platform == "win32":
 
     def _unlock(file: int) -> None:
         os.lseek(file, 0, os.SEEK_SET)
-        msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
+        with suppress(OSError):  # it was not held
+            msvcrt.locking(file, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
@@ -64,8 +65,12 @@ class FileLock:
 
     def take(self, timeout_s: float) -> None:
         """Take the lock; raise :class:`DatabaseLocked` when others hold it for longer than the timeout."""
-        if not _try_lock(self._file):
-            self._wait(timeout_s)
+        try:
+            if not _try_lock(self._file):
+                self._wait(timeout_s)
+        except BaseException:
+            _unlock(self._file)  # a signal may have come when it was already taken
+            raise
 
     @contextmanager
     def held(self, timeout_s: float) -> Iterator[None]:

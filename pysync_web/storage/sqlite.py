@@ -305,6 +305,7 @@ class DatabaseFile:
     def usage(self) -> Usage:
         """Tell the size of the file with its log, and what the disk has room for."""
         self._idle_connection()
+        self._check_identity()
         log = Path(f"{self.path}-wal")
         size = self.path.stat().st_size + (log.stat().st_size if log.exists() else 0)
         return Usage(size, size + shutil.disk_usage(self.path.parent).free)
@@ -333,8 +334,10 @@ class DatabaseFile:
     def _check_identity(self) -> None:
         try:
             is_same = self._file_identity() == self._identity
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             is_same = False
+        except OSError as error:
+            raise StorageError(f"{self.path} can't be looked at: {error.strerror}") from error
         if not is_same:
             raise StorageReset(f"{self.path} was deleted or replaced while it was open")
 
@@ -365,12 +368,20 @@ def _read_note(touched: str | None) -> Touched:
 def _checked(path: str | os.PathLike[str]) -> Path:
     """Give the absolute path of a database file, or say in words why it can't be one."""
     place = Path(path).absolute()
-    if place.is_dir():
-        raise StorageError(f"{place} is a folder: name a file in it")
-    if not place.parent.is_dir():
-        raise StorageError(f"{place.parent} does not exist: make this folder first")
-    if not os.access(place if place.exists() else place.parent, os.W_OK):
-        raise StorageError(f"{place} can't be written: its permissions don't allow it")
+    folder = place.parent
+    try:
+        if place.is_dir():
+            raise StorageError(f"{place} is a folder: name a file in it")
+        if not folder.is_dir():
+            wrong = "is a file, not a folder" if folder.exists() else "does not exist: make this folder first"
+            raise StorageError(f"{folder} {wrong}")
+        for needed in (place, folder) if place.exists() else (folder,):  # SQLite makes files beside it
+            if not os.access(needed, os.W_OK):
+                raise StorageError(
+                    f"{needed} can't be written: its permissions don't allow it, or its file system is read-only"
+                )
+    except OSError as error:
+        raise StorageError(f"{place} can't be opened: {error.strerror}") from error
     return place
 
 
@@ -533,8 +544,9 @@ class _Writer(_Reader):
     ) -> list[tuple[Key, str]]:
         """List records in key order, or in reverse."""
         if self.writes.get(space):
-            written = self.writes.pop(space)
-            self._flush({space: written})
+            written = self.writes[space]
+            self._flush({space: written})  # what can't be written fails once more where a body has caught that
+            del self.writes[space]
             self._flushed.setdefault(space, {}).update(written)
         return await super().scan(space, prefix, after=after, limit=limit, reverse=reverse)
 
@@ -576,6 +588,7 @@ class _Writer(_Reader):
     def end(self) -> None:
         """Refuse any further use."""
         self._execute = self._many = _refuse
+        self._settled = {}
         self.writes = _REFUSING
 
 

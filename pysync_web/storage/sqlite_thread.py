@@ -17,7 +17,7 @@ from threading import Thread, get_ident
 from typing import Any, Final, TypeVar
 
 from ..core.ports import ReadTransaction, Touched, Usage, WriteTransaction
-from ..errors import StorageError, TransactionError
+from ..errors import DatabaseLocked, StorageError, TransactionError
 from .processes import Neighbours
 from .sqlite import Body, DatabaseFile, Outcome
 
@@ -155,8 +155,12 @@ def _run_together(file: DatabaseFile, jobs: Sequence[_Job]) -> list[Outcome]:
     """Run all bodies in one commit; if that fails as a whole, each in its own."""
     bodies = [job.body for job in jobs if job.body is not None]
     if len(jobs) == len(bodies) > 1:
-        with suppress(Exception):  # below each body learns what is wrong
+        try:
             return file.write_group(bodies, relaxed=all(job.is_relaxed for job in jobs))
+        except DatabaseLocked as error:
+            return [(None, error)] * len(jobs)  # they have waited long enough
+        except Exception:
+            pass  # below each body learns what is wrong
     return [_run_alone(file, job) for job in jobs]
 
 

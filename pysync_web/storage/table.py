@@ -348,4 +348,4 @@ class TableWriter:
 
     def end(self) -> None:
         """Refuse any further use."""
-        self._table = self.writes = _OVER
+        self._table = self.writes = self._earlier = _OVER

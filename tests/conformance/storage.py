@@ -335,6 +335,21 @@ async def check_a_body_that_raises_leaves_no_trace(place: Place) -> None:
         assert len(await scan(await place.open())) == 2
 
 
+async def check_a_body_that_hides_what_cant_be_stored_fails_too(place: Place) -> None:
+    storage = await place.open()
+    await put(storage, ("a",), "1")
+
+    async def body(tx: WriteTransaction) -> None:
+        tx.put(SPACE, ("a",), "2")
+        tx.put(SPACE, ("no\0key",), "2")
+        with contextlib.suppress(InvalidDocument):
+            await tx.scan(SPACE)
+
+    await expect(InvalidDocument, storage.write(body))
+    assert await exchange(storage, ("a",), "3") == "1"
+    assert await scan(storage) == [(("a",), "3")]
+
+
 async def check_awaiting_something_foreign_fails_inside_the_body(place: Place) -> None:
     storage = await place.open()
     noticed = []
@@ -391,10 +406,13 @@ async def check_a_transaction_is_over_when_its_body_is(place: Place) -> None:
 
     async def body(tx: Any) -> None:
         kept.append(tx)
+        await tx.get(SPACE, ("a",))
 
     await storage.read(body)
     await storage.write(body)
-    await expect(TransactionError, kept[0].get(SPACE, ("a",)))
+    for tx in kept:
+        await expect(TransactionError, tx.get(SPACE, ("a",)))
+        await expect(TransactionError, tx.get_many(SPACE, [("a",)]))
     await expect(TransactionError, kept[-1].scan(SPACE))
     try:
         kept[-1].put(SPACE, ("a",), "1")

@@ -192,7 +192,15 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path, server: ServerProcess):
 def test_a_folder_that_can_not_be_is_said_so(tmp_path: Path):
     (tmp_path / "file").write_text("")
     code, said = run("--port", "0", "--data", str(tmp_path / "file"))
-    assert (code, said.strip()) == (1, f"{tmp_path / 'file'} can't be the folder for the databases: File exists")
+    assert (code, said.strip()) == (1, f"{tmp_path / 'file'} can't be the folder for the databases: it is a file")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that nobody can write")
+def test_a_folder_that_can_not_be_written_is_said_so():
+    code, said = run("--port", "0", "--data", "/proc/self")
+    assert (code, said.count("\n")) == (1, 1) and said.startswith(
+        "/proc/self can't be the folder for the databases: "
+    )
 
 
 def test_what_is_not_installed_is_named():

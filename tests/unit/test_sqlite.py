@@ -25,6 +25,7 @@ from pysync_web.errors import (
     StorageReset,
 )
 from pysync_web.storage import open_storage, sqlite
+from pysync_web.storage.locks import FileLock
 from pysync_web.values import loads
 from tests.conformance.storage import SPACE, delete_in, get, increment, put, put_all, scan, until
 
@@ -114,8 +115,17 @@ async def test_a_database_of_another_application_is_refused_and_left_alone(path)
 
 
 @MODES
-@pytest.mark.parametrize(("name", "words"), [("", "is a folder"), ("missing/test.db", "does not exist")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("", "is a folder"),
+        ("missing/test.db", "missing does not exist"),
+        ("file/test.db", "file is a file, not a folder"),
+        ("x" * 300, "can't be opened: File name too long"),
+    ],
+)
 async def test_a_path_that_cant_be_a_database_is_told_in_words(tmp_path, name, words, threaded):
+    (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=words):
         await open_file(tmp_path / name, threaded=threaded)
 
@@ -139,9 +149,24 @@ async def test_a_file_that_was_deleted_or_replaced_is_told(path, threaded):
     path.unlink()
     with pytest.raises(StorageReset, match="deleted"):
         await increment(storage)
+    with pytest.raises(StorageReset, match="deleted"):
+        await storage.usage()
     path.touch()
     with pytest.raises(StorageReset, match="replaced"):
         await increment(storage)
+    await storage.close()
+
+
+@MODES
+async def test_a_folder_that_became_a_file_is_told(tmp_path, threaded):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    storage = await open_file(folder / "test.db", threaded=threaded)
+    folder.rename(tmp_path / "elsewhere")
+    folder.touch()
+    for use in (increment(storage), storage.usage(), storage.compact()):
+        with pytest.raises(StorageReset, match="deleted or replaced"):
+            await use
     await storage.close()
 
 
@@ -243,6 +268,18 @@ async def test_a_file_that_another_program_holds_is_told_after_a_while(path, thr
     other.close()
     await increment(storage)
     await storage.close()
+
+
+async def test_writes_that_wait_for_a_turn_together_are_all_told_at_once(path, monkeypatch):
+    waits = []
+    wait = FileLock._wait
+    monkeypatch.setattr(FileLock, "_wait", lambda self, timeout_s: waits.append(timeout_s) or wait(self, timeout_s))
+    storage = await open_file(path, threaded=True, busy_timeout_s=0.3)
+    with FileLock(Path(f"{path}-turn")).held(1):
+        results = await asyncio.gather(*(increment(storage) for _ in range(20)), return_exceptions=True)
+        await storage.close()
+    assert {type(result) for result in results} == {DatabaseLocked}
+    assert len(waits) <= 3  # the first alone, those that came meanwhile, and the close
 
 
 async def test_a_turn_that_another_process_does_not_end_is_told_after_a_while(path):

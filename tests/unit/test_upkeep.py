@@ -184,7 +184,7 @@ def test_a_retention_time_that_can_not_be_is_refused_in_a_sentence(tmp_path: Pat
 
 def test_a_folder_that_is_none_is_not_compacted(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    for name, why in (("no", "No such file or directory"), ("file", "Not a directory")):
+    for name, why in (("no", "No such file or directory"), ("file", "it is a file")):
         done = command("compact", "--data", str(tmp_path / name))
         said = f"{tmp_path / name} can't be the folder for the databases: {why}\n"
         assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
