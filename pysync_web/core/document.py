@@ -198,12 +198,12 @@ def paths_of(state: State) -> list[str]:
 def united(a: State, b: State) -> State:
     """Give what two replicas without a server make of their states of one document: the same on both.
 
-    It is what :func:`merge` gives, but for a delete that meets a document with later changes: that stands whole, its
-    older fields as if they had been written at the time of the delete.
+    It is what :func:`merge` gives, but for a delete that meets a document with changes that are no earlier: that
+    stands whole, its older fields as if they had been written at the time of the delete.
     """
     if (a.body is None) != (b.body is None):
         gone, there = (a, b) if a.body is None else (b, a)
-        if there.timestamp > gone.timestamp:
+        if there.timestamp >= gone.timestamp:
             return merge(_raised(there, gone.timestamp), gone)
     return merge(a, b)
 

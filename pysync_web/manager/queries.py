@@ -15,6 +15,7 @@ from ..core.ports import Key, ReadTransaction, WriteTransaction
 from ..core.replica import Write, WriteOptions, checked_body
 from ..errors import InvalidDocument, QueryError
 from ..sdbql import QueryLimits, collections_of, explain, parse, prepare
+from ..sdbql.places import did_you_mean
 from ..sdbql.walk import is_writing
 from ..values import JSON, canonical, check_collection, dumps
 from .indexed import IndexedStorage
@@ -85,7 +86,11 @@ class Queries:
 
         async def body(tx: ReadTransaction) -> dict[str, JSON]:
             source = Gathering(tx, self._shelf, self._known, prepared)
-            return explain(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
+            found = explain(query, source, binds, limits=self._limits, now=self._now_ms, rng=self._chance)
+            for name in sorted(prepared.named - self._known):
+                hint = did_you_mean(name, self._known)
+                found["warnings"].append(f"there is no document in a collection {name!r} yet.{hint}")
+            return found
 
         return await self._storage.read(body)
 

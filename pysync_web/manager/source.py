@@ -6,7 +6,6 @@ Every read happens at once, because a storage's transactions never wait; so the 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -33,8 +32,10 @@ class StoredSource:
     """Reads documents through a transaction, for one query.
 
     ``known`` are collections that have been seen before; it grows. A collection begins with its first document, so
-    one that has none yet is empty and no error, unless its name is nearly that of another one.
+    one that has none yet is empty and no error: the document may be on its way from another device.
     """
+
+    is_open = True
 
     def __init__(self, tx: ReadTransaction, shelf: Shelf, known: set[str], query: Prepared) -> None:
         self._tx = tx
@@ -43,7 +44,6 @@ class StoredSource:
         self._known = known
         if query.reads_unknown or not known.issuperset(query.named):
             known.update(str(key[0]) for key, _ in run(_scan(tx, "collections")))
-            self._known = known | {name for name in query.named if not get_close_matches(name, known, 1, 0.75)}
 
     def collections(self) -> Collection[str]:
         """Name all collections."""

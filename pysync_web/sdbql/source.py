@@ -12,7 +12,7 @@ Document: TypeAlias = "dict[str, Any]"
 
 
 class DataSource(Protocol):
-    """Documents to read."""
+    """Documents to read. Where it has ``is_open``, and that is true, a collection that it does not name is empty."""
 
     def collections(self) -> Collection[str]:
         """Name all collections."""
@@ -86,6 +86,11 @@ class WritableSource(DataSource, Protocol):
     def remove(self, collection: str, key: str) -> None:
         """Remove a document."""
         ...
+
+
+def is_open(source: DataSource) -> bool:
+    """Tell whether any collection may be asked for, and is empty until it has a document."""
+    return bool(getattr(source, "is_open", False))
 
 
 class Lists:

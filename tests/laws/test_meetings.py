@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pysync_web.core import meeting
-from pysync_web.core.document import ABSENT, State, merge, news, part, paths_of, united
+from pysync_web.core.document import ABSENT, State, deleted, lost, merge, news, part, paths_of, united
 from pysync_web.core.exchange import load_sync
 from pysync_web.core.inventory import ROUNDS, Inventory, read_inventory
 from pysync_web.core.meeting import Intake, decode_shown, encode_shown, show, take_in
@@ -200,6 +200,15 @@ def test_two_states_are_united_alike_from_both_sides_and_again(a: State, b: Stat
     both = united(a, b)
     assert both == united(b, a)
     assert united(both, a) == united(both, b) == united(both, both) == both
+
+
+@law
+@given(states(), states())
+def test_a_delete_takes_all_of_a_document_or_nothing(a: State, b: State):
+    there = a if a.body is not None else b
+    gone = deleted(b.timestamp or a.timestamp)
+    both = united(there, gone)
+    assert both.body is None or lost(there, both) is None
 
 
 @law

@@ -126,6 +126,30 @@ async def test_a_query_makes_keys_as_a_save_does(open_device):
     await wrong.close()
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "FOR l IN logs_2026 RETURN l",
+        "FOR l IN @@which RETURN l",
+        "FOR n IN notes FOR l IN logs_2026 RETURN l",
+        "FOR n IN notes JOIN logs_2026 ON n.a == logs_2026.a RETURN n.a",
+        "FOR l IN FULLTEXT('logs_2026', 'text', 'word') RETURN l",
+        "FOR v IN 1..2 OUTBOUND 'logs_2026/a' logs_2026 RETURN v",
+        "FOR l IN logs_2026 REMOVE l IN logs_2026",
+    ],
+)
+async def test_a_collection_without_a_document_yet_is_empty_whatever_others_are_called(open_device, query):
+    device, _ = await open_device()
+    await device.save_documents("logs_2025", {"a": {"a": 1}})
+    await device.save_document("notes", "n", {"a": 1})
+    binds = {"which": "logs_2026"} if "@@" in query else None
+    assert await device.query(query, binds) == []
+    (warning,) = [one for one in (await device.explain(query, binds))["warnings"] if "yet" in one]
+    assert warning == "there is no document in a collection 'logs_2026' yet. Did you mean logs_2025?"
+    await device.save_document("logs_2026", "b", {"a": 2})
+    assert await device.query("FOR l IN logs_2026 RETURN l._key") == ["b"]
+
+
 async def with_keys(key_factory: Callable[[], str]) -> ps.SyncManager:
     store = await ps.LocalStore.open(f"device-{next(numbers)}", engine=ps.StorageEngine.MEMORY)
     return ps.SyncManager(store, None, ps.SyncConfig(key_factory=key_factory))

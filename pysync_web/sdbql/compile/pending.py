@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from ...errors import QueryError
-from ..source import DataSource, Document, Found, Lists, Request
+from ..source import DataSource, Document, Found, Lists, Request, is_open
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -19,6 +19,7 @@ class Pending:
 
     def __init__(self, source: DataSource) -> None:
         self.source = source
+        self.is_open = is_open(source)
         self._find = getattr(source, "find", None)
         self._writes: dict[str, dict[str, Document | None]] = {}
         self._keys: dict[str, dict[str, Document]] = {}

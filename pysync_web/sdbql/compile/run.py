@@ -70,7 +70,7 @@ class Run:
         names = self.known()
         if not isinstance(collection, str):
             raise QueryError(f"The name of a collection is a text, not {type_name(collection)}")
-        if collection not in names:
+        if collection not in names and not self.data.is_open:
             what = "collection" if variables is None else "variable or collection"
             others = sorted({*(variables or ()), *names} - {collection})
             hint = did_you_mean(collection, others)

@@ -12,7 +12,7 @@ from math import log
 from typing import Any, Final, TypeAlias
 
 from ..patterns import levenshtein
-from ..source import Document
+from ..source import Document, is_open
 from ..words import words_of
 from .arguments import a_number, a_text, an_integer, an_object, wrong
 from .registry import Context, FunctionError, function
@@ -285,7 +285,7 @@ def _collection(ctx: Context, name: Any) -> str:
     if type(name) is not str:
         raise wrong(1, "the name of a collection", name)
     known = ctx.source.collections()
-    if name in known:
+    if name in known or is_open(ctx.source):
         return name
     near = get_close_matches(name[:100], known, 1)
     hint = f"; do you mean {near[0]!r}?" if near else ""
