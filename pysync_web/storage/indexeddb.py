@@ -144,10 +144,17 @@ class IndexedDBStorage:
 
     def _on_gone(self, reason: StorageReset | None) -> None:
         """The connection is lost: for good if there is a reason; otherwise see what became of the database."""
-        self._gone = self._gone or reason
+        if reason is not None:
+            self._give_up(reason)
         self._disconnect()
         if self._gone is None:
             self._later(self._reconnect())
+
+    def _give_up(self, reason: StorageReset) -> None:
+        """Use the database no more; who watches looks at it, and so hears why."""
+        if self._gone is None:
+            self._gone = reason
+            self._watchers.tell(None)
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -159,8 +166,9 @@ class IndexedDBStorage:
         text, records = await self._connected().load()
         manifest = Manifest.from_text(text or "")
         if self._manifest.identity not in ("", manifest.identity):
-            self._gone = StorageReset(f"the database {self.name!r} was deleted while it was open: open it again")
-            raise self._gone
+            reason = StorageReset(f"the database {self.name!r} was deleted while it was open: open it again")
+            self._give_up(reason)
+            raise reason
         self._manifest, self._table = manifest, manifest.table()
         self._log, self._log_chars = [], 0
         self._last = manifest.folded
@@ -463,7 +471,7 @@ class IndexedDBStorage:
                         raise
                     await asyncio.sleep(REOPEN_AFTER_S * 2**attempt)
         except StorageReset as error:
-            self._gone = error
+            self._give_up(error)
             raise
         finally:
             self._reopening = None

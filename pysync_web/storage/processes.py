@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from ..core.ports import Touched
-from ..errors import StorageError
+from ..errors import StorageError, StorageReset
 from .locks import FileLock
 from .watchers import Watchers
 
@@ -38,6 +37,7 @@ class Neighbours:
         self._watchers = Watchers()
         self._look: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_reset = False  # as far as watchers have been told
 
     def watch(self, callback: Callable[[Touched], None]) -> Callable[[], None]:
         """Call back after others have committed."""
@@ -53,9 +53,16 @@ class Neighbours:
         if self._is_closed or not self._watchers:
             return
         self._look = asyncio.get_running_loop().call_later(_LOOK_S, self._look_now)
-        with suppress(StorageError):  # whatever it is, the next read or write says so to somebody who can act
+        try:
             for touched in self._changes.changes_of_others():
                 self._watchers.tell(touched)
+            self._is_reset = False
+        except StorageReset:
+            if not self._is_reset:
+                self._watchers.tell(None)  # who watches reads, and so hears why
+            self._is_reset = True
+        except StorageError:
+            pass  # the next read or write says so to somebody who can act
 
     async def lead(self) -> Callable[[], None]:
         """Wait for the lock that makes a handle the leader; the result gives it up."""

@@ -162,6 +162,7 @@ class DatabaseFile:
             self._turn.close()
             raise
         self._identity = self._file_identity()
+        self._is_lost = False  # when we last looked
 
     def _connect(self, is_reader: bool) -> sqlite3.Connection:
         address = f"{self.path.as_uri()}?mode={'ro' if is_reader else 'rwc'}"
@@ -178,6 +179,8 @@ class DatabaseFile:
     def read(self, body: Callable[[ReadTransaction], Coroutine[Any, Any, T]]) -> T:
         """Run a body over one snapshot."""
         connection = self._idle_connection()
+        if self._is_lost:
+            self._check_identity()
         transaction = _Reader(connection)
         self.is_busy = True
         try:
@@ -338,6 +341,7 @@ class DatabaseFile:
             is_same = False
         except OSError as error:
             raise StorageError(f"{self.path} can't be looked at: {error.strerror}") from error
+        self._is_lost = not is_same
         if not is_same:
             raise StorageReset(f"{self.path} was deleted or replaced while it was open")
 

@@ -60,6 +60,30 @@ async def test_a_storage_cleared_under_an_open_page_is_never_silently_empty(page
     assert await page.python("await storage.write(increment); await storage.read(count)") == "1"
 
 
+async def test_a_live_query_ends_with_words_when_the_storage_is_cleared(page):
+    await page.python(
+        """
+        import asyncio, pysync_web as ps
+        db = await ps.open("live")
+        await db.save_document("notes", "a", {"n": 1})
+        rows = db.live("FOR n IN notes RETURN n.n")
+        first = await anext(rows)
+        """
+    )
+    waiting = page.python(
+        """
+        try:
+            said = await asyncio.wait_for(anext(rows), 20)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+        [first, said]
+        """
+    )
+    (first, said), _ = await asyncio.gather(waiting, clear_storage(page))
+    assert first == [1] and said.startswith("StorageReset: the database 'live' was deleted while it was open")
+    await page.python("await db.close()")
+
+
 async def test_a_write_under_way_while_the_storage_is_cleared_is_told(page):
     await page.python(OPEN)
     writing = page.python("await asyncio.gather(*[said(storage.write(increment)) for _ in range(200)])")

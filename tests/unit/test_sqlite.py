@@ -158,6 +158,28 @@ async def test_a_file_that_was_deleted_or_replaced_is_told(path, threaded):
 
 
 @MODES
+async def test_who_watches_a_file_is_called_once_when_it_is_gone_and_reads_why(path, threaded):
+    storage = await open_file(path, threaded=threaded)
+    told = []
+    storage.watch(told.append)
+    await increment(storage)
+    path.rename(f"{path}.away")
+    await until(lambda: has_some(told))
+    with pytest.raises(StorageReset, match="deleted"):
+        await get(storage, ("count",))
+    await asyncio.sleep(0.3)
+    assert told == [None]
+    Path(f"{path}.away").rename(path)
+    assert await get(storage, ("count",)) == "1"
+    await storage.close()
+
+
+async def has_some(told):
+    """Tell whether anything was told."""
+    return bool(told)
+
+
+@MODES
 async def test_a_folder_that_became_a_file_is_told(tmp_path, threaded):
     folder = tmp_path / "folder"
     folder.mkdir()
