@@ -61,8 +61,9 @@ class Schedule:
     def on_success(self, now_ms: int, *, cursor: int | None = None, looked_ms: int | None = None) -> None:
         """Note a sync that went through, up to a cursor, and looked for changes last at ``looked_ms``.
 
-        A poke or a change that it did not see makes the next one due.
+        A poke or a change that it did not see makes the next one due. Whatever blocked is over.
         """
+        self.is_blocked = False
         self._not_before_ms = 0
         has_missed = cursor is not None and self._poked > cursor
         self._due_ms = now_ms if has_missed else now_ms + self.interval_ms

@@ -97,12 +97,13 @@ class Background:
 
     async def _run(self) -> None:
         while True:
+            await self._until_it_may_lead()
             self._lost.clear()
             release = await self._storage.lead(self._on_lost)
             try:
                 self.lease = await self._storage.write(take_lease)
                 self.reached()
-                while not self._lost.is_set():
+                while not self._lost.is_set() and not self._schedule.is_blocked:
                     await self._step(self.lease)
             except LeaseLost as error:
                 log.info("%s", error)
@@ -122,6 +123,12 @@ class Background:
                 self.lease = None
                 self.wake()
                 release()
+
+    async def _until_it_may_lead(self) -> None:
+        """Leave the lead to others, whose credentials may be good, while those of this handle are not."""
+        while self._schedule.is_blocked:
+            self._woken.clear()
+            await self._woken.wait()
 
     def _on_lost(self) -> None:
         self._lost.set()

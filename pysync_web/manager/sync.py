@@ -1101,9 +1101,10 @@ class SyncManager:
             await self._standing.note_failure(error)
         else:
             has_news = bool(tally.pushed or tally.pulled)
+            was_blocked = self._schedule.is_blocked
             await self._standing.note_success(time.monotonic() - began, exchanger.looked_ms, has_news=has_news)
-            if tally.retried and self._background is not None:
-                self._background.reached()
+            if tally.retried or was_blocked:
+                self._look_again()
         if tally.whole_bytes:
             self._delta_stats = DeltaStats(tally.delta_bytes, tally.whole_bytes)
         result = SyncResult(

@@ -265,6 +265,40 @@ async def test_an_expired_token_blocks_sync_and_keeps_every_change(open_device):
     assert (await device.status()).blocked_by is None
 
 
+async def test_a_handle_without_a_good_token_leaves_the_lead_to_one_that_has_it(open_device):
+    name = f"shared-{next(numbers)}"
+    one, cable = await open_device(name, auto_sync=True)
+    await eventually(lambda: is_idle(one))
+    two, other = await open_device(name, auto_sync=True)
+    await eventually(lambda: is_in(two, "following"))
+    cable.error = other.error = ps.Unauthorized("the token has expired")
+    await one.save_document("notes", "1", {"a": 1})
+    await eventually(lambda: is_in(one, "blocked"))
+    await eventually(lambda: is_in(two, "blocked"))  # it has tried, so it can say what is wrong
+    other.error = None
+    two.resume_sync()
+    await eventually(lambda: is_idle(two))
+    await two.save_document("notes", "2", {"a": 1})
+    await eventually(lambda: is_idle(two))
+    assert (await one.status()).state == "blocked" and (await two.status()).is_leader
+    cable.error = None
+    assert (await one.sync_now()).success
+    await eventually(lambda: is_in(one, "following"))
+    await two.close()
+    await eventually(lambda: is_idle(one))
+
+
+async def is_in(device: ps.SyncManager, state: str) -> bool:
+    """Tell whether a device is in a state."""
+    return (await device.status()).state == state
+
+
+async def is_idle(device: ps.SyncManager) -> bool:
+    """Tell whether a device leads and has sent everything."""
+    status = await device.status()
+    return status.state == "idle" and status.pending == 0
+
+
 async def test_a_change_that_the_server_refuses_goes_to_the_ledger_and_the_rest_goes_on(open_device, hub):
     def no_secrets(change, before, after):
         if "secret" in (change.state.body or {}):
