@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ..causality import SERVER
 from ..deferred import dataclass
+from ..errors import SyncError
 from ..values import JSON, dumps, loads
 from .conflict import Resolver
 from .document import Body, merge
@@ -342,6 +343,21 @@ async def is_overtaken(tx: ReadTransaction, request: SyncRequest) -> bool:
     text = await tx.get("meta", ("inflight",))
     in_flight = None if text is None else loads(text)["request"]
     return request.fence != (await load_sync(tx)).fence or in_flight not in (None, request.request_id)
+
+
+async def keep_to_database(tx: WriteTransaction, name: str) -> None:
+    """Note which database of a server this is a copy of; raise :class:`SyncError` where it is one of another.
+
+    What waits here, and what the server does not have, would be sent there.
+    """
+    text = await tx.get("meta", ("database",))
+    if text is None:
+        tx.put("meta", ("database",), dumps(name))
+    elif (kept := loads(text)) != name:
+        raise SyncError(
+            f"this storage holds a copy of the database {kept!r}, and would mix it into {name!r}: "
+            "open another storage for that, or delete this one first"
+        )
 
 
 async def choose_collections(tx: WriteTransaction, names: Sequence[str] | None) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..clock import now_ms
-from ..core.arguments import check_function, check_members, check_seconds
+from ..core.arguments import check_members, check_seconds
 from ..core.bundle import decode_bundle, encode_bundle
 from ..core.meeting import Intake, Shown, encode_shown, is_wanted, show, take_in
 from ..core.ports import Channel, Storage, WriteTransaction
 from ..core.replica import Event
 from .config import SyncConfig
+from .hooks import Hooks
 from .meeting import Meeting
 from .results import MeetingResult
 
@@ -33,8 +34,9 @@ class Devices:
         """Begin a meeting."""
         check_members("channel: an object", channel, ("send", "receive", "close"))
         check_seconds("timeout_s", timeout_s, is_endless=True)
+        progress = Hooks("on_progress of sync_with")
         if on_progress is not None:
-            check_function("on_progress", on_progress)
+            progress.add(on_progress)
         meeting = Meeting(
             channel,
             self._storage,
@@ -42,7 +44,7 @@ class Devices:
             collections=self._config.collections,
             bounds=self._config.outbox,
             on_events=self._on_met,
-            on_progress=on_progress,
+            on_progress=progress,
             timeout_s=timeout_s,
         )
         self._meetings.add(meeting)

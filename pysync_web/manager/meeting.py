@@ -39,6 +39,7 @@ from ..core.talk import (
 )
 from ..errors import SchemaError, SyncError, TransportError, Unreachable
 from ..values import dumps
+from .hooks import Hooks
 from .results import MeetingResult
 
 READ_AT_ONCE: Final = 500
@@ -64,7 +65,7 @@ class Meeting:
         collections: Sequence[str],
         bounds: Bounds,
         on_events: Callable[[list[Event]], None],
-        on_progress: Callable[[int, int], Any] | None,
+        on_progress: Hooks,
         timeout_s: float,
     ) -> None:
         self._channel = channel
@@ -402,9 +403,9 @@ class Meeting:
         self._on_events(intake.events)
 
     def _tell_progress(self) -> None:
-        if self._on_progress is not None and self._to_send is not None and self._to_receive is not None:
+        if self._on_progress and self._to_send is not None and self._to_receive is not None:
             done = self._counts["sent"] + self._counts["received"] + self._counts["ahead"]
-            self._on_progress(done, max(done, self._to_send + self._to_receive))
+            self._on_progress.call(done, max(done, self._to_send + self._to_receive))
 
 
 def _pieces(items: Sequence[Any], sizes: Sequence[int]) -> Iterator[list[Any]]:

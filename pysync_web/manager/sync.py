@@ -28,7 +28,7 @@ from ..core.arguments import (
     listed,
 )
 from ..core.conflict import Answer, Conflict, Resolver, Strategy
-from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, load_sync
+from ..core.exchange import ExchangeOptions, Outcome, begin_resync, choose_collections, keep_to_database, load_sync
 from ..core.expiry import SETTINGS
 from ..core.ledger import Entry
 from ..core.optimistic import View
@@ -160,8 +160,7 @@ class SyncManager:
         """Begin to sync in the background, if there is a server and ``auto_sync`` is on; once is enough."""
         if self._background is not None or self._is_closed:
             return
-        names = tuple(self.config.collections) or None
-        await self._storage.write(lambda tx: choose_collections(tx, names))
+        await self._storage.write(self._begin)
         self._undo.append(self._storage.watch(self._on_touched))
         await self._standing.load()
         await self.ledger.look()
@@ -183,6 +182,11 @@ class SyncManager:
         )
         if self.config.auto_sync:
             self._background.start()
+
+    async def _begin(self, tx: WriteTransaction) -> None:
+        if self._client is not None:
+            await keep_to_database(tx, self.config.database)
+        await choose_collections(tx, tuple(self.config.collections) or None)
 
     async def stop(self) -> None:
         """End background sync; documents can still be read and saved."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
+from ..core.arguments import check_members
 from ..core.ports import Channel
 from ..errors import SchemaError, SyncError, Unreachable
 
@@ -56,12 +57,15 @@ def channel_pair() -> tuple[MemoryChannel, MemoryChannel]:
 
 
 def page_channel(target: Any) -> Channel:
-    """Give a channel of a page: over the BroadcastChannel of a name, or over a MessagePort or a worker."""
+    """Give a channel of a page: over the BroadcastChannel of a name, a MessagePort, a worker, or its own WebSocket.
+
+    Raises :class:`InvalidDocument` for anything else.
+    """
     try:
-        from .ports import PortChannel
+        from .ports import channel_over
     except ImportError as error:
         raise SyncError("there are no BroadcastChannels and MessagePorts but in a page") from error
-    return PortChannel(target)
+    return channel_over(target)
 
 
 class Socket(Protocol):
@@ -81,12 +85,14 @@ class Socket(Protocol):
 
 
 class SocketChannel:
-    """A channel over a WebSocket that is open, on the side of a client or of a server.
+    """A channel over a WebSocket of the package ``websockets``, or one like it, that is open, on either side.
 
-    The socket has to take messages of a million characters, as ``websockets`` does unless it is told otherwise.
+    Over a browser's own, in a page, :func:`page_channel` gives one. The socket has to take messages of a million
+    characters, as ``websockets`` does unless it is told otherwise.
     """
 
     def __init__(self, socket: Socket) -> None:
+        check_members("socket: an object", socket, ("send", "recv", "close"))
         self._socket = socket
 
     async def send(self, text: str) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
 from tests.browser.harness import Page, PageError
-from tests.devices import eventually, held_by, open_in
+from tests.devices import eventually, held_by, open_here, open_in
+from tests.unit.test_meeting_sockets import listening
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -113,6 +115,52 @@ async def test_two_databases_of_one_page_meet_over_a_message_channel(page: Page)
     assert held == [["a", "b"], ["a", "b"]]
     assert heard[0][1] == 2 and heard[-1] == [2, 2]
     assert broke == "the channel is closed"
+
+
+async def test_a_page_meets_a_native_program_over_its_websocket(page: Page, tmp_path: Path):
+    await open_in(page, name="one")
+    await page.python(FILL, prefix="a", count=100, size=30_000)
+    async with await open_here(tmp_path / "native.db") as native:
+        await native.save_documents("notes", {f"b{n}": {"n": n} for n in range(50)})
+        async with listening(native) as (address, outcomes):
+            result, broke, never = await page.python(MEET_BY_SOCKET, address=address)
+        assert (result["sent"], result["received"]) == (100, 50)
+        assert (outcomes[0].sent, outcomes[0].received) == (50, 100)
+        assert await held_by(page) == await held_by(native)
+    assert broke == "Unreachable: the channel is closed"
+    assert never == "Unreachable: the channel is closed"
+
+
+MEET_BY_SOCKET = """
+import js
+channel = ps.page_channel(js.WebSocket.new(address))  # what is sent before it is open waits
+result = (await db.sync_with(channel)).to_json()
+await channel.close()
+await channel.close()
+told = []
+for way in (channel, ps.page_channel(js.WebSocket.new("ws://127.0.0.1:9/"))):
+    try:
+        await db.sync_with(way)
+    except ps.SyncError as error:
+        told.append(f"{type(error).__name__}: {error}")
+[result, *told]
+"""
+
+
+async def test_what_is_no_channel_of_a_page_is_refused_in_words(page: Page):
+    said = await page.python(
+        """
+        import js, pysync_web as ps
+        told = []
+        for wrong in (5, None, js.Object.new()):
+            try:
+                ps.page_channel(wrong)
+            except ps.InvalidDocument as error:
+                told.append(str(error))
+        told
+        """
+    )
+    assert len(said) == 3 and all("a MessagePort, a worker or a WebSocket, not over" in one for one in said)
 
 
 async def test_a_bundle_goes_from_one_page_to_another(new_page: NewPage):

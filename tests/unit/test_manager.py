@@ -126,6 +126,17 @@ async def test_a_query_makes_keys_as_a_save_does(open_device):
     await wrong.close()
 
 
+async def test_a_storage_is_a_copy_of_one_database_of_the_server(open_device):
+    name = f"shared-{next(numbers)}"
+    alice, _ = await open_device(name, database="alice")
+    await alice.save_document("notes", "1", {"a": 1})
+    await alice.close()
+    with pytest.raises(ps.SyncError, match="a copy of the database 'alice', and would mix it into 'bob'"):
+        await open_device(name, database="bob")
+    again, _ = await open_device(name, database="alice")
+    assert (await again.status()).pending == 1
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -136,7 +136,8 @@ async def test_each_side_says_how_many_before_it_sends_and_progress_counts_to_th
     heard: list[tuple[int, int]] = []
     one, other = wires()
     await asyncio.gather(
-        a.sync_with(one, on_progress=lambda done, total: heard.append((done, total))), b.sync_with(other)
+        a.sync_with(one, on_progress=lambda done, total: heard.append((done, total))),
+        b.sync_with(other, on_progress=lambda done, total: 1 / 0),  # breaks nothing
     )
     assert heard[0][1] == 42 and heard[-1] == (42, 42) and heard == sorted(heard)
     kinds = [message["type"] for message in one.sent]

@@ -46,6 +46,12 @@ async def test_both_have_everything_after_a_meeting_over_a_websocket(tmp_path: P
         assert await held_by(a) == await held_by(b)
 
 
+@pytest.mark.parametrize("wrong", [5, object(), ps.channel_pair()[0]])
+def test_what_is_no_websocket_is_refused(wrong: Any):
+    with pytest.raises(ps.InvalidDocument, match="socket: an object with the methods send, recv, close is due"):
+        ps.SocketChannel(wrong)
+
+
 async def test_a_connection_that_breaks_is_no_loss_and_the_next_one_goes_on(tmp_path: Path):
     async with await open_here(tmp_path / "a.db") as a, await open_here(tmp_path / "b.db") as b:
         await a.save_documents("notes", {f"a{i}": {"text": "x" * 30000} for i in range(200)})

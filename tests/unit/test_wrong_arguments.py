@@ -251,7 +251,7 @@ CALLS: list[tuple[Call, str]] = [
     (lambda s: s.sync_with(5), "channel: .* send, receive, close .* not 5"),
     (lambda s: s.sync_with(ps.channel_pair()[0], timeout_s="a"), "timeout_s"),
     (lambda s: s.sync_with(ps.channel_pair()[0], timeout_s=math.nan), "timeout_s"),
-    (lambda s: s.sync_with(ps.channel_pair()[0], on_progress=5), "on_progress"),
+    (lambda s: s.sync_with(ps.channel_pair()[0], on_progress=5), "on_progress of sync_with"),
     (lambda s: s.sync_where(5), "predicate is a function, not 5"),
     (lambda s: s.send(5), r"a command is SyncNow\(\), .* not 5"),
     (lambda s: s.send(ps.SyncNow), "a command is"),
