@@ -33,9 +33,9 @@ async def open_manager(
     """Open a local database and begin to sync it; it opens with no network and with an expired token.
 
     ``name`` names an IndexedDB database in a page; natively it is the path of an SQLite file. ``server`` is a URL, a
-    transport, or None for no server; ``database`` the one on the server; ``device_id`` a label for people. Use it as
-    ``async with await ps.open(…)``, or call ``close()``. Raises :class:`StorageError` where the database can't be
-    opened.
+    transport, or None for no server; ``database`` the one on the server, for good; ``device_id`` a label for people.
+    Use it as ``async with await ps.open(…)``, or call ``close()``. Raises :class:`StorageError` where the database
+    can't be opened, :class:`SyncError` where it is a copy of another ``database``.
     """
     config = SyncConfig(
         database=database,
