@@ -43,10 +43,11 @@ class SyncResult(AsJson):
 class MeetingResult(AsJson):
     """What a meeting with another device, or a bundle of its documents, did.
 
-    ``sent`` documents are durable there and ``received`` ones here; ``changed`` of these were news. ``conflicts``
-    counts documents of which something was lost, see the ledger; ``ahead`` those that stayed there because their time
-    lies more than five minutes in the future, ``too_large`` those that stayed here because a message can't hold all
-    that is known of them. ``ended_by`` says who left before everything was through.
+    ``sent`` documents are durable there, but for those that are ``ahead`` by its own clock, and ``received`` ones
+    here; ``changed`` of these were news. ``conflicts`` counts documents of which something was lost, see the ledger;
+    ``ahead`` those that stayed there because their time lies more than five minutes in the future, ``too_large``
+    those that stayed here because a message can't hold all that is known of them. ``ended_by`` says who left before
+    everything was through.
     """
 
     sent: int = 0

@@ -265,6 +265,7 @@ class SyncManager:
         ``strategy`` and ``priority`` are as for :meth:`save_document`.
         """
         options = chosen(self._options, self.config, strategy, priority)
+        check_flag("replace", replace)
         self._collection(collection)
         if isinstance(documents, Mapping):
             keys, given = list(documents.keys()), list(documents.values())
@@ -964,6 +965,7 @@ class SyncManager:
 
     def _write_of(self, collection: str, key: str | None, document: Document, replace: bool) -> Write:
         key = self.new_key() if key is None else check_key(key)
+        check_flag("replace", replace)
         body = checked_body(document, key)
         return Write(self._collection(collection), key, body, canonical(body, f"document {key!r}"), replace)
 

@@ -260,6 +260,8 @@ CALLS: list[tuple[Call, str]] = [
     (lambda s: s.on_after_sync(None), "on_after_sync"),
     (lambda s: s.on_conflict("x"), "on_conflict"),
     (lambda s: s.on_progress(5), "on_progress"),
+    (lambda s: s.save_document("notes", "a", {}, replace="yes"), "replace"),
+    (lambda s: s.save_documents("notes", {"a": {}}, replace=1), "replace"),
     (lambda s: s.on_progress(5, with_size=True), "on_progress"),
     (lambda s: s.on_collection_change("c", 5), "on_collection_change"),
     (lambda s: s.set_online("x"), "is_online is True or False, not 'x'"),
