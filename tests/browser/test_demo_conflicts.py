@@ -257,6 +257,7 @@ async def test_an_edit_that_lost_to_a_delete_is_offered_and_restored_from_the_le
     await edit(tablet, text="Under moss, photographed.")
     await phone.locator(".note-open").focus()
     await tab.keyboard.press("Delete")
+    await expect(phone.locator(".note-open")).to_have_count(0)
     await plug_both(tab)
     await expect(tablet.locator(".toast")).to_contain_text("was deleted elsewhere")
     await expect(titles(tablet)).to_have_count(0)

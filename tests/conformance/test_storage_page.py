@@ -14,7 +14,7 @@ import pytest
 from pysync_web.core.ports import Storage
 from pysync_web.errors import CorruptData
 from pysync_web.storage import idb, indexeddb, open_storage, segments
-from tests.conformance.storage import CHECKS, put, scan
+from tests.conformance.storage import CHECKS, put_all, scan
 
 pytestmark = pytest.mark.browser
 
@@ -85,7 +85,7 @@ async def test_a_database_of_format_2_is_brought_up_to_this_one():
     for _ in range(2):
         storage = await open_storage("format-2", engine="indexeddb")
         assert {space: await scan(storage, space=space) for space in holds} == holds
-        await put(storage, ("new",), "1")
+        await put_all(storage, {("new",): "1"}, space="another")
         await storage.close()
     await idb.delete("format-2")
 
