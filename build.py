@@ -189,8 +189,7 @@ def side_by_side() -> list[str]:
     There is one process more than there are cores, up to four: a test that drives a browser often waits for it.
     """
     processes = min((os.cpu_count() or 1) + 1, 4)
-    again = ["--reruns", "1", "--only-rerun", "Target crashed"]  # what Chromium does once in some thousand pages
-    return ["--numprocesses", str(processes), "--dist", "load", "--maxschedchunk", "1", *again]
+    return ["--numprocesses", str(processes), "--dist", "load", "--maxschedchunk", "1"]
 
 
 def pytest(*arguments: str, k: str | None = None) -> list[str]:

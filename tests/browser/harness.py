@@ -37,6 +37,9 @@ import build
 BLANK = "/tests/blank.html"
 TOKEN = "token-for-tests"
 POLICY = "default-src 'self' data:; script-src 'self' 'wasm-unsafe-eval'; connect-src *"  # any server may be called
+SAMPLERS = "HeapProfilerReporting,GwpAsanMalloc,GwpAsanPartitionAlloc"
+"""What Chromium turns on by chance, one start in dozens: they note the stack of some allocations, and read past the
+end of a stack that WebAssembly has switched to (``run_sync`` and coroutines that JavaScript calls): the tab dies."""
 CHROMIUM_OPTIONS = (
     "--headless=new",
     "--remote-debugging-port=0",
@@ -56,11 +59,12 @@ CHROMIUM_OPTIONS = (
     "--disable-background-timer-throttling",
     "--disable-backgrounding-occluded-windows",
     "--disable-renderer-backgrounding",
-    "--disable-features=Translate,MediaRouter,OptimizationHints",
+    f"--disable-features=Translate,MediaRouter,OptimizationHints,{SAMPLERS}",
     "--window-size=1280,900",
 )
 
 STORED = "indexeddb,local_storage,cache_storage,service_workers,file_systems"
+CRASHED = "the tab crashed"
 
 
 class PageError(AssertionError):
@@ -72,8 +76,9 @@ class Page:
 
     def __init__(self, raw: PlaywrightPage) -> None:
         self.raw = raw
-        self.errors: list[str] = []  # what nobody caught in the page
+        self.errors: list[str] = []  # what nobody caught in the page, and its death
         raw.on("pageerror", lambda error: self.errors.append(str(error)))
+        raw.on("crash", lambda _: self.errors.append(CRASHED))
 
     async def python(self, code: str, **values: Any) -> Any:
         """Run Python in the page with ``values`` as variables; give its last expression. Both go as JSON.
@@ -111,6 +116,15 @@ class Page:
     async def set_offline(self, offline: bool) -> None:
         """Pull the network from under this page's browser, or put it back."""
         await self.raw.context.set_offline(offline)
+
+    async def crash(self) -> None:
+        """End the tab's process, as a fault of the browser would."""
+        session = await self.raw.context.new_cdp_session(self.raw)
+        async with self.raw.expect_event("crash"):
+            crash = asyncio.ensure_future(session.send("Page.crash"))
+        self.errors.remove(CRASHED)
+        crash.cancel()  # nobody is left to answer
+        await asyncio.gather(crash, return_exceptions=True)
 
     async def close(self) -> None:
         """Close the page."""

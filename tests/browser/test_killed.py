@@ -8,7 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Playwright
 
 from tests.browser.harness import Chromium, Page, Server, Site
@@ -80,16 +79,10 @@ async def live_and_die(browser: Chromium, name: str, server: Server, address: st
 
 
 async def open_again(browser: Chromium, address: str) -> Page:
-    """Open the page; where its tab crashes over what else the killed browser left half-done, once more."""
-    for attempt in range(3):
-        try:
-            page = await browser.open(address)
-            await page.python(FOLD_OFTEN)
-            return page
-        except PlaywrightError as error:
-            if "crashed" not in error.message or attempt == 2:
-                raise
-    raise AssertionError
+    """Open the page, and let it fold often."""
+    page = await browser.open(address)
+    await page.python(FOLD_OFTEN)
+    return page
 
 
 async def has_more(acknowledged: list[str], began: int) -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import queue
 import subprocess
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ async def test_every_test_passes_inside_chromium(
 ):
     wanted = await asyncio.to_thread(names_for_both_places, folders)
     page = await chromium.open(origin + page_for(folders), python=False)
-    report = await last_report(site)
+    report = await last_report(site, page.errors)
     await page.close()
     judge(report, wanted)
 
@@ -38,7 +39,7 @@ async def test_units_and_promises_pass_inside_firefox(site: Site):
         pytest.skip("no Firefox here")
     wanted = await asyncio.to_thread(names_for_both_places, IN_FIREFOX)
     with firefox(site.address(page_for(IN_FIREFOX))):
-        report = await last_report(site)
+        report = await last_report(site, [])
     assert "Firefox" in report["agent"]
     judge(report, wanted)
 
@@ -56,14 +57,18 @@ def names_for_both_places(wanted: Sequence[str]) -> set[str]:
     return {line.partition("[")[0] for line in listed.splitlines() if "::" in line}
 
 
-async def last_report(site: Site) -> dict[str, Any]:
-    """Wait for the page's final report, for as long as it tells of progress."""
+async def last_report(site: Site, errors: Sequence[str]) -> dict[str, Any]:
+    """Wait for the page's final report, for as long as it tells of progress and no ``errors`` of it are known."""
     running: dict[str, Any] = {}
+    heard = time.monotonic()
     while "tests" not in running:
         try:
-            running = await asyncio.to_thread(site.reports.get, timeout=SILENCE_S)
+            running = await asyncio.to_thread(site.reports.get, timeout=1)
+            heard = time.monotonic()
         except queue.Empty:
-            pytest.fail(f"nothing heard from the page for {SILENCE_S} s; the last was {running or 'nothing'}")
+            if errors or time.monotonic() - heard > SILENCE_S:
+                what = "; ".join(errors) or f"nothing for {SILENCE_S} s"
+                pytest.fail(f"heard from the page: {what}; before that {running or 'nothing'}")
     return running
 
 

@@ -87,13 +87,10 @@ async def test_a_tab_takes_over_when_the_leading_one_crashes(tabs: list[Page], s
     await asyncio.gather(*(open_in(tab, server) for tab in tabs))
     leader, follower = await leading(tabs)
     await leader.python("db.pause_sync(); await db.save_document('notes', 'last', {'n': 1})")
-    session = await leader.raw.context.new_cdp_session(leader.raw)
-    crash = asyncio.ensure_future(session.send("Page.crash"))
+    await leader.crash()
     await eventually(lambda: has(server, "notes/last"))
     await follower.python("await db.save_document('notes', 'after', {'n': 2})")
     await eventually(lambda: has(server, "notes/after"))
-    crash.cancel()
-    await asyncio.gather(crash, return_exceptions=True)
 
 
 async def test_a_frozen_leader_is_taken_over_and_what_it_still_had_in_hand_changes_nothing(

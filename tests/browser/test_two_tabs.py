@@ -122,12 +122,9 @@ async def test_a_leading_tab_that_crashed_is_followed(chromium, origin):
     second = await chromium.open(f"{origin}/tests/blank.html")
     await first.python(OPEN + "give_up = await storage.lead(lambda: lost.append(1))")
     await second.python(OPEN + "leading = asyncio.ensure_future(storage.lead(lambda: lost.append(1)))")
-    session = await first.raw.context.new_cdp_session(first.raw)
-    crash = asyncio.ensure_future(session.send("Page.crash"))
+    await first.crash()
     await until(second, "leading.done()")
     await second.python("await storage.write(increment)")
-    crash.cancel()
-    await asyncio.gather(crash, return_exceptions=True)
     await second.close()
     await first.close()
 
