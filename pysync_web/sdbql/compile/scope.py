@@ -53,13 +53,15 @@ class Compiler:
         """Give the code of a value from outside."""
         if node.name not in self.binds:
             if node.name not in self.bind_kinds:
-                raise self.error(f"there is no value for @{node.name}{self._known_binds()}", node.at)
+                raise self.error(f"there is no value for {_written(node)}{self._known_binds(node)}", node.at)
             name = f"b{len(self.binds)}"
             kind = self.bind_kinds[node.name]
             self.binds[node.name] = Code(name, 0, kind, frozenset((name,)))
         return self.binds[node.name]
 
-    def _known_binds(self) -> str:
+    def _known_binds(self, node: n.Bind) -> str:
+        if node.is_collection and f"@{node.name}" in self.bind_kinds:
+            return f"; it is given under the name {node.name}, without an @"
         known = ", ".join(f"@{name}" for name in sorted(self.bind_kinds)[:5])
         return f"; there is {known}" if known else ""
 
@@ -76,6 +78,10 @@ class Compiler:
         """Note a step of the plan and give its number."""
         self.steps.append({"step": kind, "at": at, **details})
         return len(self.steps) - 1
+
+
+def _written(node: n.Bind) -> str:
+    return f"{'@@' if node.is_collection else '@'}{node.name}"
 
 
 def all_of(*codes: Code) -> frozenset[str]:
