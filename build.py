@@ -485,7 +485,7 @@ def app_files(compiled: dict[str, bytes]) -> dict[str, bytes]:
 def test_files(compiled: dict[str, bytes]) -> dict[str, bytes]:
     """Give the files with which the tests run inside a page; the app never loads them."""
     suite = {"pyproject.toml": (ROOT / "pyproject.toml").read_bytes()}
-    for path in files_below(ROOT / "tests"):
+    for path in [*(ROOT / "pysync_web").glob("*.md"), *files_below(ROOT / "tests")]:
         name = path.relative_to(ROOT).as_posix()
         if not name.startswith(("tests/browser/", "tests/bench/")):
             suite[name] = path.read_bytes()

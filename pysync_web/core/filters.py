@@ -103,9 +103,10 @@ class Filter:
 def compile_filter(collection: str, query: str | None, bind_vars: Mapping[str, JSON] | None = None) -> Filter:
     """Make the filter that a text says, either ``FOR u IN collection [LET | FILTER]* RETURN u`` or a condition alone.
 
-    In a condition alone ``doc`` is the document, and any other name that is no variable is a field of it. None is
-    all documents. Raises :class:`QueryError` with the place of what can't be in a filter, :class:`SchemaError` for
-    the name of the collection and for bind variables.
+    In a condition alone ``doc`` is the document, and any other name that is no variable is a field of it; that of the
+    collection is refused, because ``samples.done`` would be no field. None is all documents. Raises
+    :class:`QueryError` with the place of what can't be in a filter, :class:`SchemaError` for the name of the
+    collection and for bind variables.
     """
     try:
         check_collection(collection)
@@ -136,14 +137,16 @@ def _tree_of(collection: str, query: str | None, binds: Mapping[str, JSON]) -> t
         return n.Query((n.For(DOCUMENT, source), n.Return(n.Name(DOCUMENT)))), set()
     found = parse_condition(query)
     if not isinstance(found, n.Query):
-        condition = _Names(query).resolved(found, frozenset((DOCUMENT,)))
+        condition = _Names(query, collection).resolved(found, frozenset((DOCUMENT,)))
         kept = n.Filter(condition, at=condition.at)
         return n.Query((n.For(DOCUMENT, source), kept, n.Return(n.Name(DOCUMENT))), text=query), set()
     first, last = found.clauses[0] if found.clauses else None, found.clauses[-1:]
     if found.creates or not isinstance(first, n.For):
         raise _error(query, found, f"A filter is a condition, or begins with FOR … IN {collection}")
     taken = _check_source(query, first.source, collection, binds)
-    clauses = _Names(query, first.variable).clauses(found.clauses[1:], frozenset((first.variable,)), _OUTER)
+    clauses = _Names(query, collection, first.variable).clauses(
+        found.clauses[1:], frozenset((first.variable,)), _OUTER
+    )
     for clause in clauses:
         if first.variable in defined(clause):
             raise _error(query, clause, f"{first.variable} is the document already")
@@ -173,6 +176,7 @@ class _Names:
     """Finds the names in a query that are no variables: fields of the document where it has no name of its own."""
 
     query: str
+    collection: str
     variable: str | None = None
 
     def resolved(self, node: Any, scope: frozenset[str]) -> Any:
@@ -216,6 +220,10 @@ class _Names:
         return tuple(found)
 
     def _free(self, node: n.Name) -> n.Access:
+        if self.variable is None and node.name == self.collection:
+            name = node.name
+            message = f"{name} is the collection, not a document: a field is {DOCUMENT}.x or x alone"
+            raise _error(self.query, node, f"{message}, one that is called {name} is {DOCUMENT}.{name}")
         if self.variable is None:
             return n.Access(n.Name(DOCUMENT, at=node.at), node.name, at=node.at)
         message = f"There is no variable {node.name}; a field is {self.variable}.{node.name}"

@@ -114,10 +114,8 @@ class Hygiene:
 
     async def evict(self, query: str, binds: Mapping[str, JSON]) -> int:
         """Drop the copies of what a query gives; give how many."""
-        from ..sdbql import collections_of  # a page that only opens a database does not wait for the query language
-
         queries = self._queries()
-        read = collections_of(query, binds)
+        read = queries.collections_of(query, dict(binds))
         if queries.is_writing(query) or read is None or len(read) != 1:
             raise QueryError("What to evict is told by a query over one collection: FOR d IN col FILTER … RETURN d")
         (collection,) = read

@@ -51,7 +51,11 @@ class Queries:
 
     def is_writing(self, query: str) -> bool:
         """Tell whether a query writes."""
-        return _is_writing(query)
+        return _is_writing(query, self._limits.query_chars, self._limits.depth)
+
+    def collections_of(self, query: str, binds: Binds) -> set[str] | None:
+        """Name the collections that a query reads or writes, or give None where only running it could tell."""
+        return collections_of(query, binds, limits=self._limits)
 
     async def read(self, query: str, binds: Binds) -> list[JSON]:
         """Run a query that only reads over one snapshot."""
@@ -98,7 +102,7 @@ class Queries:
         """Keep a query live."""
         if self.is_writing(query):
             raise QueryError("A query that writes can't be live: it would write again after each change")
-        live = LiveQuery(lambda: self.read(query, binds), collections_of(query, binds), self._live.discard)
+        live = LiveQuery(lambda: self.read(query, binds), self.collections_of(query, binds), self._live.discard)
         live.stop = self._storage.listen(live.hear)
         self._live.add(live)
         return live
@@ -188,8 +192,8 @@ class LiveQuery:
 
 
 @lru_cache(256)
-def _is_writing(query: str) -> bool:
-    return is_writing(parse(query))
+def _is_writing(query: str, max_length: int, max_depth: int) -> bool:
+    return is_writing(parse(query, max_length=max_length, max_depth=max_depth))
 
 
 def _writes_of(source: Gathering, check: Callable[[str], str]) -> list[Write]:

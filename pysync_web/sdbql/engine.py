@@ -115,12 +115,14 @@ def explain(
     }
 
 
-def collections_of(query: str, bind_vars: Mapping[str, Any] | None = None) -> set[str] | None:
+def collections_of(
+    query: str, bind_vars: Mapping[str, Any] | None = None, *, limits: QueryLimits = _DEFAULT
+) -> set[str] | None:
     """Name the collections that a query reads or writes, or give None where only running it could tell.
 
     Raises :class:`QueryError` if the query can't be parsed.
     """
-    prepared = prepare(query, bind_vars)
+    prepared = prepare(query, bind_vars, limits=limits)
     return None if prepared.reads_unknown else set(prepared.named)
 
 

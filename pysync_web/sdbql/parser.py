@@ -34,7 +34,9 @@ def parse(query: str, *, max_length: int = _DEFAULT.query_chars, max_depth: int 
     if not isinstance(query, str):
         raise QueryError(f"A query is a text, not {type(query).__name__}")
     if len(query) > max_length:
-        raise QueryError(f"The query has {len(query)} characters, over the limit of {max_length}")
+        raise QueryError(
+            f"The query has {len(query)} characters, over the limit of {max_length} (limit: query_chars)"
+        )
     return (_parse_and_keep if len(query) <= LONGEST_KEPT else _parse)(query, max_depth)
 
 

@@ -116,6 +116,12 @@ def test_a_plan_tells_of_indexes_and_of_conditions_that_were_moved():
     assert (condition["is_moved"], condition["rows"], loop["rows"]) == (True, 4, 4)
 
 
+def test_a_plan_counts_each_row_of_a_clause_that_writes_once():
+    data = {"a": [{"_key": "1"}, {"_key": "2"}, {"_key": "3"}]}
+    plan = explain("FOR x IN a FILTER x._key > '1' UPDATE x WITH {n: 1} IN a RETURN NEW", data)
+    assert [step["rows"] for step in plan["steps"]] == [3, 2, 2, 2]
+
+
 def test_a_query_tells_which_collections_it_needs():
     assert collections_of("FOR a IN x FOR b IN @@c RETURN LENGTH(y)", {"c": "z"}) == {"x", "y", "z"}
     assert collections_of("INSERT {} INTO a") == {"a"}

@@ -20,7 +20,7 @@ from pysync_web.sdbql.compile.calls import ONLY_OVER
 from pysync_web.sdbql.functions import FUNCTIONS
 from pysync_web.sdbql.lexer import RESERVED
 
-TEXT = Path(ps.__file__).with_name("QUERIES.md").read_text("utf-8")
+TEXT = (Path(__file__).parents[2] / "pysync_web" / "QUERIES.md").read_text("utf-8")
 DATA = re.search(r"<!-- data -->\n```json\n(.*?)```", TEXT, re.DOTALL)[1]
 PROSE = re.sub(r"^```.*?^```", "", TEXT, flags=re.DOTALL | re.MULTILINE)
 FUNCTION_TABLES = PROSE.partition("\n## Functions\n")[2]

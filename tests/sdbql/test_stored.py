@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import pysync_web as ps
-from pysync_web.sdbql import execute
+from pysync_web.errors import QueryError
+from pysync_web.sdbql import QueryLimits, execute
 from tests.sdbql.case_files import FILES, Case, Failures, cases_of
 
 ENGINES = ["memory", "indexeddb"] if sys.platform == "emscripten" else ["memory", "sqlite"]
@@ -95,6 +96,19 @@ async def check_stored(case: Case, engine: str, with_indexes: bool, folder: Path
 def key_of(document: dict[str, Any]) -> str:
     """Give a document as a text that can be sorted."""
     return json.dumps(document, sort_keys=True)
+
+
+async def test_a_manager_takes_queries_as_large_as_its_limits_say(tmp_path: Path):
+    manager = await opened("memory", tmp_path, {"a": [{"_key": "1"}]}, with_indexes=False)
+    query = f"FOR d IN a FILTER {'(' * 70}d._key == '{' ' * 70_000}'{')' * 70} RETURN d"
+    with pytest.raises(QueryError, match="limit: query_chars"):
+        await manager.query(query)
+    config = ps.SyncConfig(query_limits=QueryLimits(query_chars=100_000, depth=100))
+    async with manager, ps.SyncManager(manager.store, config=config) as other:
+        assert await other.query(query) == []
+        assert await anext(other.live(query)) == []
+        assert await other.evict(query) == 0
+        assert await other.query(f"{query.removesuffix('RETURN d')} REMOVE d IN a") == []
 
 
 async def test_a_collection_without_documents_is_empty_beside_a_traversal(tmp_path: Path):

@@ -59,6 +59,8 @@ def test_which_documents_match(query: str, binds: dict[str, Any], expected: str)
 REFUSED = [
     ("FOR u IN other RETURN u", "no other collection", 10),
     ("FOR u IN samples SORT u.x RETURN u", "SORT can't stand here", 18),
+    ("samples.done", "called samples is doc.samples", 1),
+    ("x == 1 AND LENGTH(samples) > 1", "samples is the collection", 19),
     ("FOR u IN samples LIMIT 3 RETURN u", "LIMIT can't stand here", 18),
     ("FOR u IN samples COLLECT a = u.x RETURN a", "COLLECT can't stand here", 18),
     ("FOR u IN samples FOR t IN u.x RETURN u", "FOR can't stand here", 18),

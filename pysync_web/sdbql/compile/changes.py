@@ -25,10 +25,8 @@ def compile_change(p: Pipeline, clause: Change) -> None:
     before = p.live(inclusive=True)
     rows = p.gather(before)
     p.close()
-    p.reopen(target(before), rows, before, step)
-    old, new = p.variable("OLD", "", collection), p.variable("NEW", "", collection)
-    p.emit(f"{old} = {new} = None")
-    _write(p, clause, collection, old, new)
+    p.reopen(target(before), rows, before, step, is_counted=False)
+    _write(p, clause, collection)
     live = [pair for pair in p.live() if pair[0] not in ("OLD", "NEW")]
     live += [("OLD", p.rows["OLD"]), ("NEW", p.rows["NEW"])]
     done = p.gather(live)
@@ -36,25 +34,38 @@ def compile_change(p: Pipeline, clause: Change) -> None:
     p.reopen(target(live), done, live, step)
 
 
-def _write(p: Pipeline, clause: Change, collection: Code, old: str, new: str) -> None:
+def _write(p: Pipeline, clause: Change, collection: Code) -> None:
+    """Do one row's work. What is stored or looked for may be of an earlier clause's OLD, changes of this one's."""
     mark = p.c.module.mark(clause.at)
     name = collection.text
+    given = [p.value(one).text for one in _given(clause)]
+    old, new = p.name("v"), p.name("v")
+    p.emit(f"{old} = {new} = None")
+    p.variable("OLD", "", collection, python=old)
+    p.variable("NEW", "", collection, python=new)
     match clause:
-        case n.Insert(document=document):
-            p.emit(f"{new} = ({mark}_insert(run, {name}, {p.value(document).text}))")
+        case n.Insert():
+            p.emit(f"{new} = ({mark}_insert(run, {name}, {given[0]}))")
         case n.Remove():
-            p.emit(f"{old} = ({mark}_target(run, {name}, {p.value(clause.target).text}))")
+            p.emit(f"{old} = ({mark}_target(run, {name}, {given[0]}))")
             p.emit(f"{mark}_remove(run, {name}, {old})".replace("\n", f"\n{' ' * (p.level + 1)}"))
         case n.Update():
-            changes = clause.target if clause.changes is None else clause.changes
-            p.emit(f"{old} = ({mark}_target(run, {name}, {p.value(clause.target).text}))")
-            text = p.value(changes).text
+            p.emit(f"{old} = ({mark}_target(run, {name}, {given[0]}))")
+            text = given[0] if clause.changes is None else p.value(clause.changes).text
             p.emit(f"{new} = ({mark}_update(run, {name}, {old}, {text}, {clause.is_replace}))")
         case n.Upsert():
-            p.emit(f"{old} = ({mark}_example(run, {name}, {p.value(clause.example).text}))")
-            inserted, changed = p.value(clause.document).text, p.value(clause.changes).text
-            updated = f"{mark}_update(run, {name}, {old}, {changed}, {clause.is_replace})"
-            p.emit(f"{new} = ({mark}_insert(run, {name}, {inserted}) if {old} is None else {updated})")
+            p.emit(f"{old} = ({mark}_example(run, {name}, {given[0]}))")
+            updated = f"{mark}_update(run, {name}, {old}, {p.value(clause.changes).text}, {clause.is_replace})"
+            p.emit(f"{new} = ({mark}_insert(run, {name}, {given[1]}) if {old} is None else {updated})")
+
+
+def _given(clause: Change) -> list[n.Expression]:
+    match clause:
+        case n.Insert(document=document):
+            return [document]
+        case n.Upsert(example=example, document=document):
+            return [example, document]
+    return [clause.target]
 
 
 __all__ = ["Change", "compile_change", "packed"]

@@ -77,9 +77,9 @@ class Pipeline:
         self.is_pure = self.is_pure and code.is_pure
         return code
 
-    def variable(self, name: str, kind: str = "", collection: Code | None = None) -> str:
+    def variable(self, name: str, kind: str = "", collection: Code | None = None, *, python: str = "") -> str:
         """Make a variable that differs from row to row, and give its name in Python."""
-        python = self.name("v")
+        python = python or self.name("v")
         free = frozenset((python,)) | (collection.free if collection else frozenset())
         code = Code(python, 0, kind, free, collection=collection.text if collection else "")
         self.scope[name] = self.rows[name] = code
@@ -87,12 +87,13 @@ class Pipeline:
         self.c.names.add(name)
         return python
 
-    def loop(self, target: str, rows: str, step: int) -> None:
-        """Open a loop; what is written from now on is inside."""
+    def loop(self, target: str, rows: str, step: int, *, is_counted: bool = True) -> None:
+        """Open a loop; what is written from now on is inside. Its rows are those that the step gives, or takes."""
         self.emit(f"for {target} in {rows}:")
         self.level += 1
         self.loops.append(step)
-        self.passed(step)
+        if is_counted:
+            self.passed(step)
 
     def passed(self, step: int) -> None:
         """Count a row of a step where the query is explained."""
@@ -135,10 +136,12 @@ class Pipeline:
         self.level = 0
         self.loops = []
 
-    def reopen(self, target: str, rows: str, live: Sequence[tuple[str, Code]], step: int) -> None:
+    def reopen(
+        self, target: str, rows: str, live: Sequence[tuple[str, Code]], step: int, *, is_counted: bool = True
+    ) -> None:
         """Go on with rows that were gathered."""
         self.keep(live)
-        self.loop(target, rows, step)
+        self.loop(target, rows, step, is_counted=is_counted)
 
     def keep(self, live: Sequence[tuple[str, Code]]) -> None:
         """Forget the variables of rows, but for some."""

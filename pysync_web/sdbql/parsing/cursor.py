@@ -129,7 +129,7 @@ class Cursor:
         """Count one level of nesting, which the caller takes back."""
         self.depth += 1
         if self.depth > self.max_depth:
-            raise self.error(f"Nested deeper than {self.max_depth} levels", self.token.at)
+            raise self.error(f"Nested deeper than {self.max_depth} levels (limit: depth)", self.token.at)
 
     def after_brackets(self, steps: int) -> str:
         """Give the kind of the token behind the bracket that closes the one at a later token."""
