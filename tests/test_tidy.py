@@ -83,8 +83,7 @@ DRIVERS = {
     **dict.fromkeys(("js", "pyodide", "pyodide_js"), PAGE_ONLY),
     "starlette": {"server/"},
     "uvicorn": {"server/"},
-    "typer": {"server/"},
-    "rich": {"server/"},
+    "rich_click": {"server/"},
     "prometheus_client": {"server/metrics.py"},
 }
 

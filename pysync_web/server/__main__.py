@@ -7,14 +7,14 @@ import gc
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn, TypeVar
 
 try:
-    import typer
+    import rich_click as click
 except ImportError:
     sys.exit("The server needs its extra: pip install 'pysync-web[server]'")
 
@@ -24,69 +24,74 @@ from ..transport.client import is_loopback
 from .config import SHORTEST_TOKEN, Config, Limits
 
 DEFAULT = Limits()
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 YOUNG: Final = 20_000
 """So many new objects make the collector look; an exchange of a thousand documents makes some thousands."""
 
-cli = typer.Typer(add_completion=False, rich_markup_mode="markdown", pretty_exceptions_enable=False)
-
-Host = Annotated[str, typer.Option(envvar="PYSYNC_HOST", help="The address to listen on.")]
-Port = Annotated[int, typer.Option(envvar="PYSYNC_PORT", min=0, max=65535, help="The port; 0 takes any free one.")]
-Data = Annotated[Path, typer.Option(envvar="PYSYNC_DATA", help="The folder for the databases, one file each.")]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        envvar="PYSYNC_TOKEN", show_envvar=True, help="What clients must present. Better in the environment."
-    ),
-]
-Web = Annotated[Path | None, typer.Option(envvar="PYSYNC_WEB", help="A folder to serve as a web site at /.")]
-Cors = Annotated[
-    list[str] | None,
-    typer.Option(envvar="PYSYNC_CORS", help="A web site whose pages may call, as https://app.example. Repeatable."),
-]
-Durable = Annotated[
-    Literal["strict", "relaxed"],
-    typer.Option(
-        envvar="PYSYNC_DURABILITY", help="`strict` survives a power cut, `relaxed` a crash of the process."
-    ),
-]
-MaxBody = Annotated[
-    int,
-    typer.Option(
-        envvar="PYSYNC_MAX_BODY", min=1, max=MAX_BODY_BYTES, help="The bytes that a request's body may have."
-    ),
-]
-LogFormat = Annotated[
-    Literal["text", "json"],
-    typer.Option(
-        envvar="PYSYNC_LOG_FORMAT", help="How each exchange is logged: a line of `text`, or one of `json`."
-    ),
-]
-Retention = Annotated[
-    float,
-    typer.Option(
-        envvar="PYSYNC_TOMBSTONE_RETENTION_DAYS",
-        help="How long deletes are kept: a device that was away for longer pulls everything again.",
-    ),
-]
+FOLDER: Final = click.Path(path_type=Path)
 
 
-@cli.callback(
+def option(flag: str, text: str, default: Any = None, **more: Any) -> Callable[[Command], Command]:
+    """Add an option, which the environment may give too: ``--max-body`` is ``PYSYNC_MAX_BODY``."""
+    variable = f"PYSYNC_{flag.strip('-').replace('-', '_').upper()}"
+    has_default = default is not None
+    return click.option(
+        flag, envvar=variable, help=text, default=default, show_default=has_default, show_envvar=True, **more
+    )
+
+
+data_option = option("--data", "The folder for the databases, one file each.", Path("pysync-data"), type=FOLDER)
+retention_option = option(
+    "--tombstone-retention-days",
+    "How long deletes are kept: a device that was away for longer pulls everything again.",
+    90.0,
+)
+
+
+@click.group(
     invoke_without_command=True,
     help="Run a **pysync_web** server: it keeps the documents of its databases and syncs their replicas.",
+    context_settings={"rich_help_config": {"text_markup": "markdown"}},
 )
-def main(
-    context: typer.Context,
-    host: Host = "127.0.0.1",
-    port: Port = 6745,
-    data: Data = Path("pysync-data"),
-    token: Token = None,
-    web: Web = None,
-    cors: Cors = None,
-    durability: Durable = "strict",
-    max_body: MaxBody = DEFAULT.body_bytes,
-    log_format: LogFormat = "text",
-    tombstone_retention_days: Retention = 90.0,
+@option("--host", "The address to listen on.", "127.0.0.1")
+@option("--port", "The port; 0 takes any free one.", 6745, type=click.IntRange(0, 65535))
+@data_option
+@option("--token", "What clients must present. Better in the environment.")
+@option("--web", "A folder to serve as a web site at /.", type=FOLDER)
+@option("--cors", "A web site whose pages may call, as https://app.example. Repeatable.", multiple=True)
+@option(
+    "--durability",
+    "`strict` survives a power cut, `relaxed` a crash of the process.",
+    "strict",
+    type=click.Choice(["strict", "relaxed"]),
+)
+@option(
+    "--max-body",
+    "The bytes that a request's body may have.",
+    DEFAULT.body_bytes,
+    type=click.IntRange(1, MAX_BODY_BYTES),
+)
+@option(
+    "--log-format",
+    "How each exchange is logged: a line of `text`, or one of `json`.",
+    "text",
+    type=click.Choice(["text", "json"]),
+)
+@retention_option
+@click.pass_context
+def cli(
+    context: click.Context,
+    host: str,
+    port: int,
+    data: Path,
+    token: str | None,
+    web: Path | None,
+    cors: tuple[str, ...],
+    durability: Literal["strict", "relaxed"],
+    max_body: int,
+    log_format: Literal["text", "json"],
+    tombstone_retention_days: float,
 ) -> None:
     """Check what was given, listen, and serve until a signal ends it."""
     if context.invoked_subcommand is not None:
@@ -98,7 +103,7 @@ def main(
         config = Config(
             data,
             token or None,
-            tuple(cors or ()),
+            cors,
             web,
             durability,
             retention_days=tombstone_retention_days,
@@ -108,9 +113,10 @@ def main(
 
 
 @cli.command(help="Forget what is too old in each database and write its file anew; a server may run meanwhile.")
-def compact(
-    context: typer.Context, data: Data = Path("pysync-data"), tombstone_retention_days: Retention = 90.0
-) -> None:
+@data_option
+@retention_option
+@click.pass_context
+def compact(context: click.Context, data: Path, tombstone_retention_days: float) -> None:
     """Compact all databases of a folder, and say what that gave back."""
     before = _given_before(context)
     data = before.get("data", data)
@@ -148,19 +154,19 @@ async def _compact(config: Config) -> bool:
     return is_well
 
 
-def _given(context: typer.Context) -> dict[str, Any]:
+def _given(context: click.Context) -> dict[str, Any]:
     """Give the options that stand on the command line itself, not those of the environment."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
     return {name: context.params[name] for name in sorted(given)}
 
 
-def _given_before(context: typer.Context) -> dict[str, Any]:
+def _given_before(context: click.Context) -> dict[str, Any]:
     """Give the options that stand before a command and not after it too; refuse those that it doesn't take."""
     before: dict[str, Any] = context.obj
     others = [f"--{name.replace('_', '-')}" for name in before if name not in context.params]
     if others:
-        raise typer.BadParameter(f"{context.info_name} does not take {', '.join(others)}")
+        raise click.BadParameter(f"{context.info_name} does not take {', '.join(others)}")
     after = _given(context)
     return {name: value for name, value in before.items() if name not in after}
 
@@ -171,7 +177,7 @@ def _sentences() -> Iterator[None]:
     try:
         yield
     except SchemaError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise click.BadParameter(str(error)) from error
 
 
 def _refuse_folder(data: Path, error: OSError) -> NoReturn:
@@ -203,7 +209,10 @@ def serve(config: Config, host: str, port: int, log_format: Literal["text", "jso
     server = Server(App(config))
     gc.freeze()  # what is there now stays: the collector need not go through it again and again
     gc.set_threshold(YOUNG, 10, 10)
-    server.run(sockets=[listener])
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell says it of what Ctrl+C has ended
 
 
 def _check_door(host: str, token: str | None) -> None:

@@ -205,7 +205,7 @@ def test_a_folder_that_can_not_be_written_is_said_so():
 
 def test_what_is_not_installed_is_named():
     hide = "import runpy, sys; sys.modules['{}'] = None; "
-    code, said = program(hide.format("typer") + "runpy.run_module('pysync_web.server', run_name='__main__')")
+    code, said = program(hide.format("rich_click") + "runpy.run_module('pysync_web.server', run_name='__main__')")
     assert (code, said.strip()) == (1, "The server needs its extra: pip install 'pysync-web[server]'")
     code, said = program(hide.format("httpx") + "import pysync_web; pysync_web.HttpClient('localhost')")
     assert code == 1
