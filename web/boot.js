@@ -110,6 +110,9 @@ async function get(path, options) {
 }
 
 async function startPython() {
+  // Pyodide would run each task on a stack of its own, for run_sync, which nothing here calls. Where Chromium notes
+  // the stacks of some allocations, as it does by chance, it reads past the end of such a stack and the tab is gone.
+  delete WebAssembly.Suspending;
   const { loadPyodide } = await import("./pyodide/pyodide.mjs");
   return loadPyodide({
     indexURL: "./pyodide/",

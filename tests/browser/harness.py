@@ -39,7 +39,7 @@ TOKEN = "token-for-tests"
 POLICY = "default-src 'self' data:; script-src 'self' 'wasm-unsafe-eval'; connect-src *"  # any server may be called
 SAMPLERS = "HeapProfilerReporting,GwpAsanMalloc,GwpAsanPartitionAlloc"
 """What Chromium turns on by chance, one start in dozens: they note the stack of some allocations, and read past the
-end of a stack that WebAssembly has switched to (``run_sync`` and coroutines that JavaScript calls): the tab dies."""
+end of a stack that WebAssembly has switched to. Pyodide switches for each task, where it can, so that tabs die."""
 CHROMIUM_OPTIONS = (
     "--headless=new",
     "--remote-debugging-port=0",
