@@ -116,6 +116,37 @@ def test_a_plan_tells_of_indexes_and_of_conditions_that_were_moved():
     assert (condition["is_moved"], condition["rows"], loop["rows"]) == (True, 4, 4)
 
 
+@pytest.mark.parametrize(
+    ("condition", "ages"),
+    [
+        ("p.age > @least + 5", [96, 97, 98, 99]),
+        ("p['age'] > 95", [96, 97, 98, 99]),
+        ("@least + 5 < p.age", [96, 97, 98, 99]),
+        ("p.age IN [@least, LENGTH('abc') * 30 + 1]", [91]),
+        ("p.age > @least AND p.age < DATE_NOW()", [91, 92, 93, 94, 95, 96, 97, 98, 99]),
+        ("p.age == (@least > 5 ? ABS(-@least) + 1 : 0)", [91]),
+    ],
+)
+def test_a_value_that_is_worked_out_is_looked_up_too(condition: str, ages: list[int]):
+    query, source = f"FOR p IN people FILTER {condition} RETURN p.age", Asked()
+    assert execute(query, source, {"least": 90}) == ages
+    assert source.requests[0].conditions, "no index was asked for"
+
+
+@pytest.mark.parametrize("condition", ["p.age > RANDOM()", "p.age > LENGTH(p.tags)", "p.age > LENGTH(people)"])
+def test_a_value_that_is_another_one_for_each_document_is_not_looked_up(condition: str):
+    source = Asked()
+    execute(f"FOR p IN people FILTER {condition} RETURN p.age", source)
+    assert not source.requests
+
+
+def test_a_value_that_can_t_be_worked_out_is_no_error_where_no_document_needs_it():
+    query, none = "FOR p IN people FILTER p.age > 1 / @x RETURN p.age", Asked({"people": []})
+    with pytest.raises(QueryError, match="Division by zero"):
+        execute(query, Asked(), {"x": 0})
+    assert execute(query, none, {"x": 0}) == [] and none.requests[0].conditions == ()
+
+
 def test_a_plan_counts_each_row_of_a_clause_that_writes_once():
     data = {"a": [{"_key": "1"}, {"_key": "2"}, {"_key": "3"}]}
     plan = explain("FOR x IN a FILTER x._key > '1' UPDATE x WITH {n: 1} IN a RETURN NEW", data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
@@ -10,7 +10,7 @@ from typing import Any, Final
 from ...deferred import dataclass
 from .. import nodes as n
 from ..limits import shallow
-from ..source import Condition, Request
+from ..source import Comparison, Condition, Request
 from . import changes, clauses, equality, expressions, graph, sources, windows, writes
 from .equality import NUMBERS, sort_key
 from .metering import METERED
@@ -35,6 +35,14 @@ def limited(rows: Iterable[Any], offset: int, count: int) -> Iterator[Any]:
     return islice(rows, min(offset, most), min(offset + count, most))
 
 
+def tried(path: tuple[str, ...], operator: Comparison, value: Callable[[], Any]) -> tuple[Condition, ...]:
+    """Give the condition whose value has to be worked out, or none where that fails: each document will tell."""
+    try:
+        return (Condition(path, operator, value()),)
+    except Exception:
+        return ()
+
+
 def sorted_groups(groups: Iterable[list[Any]], width: int) -> list[list[Any]]:
     """Put groups in the order of the values that they are grouped by."""
     return sorted(groups, key=lambda group: [sort_key(value) for value in group[:width]])
@@ -54,6 +62,7 @@ _HELPERS: Final[Mapping[str, Any]] = MappingProxyType(
         "_aggregate": windows.aggregate,
         "_Condition": Condition,
         "_Request": Request,
+        "_tried": tried,
         "_traverse": graph.traverse,
         "_shortest_path": graph.shortest_path,
         "_vertex_id": graph.vertex_id,

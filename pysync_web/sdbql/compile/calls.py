@@ -18,7 +18,7 @@ from .scope import Compiler, Scope, all_of
 Compile = Callable[[Compiler, n.Expression, Scope], Code]
 
 BY_NAME: Final = frozenset(
-    ("COLLECTION_COUNT", "DOCUMENT", "FULLTEXT", "HYBRID_SEARCH", "SAMPLE", "VECTOR_INDEX_STATS", "VECTOR_SEARCH")
+    ("COLLECTION_COUNT", "DOCUMENT", "FULLTEXT", "HYBRID_SEARCH", "SAMPLE", "VECTOR_INDEX_STATS")
 )
 """Functions whose first argument is a collection: they get its name and not its documents."""
 

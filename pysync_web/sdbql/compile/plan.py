@@ -11,9 +11,13 @@ from typing import Any, Final
 
 from ...deferred import dataclass
 from .. import nodes as n
+from ..functions import FUNCTIONS
 from .scope import names_in, walk
 
 _CANT_FAIL: Final = frozenset(("==", "!=", "<", "<=", ">", ">=", "and", "or", "||", "??", "in", "not in"))
+_STEADY: Final = (n.Constant, n.Access, n.Index, n.Unary, n.Binary, n.Conditional, n.Array, n.Template)
+_OF_THE_TIME: Final = frozenset(("DATE_NOW", "DATE_NOW_ISO"))
+"""Functions of the query's time, which is the same whenever it is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +138,39 @@ def is_safe(node: n.Expression, known: set[str]) -> bool:
     return True
 
 
+def is_steady(node: n.Expression, known: set[str]) -> bool:
+    """Tell whether an expression over known variables, which may fail, gives the same each time."""
+    return all(_is_steady(one, known) for one in walk(node))
+
+
+def _is_steady(node: Any, known: set[str]) -> bool:
+    match node:
+        case n.Name(name=name):
+            return name in known
+        case n.Bind(is_collection=is_collection):
+            return not is_collection
+        case n.Call(name=name, over=over):
+            found = FUNCTIONS.get(name)
+            return over is None and found is not None and (found.name in _OF_THE_TIME or not found.needs_context)
+    return isinstance(node, _STEADY)
+
+
 def path_of(node: Any, variable: str) -> tuple[str, ...]:
-    """Give the names of ``variable.a.b``, or nothing if an expression is anything else."""
+    """Give the names of ``variable.a["b"]``, or nothing if an expression is anything else."""
     names: list[str] = []
-    while isinstance(node, n.Access):
-        names.append(node.name)
+    while (name := _name_in(node)) is not None:
+        names.append(name)
         node = node.target
     if isinstance(node, n.Name) and node.name == variable and names:
         return tuple(reversed(names))
     return ()
+
+
+def _name_in(node: Any) -> str | None:
+    match node:
+        case n.Access(name=name) | n.Index(index=n.Constant(value=str(name))):
+            return name
+    return None
 
 
 _FLIPPED: Final = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
@@ -151,16 +179,19 @@ _FLIPPED: Final = {"==": "==", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 def lookup_of(
     condition: n.Expression, variable: str, known: set[str]
 ) -> tuple[tuple[str, ...], str, n.Expression] | None:
-    """Give path, operator and value of a condition ``variable.path operator value``, either way round."""
+    """Give path, operator and value of a condition ``variable.path operator value``, either way round.
+
+    The value is the same for each document; to work it out may fail.
+    """
     if not isinstance(condition, n.Binary):
         return None
     left, operator, right = condition.left, condition.operator, condition.right
     if operator in _FLIPPED or operator == "in":
         path = path_of(left, variable)
-        if path and is_safe(right, known):
+        if path and is_steady(right, known):
             return path, operator, right
     if operator in _FLIPPED:
         path = path_of(right, variable)
-        if path and is_safe(left, known):
+        if path and is_steady(left, known):
             return path, _FLIPPED[operator], left
     return None

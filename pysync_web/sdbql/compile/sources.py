@@ -40,11 +40,21 @@ def compile_for(p: Pipeline, clause: n.For) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """A condition that a source may answer, and the code of its value."""
+    """A condition that a source may answer, and the code of its value; ``is_sure`` if that can't fail."""
 
     path: Path
     operator: str
     value: Code
+    is_sure: bool
+
+    def text(self, p: Pipeline) -> str:
+        """Give the code of a condition, or of none where its value can't be had."""
+        path, operator, value = p.c.module.constant(self.path), repr(self.operator), self.value.text
+        return (
+            f"_Condition({path}, {operator}, {value})"
+            if self.is_sure
+            else f"*_tried({path}, {operator}, lambda: {value})"
+        )
 
 
 def _for_collection(p: Pipeline, variable: str, name: Code, clause: n.For) -> None:
@@ -70,14 +80,15 @@ def _lookups(p: Pipeline, variable: str) -> list[_Lookup]:
         lookup = lookup_of(one.clause.condition, variable, known)
         if lookup is not None:
             path, operator, wanted = lookup
-            found.append(_Lookup(path, operator, p.value(wanted)))
+            value = p.value(wanted)
+            found.append(_Lookup(path, operator, value, value.is_constant or is_safe(wanted, known)))
     return found
 
 
 def _rows(p: Pipeline, name: Code, lookups: list[_Lookup], is_inner: bool, step: int, variable: str) -> str:
     """Give the code that reads a collection in the way that suits the conditions."""
     plan = p.c.steps[step]
-    equal = [one for one in lookups if one.operator == "=="]
+    equal = [one for one in lookups if one.operator == "==" and one.is_sure]
     by_key = next((one for one in equal if one.path == ("_key",)), None)
     if by_key is not None:
         plan["step"] = "key lookup"
@@ -90,9 +101,7 @@ def _rows(p: Pipeline, name: Code, lookups: list[_Lookup], is_inner: bool, step:
     order, limit = _wanted_order(p, variable, len(lookups))
     if lookups or order:
         plan["conditions"] = [f"{'.'.join(one.path)} {one.operator}" for one in lookups]
-        conditions = "".join(
-            f"_Condition({p.c.module.constant(one.path)}, {one.operator!r}, {one.value.text}), " for one in lookups
-        )
+        conditions = "".join(f"{one.text(p)}, " for one in lookups)
         request = f"_Request({name.text}, ({conditions}), {p.c.module.constant(order)}, {limit})"
         return f"run.search({step}, {request}, {is_inner})"
     return f"run.again({name.text})" if is_inner else f"run.scan({name.text})"
