@@ -109,7 +109,8 @@ def cli(
             retention_days=tombstone_retention_days,
             limits=limits,
         )
-    serve(config, host, port, log_format)
+    with _until_interrupted():
+        serve(config, host, port, log_format)
 
 
 @cli.command(help="Forget what is too old in each database and write its file anew; a server may run meanwhile.")
@@ -126,7 +127,9 @@ def compact(context: click.Context, data: Path, tombstone_retention_days: float)
         os.listdir(data)
     except OSError as error:
         _refuse_folder(data, error)
-    if not asyncio.run(_compact(config)):
+    with _until_interrupted():
+        is_well = asyncio.run(_compact(config))
+    if not is_well:
         sys.exit(1)
 
 
@@ -180,6 +183,15 @@ def _sentences() -> Iterator[None]:
         raise click.BadParameter(str(error)) from error
 
 
+@contextmanager
+def _until_interrupted() -> Iterator[None]:
+    """Let Ctrl+C end the program without a word, with the exit code that shells give to that."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
 def _refuse_folder(data: Path, error: OSError) -> NoReturn:
     """Exit with a sentence that says why there can be no databases in a folder."""
     why = "it is a file" if data.is_file() else error.strerror or error
@@ -209,10 +221,7 @@ def serve(config: Config, host: str, port: int, log_format: Literal["text", "jso
     server = Server(App(config))
     gc.freeze()  # what is there now stays: the collector need not go through it again and again
     gc.set_threshold(YOUNG, 10, 10)
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        sys.exit(130)  # as a shell says it of what Ctrl+C has ended
+    server.run(sockets=[listener])
 
 
 def _check_door(host: str, token: str | None) -> None:

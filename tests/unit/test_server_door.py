@@ -212,6 +212,17 @@ def test_what_is_not_installed_is_named():
     assert said.strip().endswith("ImportError: HttpClient needs httpx: pip install 'pysync-web[http]'")
 
 
+@pytest.mark.parametrize(("work", "words"), [("serve", ["--port", "0"]), ("_compact", ["compact"])])
+def test_ctrl_c_ends_it_without_a_word(work: str, words: list[str], tmp_path: Path):
+    code, said = program(
+        "import pysync_web.server.__main__\n"
+        "def interrupted(*given): raise KeyboardInterrupt\n"
+        f"pysync_web.server.__main__.{work} = interrupted\n"
+        f"pysync_web.server.__main__.cli({[*words, '--data', str(tmp_path)]!r})"
+    )
+    assert (code, said.strip()) == (130, "")
+
+
 def test_help_names_every_option():
     code, said = run("--help")
     assert code == 0
