@@ -39,10 +39,8 @@ def _write(p: Pipeline, clause: Change, collection: Code) -> None:
     mark = p.c.module.mark(clause.at)
     name = collection.text
     given = [p.value(one).text for one in _given(clause)]
-    old, new = p.name("v"), p.name("v")
+    old, new = p.variable("OLD", "", collection), p.variable("NEW", "", collection)
     p.emit(f"{old} = {new} = None")
-    p.variable("OLD", "", collection, python=old)
-    p.variable("NEW", "", collection, python=new)
     match clause:
         case n.Insert():
             p.emit(f"{new} = ({mark}_insert(run, {name}, {given[0]}))")

@@ -77,9 +77,9 @@ class Pipeline:
         self.is_pure = self.is_pure and code.is_pure
         return code
 
-    def variable(self, name: str, kind: str = "", collection: Code | None = None, *, python: str = "") -> str:
+    def variable(self, name: str, kind: str = "", collection: Code | None = None) -> str:
         """Make a variable that differs from row to row, and give its name in Python."""
-        python = python or self.name("v")
+        python = self.name("v")
         free = frozenset((python,)) | (collection.free if collection else frozenset())
         code = Code(python, 0, kind, free, collection=collection.text if collection else "")
         self.scope[name] = self.rows[name] = code
